@@ -1,0 +1,2 @@
+//! What every ctr binary shares at its command line.
+#![forbid(unsafe_code)]

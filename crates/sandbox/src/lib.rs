@@ -1,0 +1,2 @@
+//! The launcher: plan, prepare, enter, exec.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The project's tasks.
+#![forbid(unsafe_code)]
+fn main() {}
