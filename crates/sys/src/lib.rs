@@ -5,6 +5,8 @@
 #![allow(unsafe_code)]
 
 mod error;
+pub mod lock;
+pub mod procfs;
 
 pub use error::{Result, SysError};
 /// The kernel's error numbers.

@@ -1,0 +1,65 @@
+//! Facts about processes and the boot, from `/proc` (proc(5)).
+
+use std::fs;
+use std::io;
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessStat {
+    /// Its state letter: `R`, `S`, `D`, `Z` ...
+    pub state: u8,
+    /// Field 22: clock ticks from the boot to its start.
+    pub start_time: u64,
+}
+
+impl ProcessStat {
+    /// Whether it has ended and only waits to be reaped.
+    pub fn is_zombie(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+}
+
+/// Reads `/proc/PID/stat`; `None` if there is no such process.
+pub fn process_stat(pid: i32) -> io::Result<Option<ProcessStat>> {
+    match fs::read(format!("/proc/{pid}/stat")) {
+        Ok(stat) => Ok(parse_stat(&stat)),
+        // ESRCH: the process ended between open and read.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Fields after the command name, which is in parentheses and may itself hold any byte.
+fn parse_stat(stat: &[u8]) -> Option<ProcessStat> {
+    let after = stat.iter().rposition(|byte| *byte == b')')? + 2;
+    let text = std::str::from_utf8(stat.get(after..)?).ok()?;
+    let mut fields = text.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    // The state is field 3, so field 22 is 18 fields after the next one.
+    let start_time = fields.nth(18)?.parse().ok()?;
+    Some(ProcessStat { state, start_time })
+}
+
+/// `/proc/sys/kernel/random/boot_id` without its newline.
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_command_names_do_not_shift_fields() {
+        let stat = b"7 (a) R 1 (b)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20\n";
+        assert_eq!(parse_stat(stat), Some(ProcessStat { state: b'S', start_time: 4242 }));
+        assert_eq!(parse_stat(b""), None);
+        assert_eq!(parse_stat(b"1 (x)"), None);
+    }
+
+    #[test]
+    fn this_process_is_found() {
+        let own = process_stat(i32::try_from(std::process::id()).unwrap()).unwrap().unwrap();
+        assert!(own.start_time > 0 && !own.is_zombie());
+    }
+}
