@@ -1,2 +1,4 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests share: images, roots, the crash injector, the checks.
 #![forbid(unsafe_code)]
+
+pub mod trace;
