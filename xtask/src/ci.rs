@@ -1,0 +1,67 @@
+//! `cargo xtask ci`: what CI runs, in order of cost, with the time of each step.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::arguments::Arguments;
+use crate::{deny, docs, firewall, shell, test};
+
+type Step = fn() -> Result<()>;
+
+const STEPS: &[(&str, Step)] = &[
+    ("format", format),
+    ("firewall", || firewall::run(none())),
+    ("deny", || deny::run(none())),
+    ("clippy", clippy),
+    ("api docs", api_docs),
+    ("docs/cli", docs::check_fresh),
+    ("test", || test::run(none())),
+];
+
+pub(crate) fn run(arguments: Arguments) -> Result<()> {
+    arguments.finish()?;
+    let began = Instant::now();
+    let mut times = Vec::new();
+    for (name, step) in STEPS {
+        // The tests come last and close with their runner's summary, so the times so far are printed before them.
+        if *name == "test" {
+            println!("ci: {}", times.join(", "));
+        }
+        println!("=== ci: {name}");
+        let start = Instant::now();
+        step().with_context(|| format!("step {name}"))?;
+        let seconds = start.elapsed().as_secs();
+        times.push(format!("{name} {seconds} s"));
+        eprintln!("=== ci: {name} took {seconds} s");
+    }
+    eprintln!("ci: all steps passed in {} s ({})", began.elapsed().as_secs(), times.join(", "));
+    Ok(())
+}
+
+fn none() -> Arguments {
+    Arguments::new(Vec::new())
+}
+
+fn format() -> Result<()> {
+    shell::run(shell::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<()> {
+    shell::run(shell::cargo().args([
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+fn api_docs() -> Result<()> {
+    let mut cargo = shell::cargo();
+    cargo.env("RUSTDOCFLAGS", "-D warnings");
+    shell::run(cargo.args(["doc", "--quiet", "--locked", "--workspace", "--no-deps", "--document-private-items"]))
+}

@@ -1,0 +1,139 @@
+//! `cargo xtask demo`: a first container from nothing, by the real binaries, with what each prints.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::arguments::Arguments;
+use crate::binaries::{self, Profile};
+use crate::shell;
+
+const NEEDED: &[&str] = &["ctr-image", "ctr-fetch", "ctr-run", "ctr-ps", "ctr-logs", "ctr-stop", "ctr-gc", "hello"];
+
+pub(crate) fn run(arguments: Arguments) -> Result<()> {
+    arguments.finish()?;
+    let start = Instant::now();
+    let built = binaries::build(NEEDED, Profile::Demo)?;
+    eprintln!("built in {} s: {}", start.elapsed().as_secs(), if built.is_static { "static" } else { "glibc" });
+    let start = Instant::now();
+    let stage = Stage::new(built.directory)?;
+    let shown = stage.show(built.is_static);
+    let swept = stage.sweep();
+    shown.and(swept)?;
+    println!("\nThat took {:.1} s. Nothing is left: no process, no mount, no file.", start.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// The demo's own temporary directory with its own root.
+struct Stage {
+    binaries: PathBuf,
+    directory: PathBuf,
+}
+
+impl Stage {
+    fn new(binaries: PathBuf) -> Result<Self> {
+        let directory = std::env::temp_dir().join(format!("ctr-demo-{}", std::process::id()));
+        fs::create_dir(&directory).with_context(|| format!("create {}", directory.display()))?;
+        Ok(Self { binaries, directory })
+    }
+
+    fn show(&self, is_static: bool) -> Result<()> {
+        let rootfs = self.directory.join("rootfs");
+        fs::create_dir(&rootfs)?;
+        fs::copy(self.binaries.join("hello"), rootfs.join("hello")).context("copy the example program")?;
+        say("An image is a directory and a command. This one holds a single program.");
+        self.ctr("ctr-image", &["pack", "rootfs", "--entrypoint", "/hello", "-o", "hello.aci"])?;
+        say("Bring it into the store.");
+        self.ctr("ctr-fetch", &["hello.aci", "--name", "hello"])?;
+        self.ctr("ctr-image", &["list"])?;
+        if !shell::is_root() {
+            println!("\nNot root: running a container as an ordinary user comes with a later release; skipped here.");
+            return Ok(());
+        }
+        if !is_static {
+            println!(
+                "\nThe example program was built against glibc, which the image does not hold: running it is skipped."
+            );
+            return Ok(());
+        }
+        say("Run it, and stay until it ends.");
+        self.ctr("ctr-run", &["--wait", "--rm", "hello"])?;
+        say("Run one that stays: ctr-run ends when the program has started, and nothing of ours remains outside.");
+        self.ctr("ctr-run", &["--name", "sleeper", "hello", "sleep", "600"])?;
+        self.ctr("ctr-ps", &[])?;
+        self.ctr("ctr-logs", &["sleeper"])?;
+        say("Stop it, and see how it ended.");
+        self.ctr("ctr-stop", &["sleeper"])?;
+        self.ctr("ctr-ps", &["--all"])?;
+        say("A program that does not exist: at once, with the reason.");
+        self.fails("ctr-run", &["--entrypoint", "/nothing", "hello"], 127)?;
+        say("Collect what is dead.");
+        self.ctr("ctr-gc", &["--grace", "0s"])
+    }
+
+    fn command(&self, binary: &str, words: &[&str]) -> Command {
+        println!("\n$ {binary} {}", words.join(" "));
+        let mut command = Command::new(self.binaries.join(binary));
+        command.args(words).env("CTR_ROOT", self.root()).current_dir(&self.directory);
+        command
+    }
+
+    fn ctr(&self, binary: &str, words: &[&str]) -> Result<()> {
+        let status = self.command(binary, words).status().with_context(|| format!("run {binary}"))?;
+        if !status.success() {
+            bail!("{binary} {} failed: {status}", words.join(" "));
+        }
+        Ok(())
+    }
+
+    fn fails(&self, binary: &str, words: &[&str], code: i32) -> Result<()> {
+        let status = self.command(binary, words).status().with_context(|| format!("run {binary}"))?;
+        if status.code() != Some(code) {
+            bail!("{binary} {}: expected exit code {code}, found {status}", words.join(" "));
+        }
+        println!("(exit code {code})");
+        Ok(())
+    }
+
+    fn root(&self) -> PathBuf {
+        self.directory.join("root")
+    }
+
+    /// Ends what a failed demo may have left running, then removes the directory.
+    fn sweep(&self) -> Result<()> {
+        let running = self.root().join("containers/run");
+        if holds_entries(&running) {
+            let mut stop = Command::new(self.binaries.join("ctr-stop"));
+            let stopped = shell::succeeds(stop.args(["--time", "0", "sleeper"]).env("CTR_ROOT", self.root()));
+            if stopped {
+                let mut collect = Command::new(self.binaries.join("ctr-gc"));
+                shell::succeeds(collect.args(["--grace", "0s"]).env("CTR_ROOT", self.root()));
+            }
+        }
+        fs::remove_dir_all(&self.directory).with_context(|| format!("remove {}", self.directory.display()))
+    }
+}
+
+fn holds_entries(directory: &Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+fn say(text: &str) {
+    println!("\n# {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree;
+
+    #[test]
+    fn the_demo_uses_every_binary() {
+        for binary in tree::BINARIES {
+            assert!(NEEDED.contains(binary), "{binary}");
+        }
+    }
+}
