@@ -6,4 +6,6 @@
 pub mod container;
 pub mod digest;
 pub mod launch;
+#[cfg(feature = "oci")]
+pub mod spec;
 pub mod timestamp;
