@@ -4,10 +4,21 @@
 //! says which call, with which arguments, and why ([`SysError`]). Each `unsafe` block has a SAFETY comment.
 #![allow(unsafe_code)]
 
+pub mod durable;
 mod error;
 pub mod lock;
 pub mod procfs;
+pub mod random;
+pub mod tree;
 
 pub use error::{Result, SysError};
 /// The kernel's error numbers.
 pub use nix::errno::Errno;
+
+/// A fresh directory for one unit test (the crate takes no dev-dependency for it).
+#[cfg(test)]
+fn test_dir(name: &str) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("ctr-sys-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
