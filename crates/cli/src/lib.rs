@@ -40,7 +40,6 @@ mod progress;
 mod report;
 mod run;
 mod table;
-pub mod time;
 
 pub use failure::{Context, Failure};
 pub use global::{GlobalArgs, OutputFormat};

@@ -6,7 +6,10 @@
 
 pub mod durable;
 mod error;
+pub mod inotify;
 pub mod lock;
+pub mod pidfd;
+pub mod poll;
 pub mod procfs;
 pub mod random;
 pub mod tree;
