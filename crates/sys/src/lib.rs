@@ -13,6 +13,7 @@ pub mod poll;
 pub mod procfs;
 pub mod random;
 pub mod tree;
+pub mod userns;
 
 pub use error::{Result, SysError};
 /// The kernel's error numbers.
