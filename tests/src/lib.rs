@@ -1,4 +1,12 @@
 //! What the end-to-end tests share: images, roots, the crash injector, the checks.
 #![forbid(unsafe_code)]
 
+pub mod bins;
+pub mod images;
+pub mod leaks;
+pub mod oci;
+pub mod powerloss;
+pub mod scratch;
+pub mod skip;
+pub mod tarball;
 pub mod trace;

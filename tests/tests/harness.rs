@@ -60,3 +60,16 @@ fn the_injector_spoils_a_call() {
     let full = script(root.path()).with(Fault::DiskFull(1)).run();
     assert!(full.hit && full.stderr.contains("No space left"), "{}", full.stderr);
 }
+
+#[test]
+fn the_images_are_what_their_tools_accept() {
+    ctr_tests::need!(root, "umoci", "skopeo", "busybox");
+    use ctr_tests::{images, scratch::Cmd};
+    for source in [images::busybox(), images::tiny()] {
+        Cmd::new("skopeo").args(["inspect", &source]).ok();
+    }
+    let dir = images::umoci_layers();
+    let manifest = Cmd::new("skopeo").args(["inspect", "--raw", &format!("oci:{}:latest", dir.display())]).ok();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["layers"].as_array().unwrap().len(), 3);
+}
