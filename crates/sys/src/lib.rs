@@ -3,21 +3,36 @@
 //! Every other crate is `#![forbid(unsafe_code)]` and calls the kernel through the functions here. A failed call
 //! says which call, with which arguments, and why ([`SysError`]). Each `unsafe` block has a SAFETY comment.
 #![allow(unsafe_code)]
+// The kernel's types differ in width and sign from call to call, and between C libraries: casts at this border are its job.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_lossless,
+    clippy::unnecessary_cast
+)]
 
 pub mod durable;
 mod error;
+pub mod files;
 pub mod inotify;
 pub mod lock;
+pub mod mount;
 pub mod pidfd;
 pub mod poll;
+pub mod privilege;
+pub mod process;
 pub mod procfs;
 pub mod random;
+mod raw;
+pub mod signal;
 pub mod tree;
 pub mod userns;
 
 pub use error::{Result, SysError};
 /// The kernel's error numbers.
 pub use nix::errno::Errno;
+pub use raw::RawResult;
 
 /// A fresh directory for one unit test (the crate takes no dev-dependency for it).
 #[cfg(test)]

@@ -1,0 +1,268 @@
+//! File calls by descriptor that the launcher needs on both sides of clone: no allocation.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+
+use crate::raw::{RawResult, call, owned, retry};
+
+/// The current directory, where a directory descriptor is asked for (`AT_FDCWD`).
+// SAFETY: AT_FDCWD is not -1 and never closed; every call that takes a directory descriptor takes it.
+pub const CWD: BorrowedFd<'static> = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
+
+/// How [`open_in_root`] opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenAs {
+    /// As a location only (`O_PATH`), not following a symbolic link at the end.
+    Location,
+    /// As a location, following links within the root.
+    LocationFollow,
+    /// A directory, as a location.
+    Directory,
+    /// A file to read; never blocks on a fifo.
+    Read,
+    /// A new file to write, which must not be there (`O_EXCL`).
+    CreateNew,
+}
+
+impl OpenAs {
+    fn flags(self) -> i32 {
+        match self {
+            Self::Location => libc::O_PATH | libc::O_NOFOLLOW,
+            Self::LocationFollow => libc::O_PATH,
+            Self::Directory => libc::O_PATH | libc::O_DIRECTORY,
+            Self::Read => libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY,
+            Self::CreateNew => libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW,
+        }
+    }
+}
+
+/// Opens `path` as a process whose root directory is `root` would see it: absolute links and `..` stay inside, magic links
+/// are refused (openat2(2) with `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`).
+pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, open: OpenAs, mode: u32) -> RawResult<OwnedFd> {
+    // SAFETY: open_how is plain integers, all zeroes is valid.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (open.flags() | libc::O_CLOEXEC) as u64;
+    how.mode = if open == OpenAs::CreateNew { u64::from(mode) } else { 0 };
+    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    let (fd, size) = (root.as_raw_fd(), size_of::<libc::open_how>());
+    // EAGAIN: a rename raced with the resolution of "..", the kernel asks to try again (openat2(2)).
+    for _ in 0..32 {
+        match retry(|| call!(libc::SYS_openat2, fd, path.as_ptr(), ptr::from_ref(&how), size)) {
+            Err(crate::Errno::EAGAIN) => {}
+            result => return result.map(owned),
+        }
+    }
+    Err(crate::Errno::EAGAIN)
+}
+
+/// Opens one component of a tree that only the caller writes, as a location, not following a link at the end.
+pub fn open_location(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    retry(|| call!(libc::SYS_openat, dir.as_raw_fd(), path.as_ptr(), flags, 0)).map(owned)
+}
+
+/// Opens an existing file to read and write, not following a link.
+pub fn open_read_write(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NOCTTY;
+    retry(|| call!(libc::SYS_openat, dir.as_raw_fd(), path.as_ptr(), flags, 0)).map(owned)
+}
+
+/// A copy of a descriptor with a number of at least `least`, which closes on exec.
+pub fn duplicate_from(fd: BorrowedFd<'_>, least: i32) -> RawResult<OwnedFd> {
+    call!(libc::SYS_fcntl, fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least).map(owned)
+}
+
+/// Opens an existing file to write.
+pub fn open_write(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
+    let flags = libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    retry(|| call!(libc::SYS_openat, dir.as_raw_fd(), path.as_ptr(), flags, 0)).map(owned)
+}
+
+/// mkdirat(2).
+pub fn make_dir(dir: BorrowedFd<'_>, name: &CStr, mode: u32) -> RawResult<()> {
+    call!(libc::SYS_mkdirat, dir.as_raw_fd(), name.as_ptr(), mode).map(drop)
+}
+
+/// An empty regular file (mknodat(2)).
+pub fn make_file(dir: BorrowedFd<'_>, name: &CStr, mode: u32) -> RawResult<()> {
+    call!(libc::SYS_mknodat, dir.as_raw_fd(), name.as_ptr(), libc::S_IFREG | mode, 0).map(drop)
+}
+
+/// A character device (mknodat(2)).
+pub fn make_char_device(dir: BorrowedFd<'_>, name: &CStr, mode: u32, major: u32, minor: u32) -> RawResult<()> {
+    let device = libc::makedev(major, minor);
+    call!(libc::SYS_mknodat, dir.as_raw_fd(), name.as_ptr(), libc::S_IFCHR | mode, device).map(drop)
+}
+
+/// symlinkat(2).
+pub fn make_link(target: &CStr, dir: BorrowedFd<'_>, name: &CStr) -> RawResult<()> {
+    call!(libc::SYS_symlinkat, target.as_ptr(), dir.as_raw_fd(), name.as_ptr()).map(drop)
+}
+
+/// What is behind a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Type and permission bits (inode(7)).
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Device number, for a device node.
+    pub device: (u32, u32),
+}
+
+impl FileFacts {
+    /// Whether it is a directory.
+    pub const fn is_dir(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFDIR
+    }
+
+    /// Whether it is a regular file.
+    pub const fn is_file(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFREG
+    }
+
+    /// Whether it is a symbolic link.
+    pub const fn is_link(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFLNK
+    }
+}
+
+/// fstat(2).
+pub fn facts(fd: BorrowedFd<'_>) -> RawResult<FileFacts> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the buffer is a whole struct stat and lives over the call.
+    if unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) } != 0 {
+        return Err(crate::Errno::last());
+    }
+    // SAFETY: zeroed and then filled by the kernel; plain integers.
+    let stat = unsafe { stat.assume_init() };
+    let device = (libc::major(stat.st_rdev), libc::minor(stat.st_rdev));
+    Ok(FileFacts { mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid, size: stat.st_size as u64, device })
+}
+
+/// fchown(2).
+pub fn change_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> RawResult<()> {
+    call!(libc::SYS_fchown, fd.as_raw_fd(), uid, gid).map(drop)
+}
+
+/// fchmod(2).
+pub fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> RawResult<()> {
+    call!(libc::SYS_fchmod, fd.as_raw_fd(), mode).map(drop)
+}
+
+/// Whether the file system at `path` is the unified control group hierarchy (statfs(2)).
+pub fn is_cgroup2(path: &CStr) -> bool {
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the path is a C string and the buffer a whole struct statfs.
+    let failed = unsafe { libc::statfs(path.as_ptr(), stat.as_mut_ptr()) } != 0;
+    // SAFETY: zeroed; plain integers.
+    !failed && unsafe { stat.assume_init() }.f_type == libc::CGROUP2_SUPER_MAGIC
+}
+
+/// Makes an open directory the current one.
+pub fn enter_dir(dir: BorrowedFd<'_>) -> RawResult<()> {
+    call!(libc::SYS_fchdir, dir.as_raw_fd()).map(drop)
+}
+
+/// chdir(2).
+pub fn change_dir(path: &CStr) -> RawResult<()> {
+    call!(libc::SYS_chdir, path.as_ptr()).map(drop)
+}
+
+/// Whether the current directory can be reached from the root: getcwd(2) answers "(unreachable)..." where it cannot.
+pub fn cwd_is_reachable() -> bool {
+    let mut path = [0u8; libc::PATH_MAX as usize];
+    call!(libc::SYS_getcwd, path.as_mut_ptr(), path.len()).is_ok() && path[0] == b'/'
+}
+
+/// A pipe: the end to read, the end to write; both close on exec.
+pub fn pipe() -> RawResult<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1i32; 2];
+    call!(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC)?;
+    Ok((owned(ends[0].into()), owned(ends[1].into())))
+}
+
+/// Makes reads of `fd` return at once when there is nothing.
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> RawResult<()> {
+    let flags = call!(libc::SYS_fcntl, fd.as_raw_fd(), libc::F_GETFL, 0)?;
+    call!(libc::SYS_fcntl, fd.as_raw_fd(), libc::F_SETFL, flags as libc::c_int | libc::O_NONBLOCK).map(drop)
+}
+
+/// read(2), repeated when a signal interrupted it.
+pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> RawResult<usize> {
+    let (pointer, len) = (buffer.as_mut_ptr(), buffer.len());
+    retry(|| call!(libc::SYS_read, fd.as_raw_fd(), pointer, len)).map(|count| count as usize)
+}
+
+/// write(2), repeated when a signal interrupted it.
+pub fn write(fd: BorrowedFd<'_>, buffer: &[u8]) -> RawResult<usize> {
+    retry(|| call!(libc::SYS_write, fd.as_raw_fd(), buffer.as_ptr(), buffer.len())).map(|count| count as usize)
+}
+
+/// Writes all of `buffer`.
+pub fn write_all(fd: BorrowedFd<'_>, mut buffer: &[u8]) -> RawResult<()> {
+    while !buffer.is_empty() {
+        let count = write(fd, buffer)?;
+        buffer = buffer.get(count..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Empties a regular file (ftruncate(2)); the caller's offset is not moved.
+pub fn truncate(fd: BorrowedFd<'_>) -> RawResult<()> {
+    call!(libc::SYS_ftruncate, fd.as_raw_fd(), 0).map(drop)
+}
+
+/// Makes descriptor `number` a copy of `fd` that survives exec.
+pub fn duplicate_to(fd: BorrowedFd<'_>, number: i32) -> RawResult<()> {
+    if fd.as_raw_fd() == number {
+        return call!(libc::SYS_fcntl, number, libc::F_SETFD, 0).map(drop);
+    }
+    retry(|| call!(libc::SYS_dup3, fd.as_raw_fd(), number, 0)).map(drop)
+}
+
+/// Makes every descriptor from `first` on close on exec (close_range(2), Linux 5.11 for the flag).
+pub fn close_on_exec_from(first: u32) -> RawResult<()> {
+    call!(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC).map(drop)
+}
+
+/// Closes every descriptor from `first` to `last`.
+pub fn close_range(first: u32, last: u32) -> RawResult<()> {
+    call!(libc::SYS_close_range, first, last, 0).map(drop)
+}
+
+/// What [`poll`] looks at: readable or hung up, and the answer.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+pub struct PollEntry(libc::pollfd);
+
+impl PollEntry {
+    /// Waits until `fd` can be read; `None` waits for nothing.
+    pub fn readable(fd: Option<BorrowedFd<'_>>) -> Self {
+        let number = fd.map_or(-1, |fd| fd.as_raw_fd());
+        Self(libc::pollfd { fd: number, events: libc::POLLIN, revents: 0 })
+    }
+
+    /// Whether there is something to read, or the other end is gone.
+    pub const fn is_ready(&self) -> bool {
+        self.0.revents != 0
+    }
+}
+
+/// poll(2) without an end if `timeout_ms` is `None`; returns how many are ready, 0 also after a signal.
+pub fn poll(entries: &mut [PollEntry], timeout_ms: Option<i32>) -> RawResult<usize> {
+    let timeout = timeout_ms.unwrap_or(-1);
+    // SAFETY: PollEntry is a transparent pollfd, and the length matches.
+    let count = unsafe { libc::poll(entries.as_mut_ptr().cast(), entries.len() as libc::nfds_t, timeout) };
+    match count {
+        -1 if crate::Errno::last() == crate::Errno::EINTR => Ok(0),
+        -1 => Err(crate::Errno::last()),
+        count => Ok(count as usize),
+    }
+}

@@ -1,0 +1,186 @@
+//! What a process may do: ids, capabilities, seccomp, no_new_privs, limits. Nothing here allocates.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+use crate::raw::{RawResult, call};
+
+/// A set of capabilities, bit N for capability number N (capabilities(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CapSet(pub u64);
+
+impl CapSet {
+    /// `CAP_KILL` alone: what init needs to forward signals.
+    pub const KILL: Self = Self(1 << 5);
+
+    /// Whether a capability is in the set.
+    pub const fn has(self, capability: u8) -> bool {
+        self.0 >> capability & 1 == 1
+    }
+
+    /// The names of all members, `CAP_KILL`, by number.
+    pub fn names(self) -> Vec<String> {
+        let mut known: Vec<_> = caps::all().into_iter().filter(|cap| self.has(cap.index())).collect();
+        known.sort_by_key(caps::Capability::index);
+        known.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// The number of a capability by name, with or without `CAP_`, in any case.
+pub fn capability(name: &str) -> Option<u8> {
+    let upper = name.to_ascii_uppercase();
+    let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
+    full.parse::<caps::Capability>().ok().map(|capability| capability.index())
+}
+
+/// Every capability that this kernel knows (`/proc/sys/kernel/cap_last_cap`).
+pub fn all_capabilities() -> CapSet {
+    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok();
+    let last = last.and_then(|text| text.trim().parse::<u32>().ok()).unwrap_or(40).min(63);
+    CapSet(u64::MAX >> (63 - last))
+}
+
+/// Takes from the bounding set all that `keep` has not. Numbers that the kernel does not know are passed over.
+pub fn drop_bounding(keep: CapSet) -> RawResult<()> {
+    for capability in (0..64u8).filter(|capability| !keep.has(*capability)) {
+        match call!(libc::SYS_prctl, libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) {
+            Err(crate::Errno::EINVAL) => break,
+            result => result.map(drop)?,
+        }
+    }
+    Ok(())
+}
+
+/// Sets the effective, permitted and inheritable capabilities (capset(2), version 3).
+pub fn set_capabilities(effective: CapSet, permitted: CapSet, inheritable: CapSet) -> RawResult<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0u32];
+    let (e, p, i) = (effective.0, permitted.0, inheritable.0);
+    let low = |set: u64| set as u32;
+    let high = |set: u64| (set >> 32) as u32;
+    let data = [low(e), low(p), low(i), high(e), high(p), high(i)];
+    call!(libc::SYS_capset, header.as_ptr(), data.as_ptr()).map(drop)
+}
+
+/// Keeps the permitted capabilities over the next change of user ids (`PR_SET_KEEPCAPS`).
+pub fn keep_capabilities() -> RawResult<()> {
+    call!(libc::SYS_prctl, libc::PR_SET_KEEPCAPS, 1, 0, 0, 0).map(drop)
+}
+
+/// Sets the supplementary groups.
+pub fn set_groups(groups: &[u32]) -> RawResult<()> {
+    call!(libc::SYS_setgroups, groups.len(), groups.as_ptr()).map(drop)
+}
+
+/// Sets the real, effective and saved group id.
+pub fn set_gid(gid: u32) -> RawResult<()> {
+    call!(libc::SYS_setresgid, gid, gid, gid).map(drop)
+}
+
+/// Sets the real, effective and saved user id.
+pub fn set_uid(uid: u32) -> RawResult<()> {
+    call!(libc::SYS_setresuid, uid, uid, uid).map(drop)
+}
+
+/// No program that is executed from now on can gain privileges (`PR_SET_NO_NEW_PRIVS`).
+pub fn no_new_privileges() -> RawResult<()> {
+    call!(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).map(drop)
+}
+
+/// Whether others of the same user may trace this process and look at it in `/proc` (`PR_SET_DUMPABLE`).
+pub fn set_dumpable(dumpable: bool) -> RawResult<()> {
+    call!(libc::SYS_prctl, libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable), 0, 0, 0).map(drop)
+}
+
+/// One instruction of a classic BPF program, laid out as `struct sock_filter`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct BpfInstruction {
+    /// Operation.
+    pub code: u16,
+    /// Instructions to skip if true.
+    pub jt: u8,
+    /// Instructions to skip if false.
+    pub jf: u8,
+    /// Operand.
+    pub k: u32,
+}
+
+/// Puts a seccomp filter in force for this thread (seccomp(2)). Needs no_new_privs or `CAP_SYS_ADMIN`.
+pub fn load_seccomp(program: &[BpfInstruction]) -> RawResult<()> {
+    /// `struct sock_fprog`.
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        filter: *const BpfInstruction,
+    }
+    let len = u16::try_from(program.len()).map_err(|_| crate::Errno::E2BIG)?;
+    let filter = Program { len, filter: program.as_ptr() };
+    call!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, ptr::from_ref(&filter)).map(drop)
+}
+
+/// A resource (getrlimit(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resource(u32);
+
+/// Resources by the names that users know (`--ulimit nofile=...`).
+const RESOURCES: [(&str, u32); 16] = [
+    ("cpu", libc::RLIMIT_CPU as u32),
+    ("fsize", libc::RLIMIT_FSIZE as u32),
+    ("data", libc::RLIMIT_DATA as u32),
+    ("stack", libc::RLIMIT_STACK as u32),
+    ("core", libc::RLIMIT_CORE as u32),
+    ("rss", libc::RLIMIT_RSS as u32),
+    ("nproc", libc::RLIMIT_NPROC as u32),
+    ("nofile", libc::RLIMIT_NOFILE as u32),
+    ("memlock", libc::RLIMIT_MEMLOCK as u32),
+    ("as", libc::RLIMIT_AS as u32),
+    ("locks", libc::RLIMIT_LOCKS as u32),
+    ("sigpending", libc::RLIMIT_SIGPENDING as u32),
+    ("msgqueue", libc::RLIMIT_MSGQUEUE as u32),
+    ("nice", libc::RLIMIT_NICE as u32),
+    ("rtprio", libc::RLIMIT_RTPRIO as u32),
+    ("rttime", libc::RLIMIT_RTTIME as u32),
+];
+
+impl Resource {
+    /// By name, `nofile` or `RLIMIT_NOFILE`.
+    pub fn by_name(name: &str) -> Option<Self> {
+        let lower = name.to_ascii_lowercase();
+        let short = lower.strip_prefix("rlimit_").unwrap_or(&lower);
+        RESOURCES.iter().find(|(known, _)| *known == short).map(|(_, number)| Self(*number))
+    }
+
+    /// The name, `nofile`.
+    pub fn name(self) -> &'static str {
+        RESOURCES.iter().find(|(_, number)| *number == self.0).map_or("unknown", |(name, _)| name)
+    }
+}
+
+/// Sets a limit of this process (prlimit(2)); `u64::MAX` is unlimited.
+pub fn set_limit(resource: Resource, soft: u64, hard: u64) -> RawResult<()> {
+    let limit = [soft, hard];
+    call!(libc::SYS_prlimit64, 0, resource.0, limit.as_ptr(), ptr::null::<u8>()).map(drop)
+}
+
+/// The limit of this process: soft and hard.
+pub fn get_limit(resource: Resource) -> RawResult<(u64, u64)> {
+    let mut limit = [0u64; 2];
+    call!(libc::SYS_prlimit64, 0, resource.0, ptr::null::<u8>(), limit.as_mut_ptr())?;
+    Ok((limit[0], limit[1]))
+}
+
+/// Brings the loopback interface of the caller's network namespace up (netdevice(7)). `socket` is any datagram socket.
+pub fn loopback_up(socket: BorrowedFd<'_>) -> RawResult<()> {
+    // SAFETY: ifreq is plain data, all zeroes is valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    call!(libc::SYS_ioctl, socket.as_raw_fd(), libc::SIOCSIFFLAGS, ptr::from_mut(&mut request)).map(drop)
+}
+
+/// A datagram socket of the caller's network namespace.
+pub fn datagram_socket() -> RawResult<std::os::fd::OwnedFd> {
+    call!(libc::SYS_socket, libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0).map(crate::raw::owned)
+}

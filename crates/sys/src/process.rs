@@ -1,0 +1,196 @@
+//! Processes: clone3(2), execve(2), waitid(2), pidfds, signals. What the launcher's child calls allocates nothing.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+
+use crate::Errno;
+use crate::raw::{RawResult, call, owned, retry};
+
+/// Namespaces as clone(2) flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Namespaces(u64);
+
+impl Namespaces {
+    /// Mount.
+    pub const MOUNT: Self = Self(libc::CLONE_NEWNS as u64);
+    /// Process ids.
+    pub const PID: Self = Self(libc::CLONE_NEWPID as u64);
+    /// System V IPC and POSIX message queues.
+    pub const IPC: Self = Self(libc::CLONE_NEWIPC as u64);
+    /// Host and domain name.
+    pub const UTS: Self = Self(libc::CLONE_NEWUTS as u64);
+    /// Network.
+    pub const NET: Self = Self(libc::CLONE_NEWNET as u64);
+    /// Control group root.
+    pub const CGROUP: Self = Self(libc::CLONE_NEWCGROUP as u64);
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is in it.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// All but `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+/// `CLONE_INTO_CGROUP`, which does not fit the type that libc gives the other flags.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Which side of [`clone3`] returned.
+#[derive(Debug)]
+pub enum Cloned {
+    /// The caller: pid of the child in the caller's namespace and a pidfd of it.
+    Parent(i32, OwnedFd),
+    /// The child.
+    Child,
+}
+
+/// A child with its own copy of memory, in new `namespaces`, and in the control group `cgroup` (v2, Linux 5.7) if given.
+///
+/// The caller must have one thread: the child has only the calling one, and locks of the others would stay locked.
+pub fn clone3(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> RawResult<Cloned> {
+    debug_assert_eq!(thread_count(), Some(1), "clone3 needs a single-threaded process");
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: clone_args is plain integers, all zeroes is valid.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = namespaces.0 | libc::CLONE_PIDFD as u64;
+    args.pidfd = ptr::from_mut(&mut pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    match call!(libc::SYS_clone3, ptr::from_mut(&mut args), size_of::<libc::clone_args>())? {
+        0 => Ok(Cloned::Child),
+        pid => Ok(Cloned::Parent(pid as i32, owned(pidfd.into()))),
+    }
+}
+
+fn thread_count() -> Option<usize> {
+    std::fs::read_dir("/proc/self/task").ok().map(Iterator::count)
+}
+
+/// A plain child; `None` in the child.
+pub fn fork() -> RawResult<Option<i32>> {
+    // A clone without CLONE_VM and without a stack of its own copies the caller as fork(2) does.
+    let pid = call!(libc::SYS_clone, libc::SIGCHLD as libc::c_ulong, 0, 0, 0, 0)?;
+    Ok((pid != 0).then_some(pid as i32))
+}
+
+/// Moves the caller to new namespaces (unshare(2)).
+pub fn unshare(namespaces: Namespaces) -> RawResult<()> {
+    call!(libc::SYS_unshare, namespaces.0 as libc::c_int).map(drop)
+}
+
+/// Ends this process at once, without running anything.
+pub fn exit_now(code: u8) -> ! {
+    loop {
+        let _ = call!(libc::SYS_exit_group, libc::c_int::from(code));
+    }
+}
+
+/// The arguments of [`exec`]: owned strings and the null-terminated pointer array over them.
+#[derive(Debug)]
+pub struct CStringArray {
+    strings: Vec<std::ffi::CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl CStringArray {
+    /// Builds the array.
+    pub fn new(strings: Vec<std::ffi::CString>) -> Self {
+        let pointers = strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect();
+        Self { strings, pointers }
+    }
+
+    /// The strings.
+    pub fn strings(&self) -> &[std::ffi::CString] {
+        &self.strings
+    }
+}
+
+/// Replaces the program (execve(2)); returns only the reason why it could not.
+pub fn exec(path: &CStr, arguments: &CStringArray, environment: &CStringArray) -> Errno {
+    let (argv, envp) = (arguments.pointers.as_ptr(), environment.pointers.as_ptr());
+    match call!(libc::SYS_execve, path.as_ptr(), argv, envp) {
+        Ok(_) => Errno::UnknownErrno,
+        Err(errno) => errno,
+    }
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit code.
+    Code(u8),
+    /// By this signal.
+    Signal(u8),
+}
+
+/// Whom to wait for.
+#[derive(Debug, Clone, Copy)]
+pub enum WaitFor<'a> {
+    /// Any child.
+    Any,
+    /// The child behind a pidfd.
+    PidFd(BorrowedFd<'a>),
+}
+
+/// Reaps a child that has ended (waitid(2)); with `block` it waits for one, else `None` means that none has.
+pub fn wait(whom: WaitFor<'_>, block: bool) -> RawResult<Option<(i32, Ended)>> {
+    // SAFETY: siginfo_t is plain data, all zeroes is valid, and si_pid 0 means that nothing was reaped.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let (kind, id) = match whom {
+        WaitFor::Any => (libc::P_ALL, 0),
+        WaitFor::PidFd(fd) => (libc::P_PIDFD, fd.as_raw_fd()),
+    };
+    let options = libc::WEXITED | if block { 0 } else { libc::WNOHANG };
+    retry(|| call!(libc::SYS_waitid, kind, id, ptr::from_mut(&mut info), options, ptr::null::<u8>()))?;
+    // SAFETY: waitid filled the fields of SIGCHLD, or left the zeroes.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if pid == 0 {
+        return Ok(None);
+    }
+    let ended = if info.si_code == libc::CLD_EXITED { Ended::Code(status as u8) } else { Ended::Signal(status as u8) };
+    Ok(Some((pid, ended)))
+}
+
+/// A pidfd of a process (pidfd_open(2), Linux 5.3). Readable once the process has ended.
+pub fn pidfd_open(pid: i32) -> RawResult<OwnedFd> {
+    call!(libc::SYS_pidfd_open, pid, 0).map(owned)
+}
+
+/// Signals the process behind a pidfd (pidfd_send_signal(2)); 0 only asks whether it is there.
+pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: i32) -> RawResult<()> {
+    call!(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, ptr::null::<u8>(), 0).map(drop)
+}
+
+/// kill(2). `pid` -1 is every process but the caller and PID 1 of the caller's namespace.
+pub fn kill(pid: i32, signal: i32) -> RawResult<()> {
+    call!(libc::SYS_kill, pid, signal).map(drop)
+}
+
+/// Starts a new session (setsid(2)).
+pub fn setsid() -> RawResult<()> {
+    call!(libc::SYS_setsid).map(drop)
+}
+
+/// Sets the host name of the caller's UTS namespace.
+pub fn sethostname(name: &CStr) -> RawResult<()> {
+    call!(libc::SYS_sethostname, name.as_ptr(), name.count_bytes()).map(drop)
+}
+
+/// Sets the file mode creation mask.
+pub fn umask(mask: u32) {
+    let _ = call!(libc::SYS_umask, mask);
+}
