@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 /// `--root`, `--format`, `--quiet`: flatten this into the options of a binary.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Options of every ctr binary")]
 pub struct GlobalArgs {
     /// Directory of images and containers [env: CTR_ROOT] [default: /var/lib/ctr, for users ~/.local/share/ctr]
     #[arg(long, value_name = "DIR")]

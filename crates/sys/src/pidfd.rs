@@ -1,20 +1,15 @@
 //! Process file descriptors (pidfd_open(2)): a process that cannot be mistaken for a later one with its number.
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::{Errno, Result, SysError, procfs};
+use crate::{Errno, Result, SysError, process, procfs};
 
 /// A descriptor of process `pid`; `None` if there is no such process. It is readable by poll(2) once the process ended.
 pub fn open(pid: i32) -> Result<Option<OwnedFd>> {
-    // SAFETY: integers only; the result is checked before it is taken for a descriptor.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if let Some(fd) = i32::try_from(fd).ok().filter(|fd| *fd >= 0) {
-        // SAFETY: the kernel just made this descriptor for us and nobody else knows it.
-        return Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }));
-    }
-    match Errno::last() {
-        Errno::ESRCH => Ok(None),
-        _ => Err(SysError::last("pidfd_open", pid.to_string())),
+    match process::pidfd_open(pid) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::ESRCH) => Ok(None),
+        Err(errno) => Err(SysError::new("pidfd_open", pid.to_string(), errno)),
     }
 }
 
@@ -32,14 +27,10 @@ pub fn open_verified(pid: i32, start_time: u64) -> Result<Option<OwnedFd>> {
 
 /// Sends `signal`; `false` if the process has ended.
 pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<bool> {
-    // SAFETY: a borrowed descriptor, integers, and a null siginfo, which the call allows.
-    let sent = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
-    };
-    match sent {
-        0 => Ok(true),
-        _ if Errno::last() == Errno::ESRCH => Ok(false),
-        _ => Err(SysError::last("pidfd_send_signal", format!("pidfd, {signal}"))),
+    match process::pidfd_signal(pidfd, signal) {
+        Ok(()) => Ok(true),
+        Err(Errno::ESRCH) => Ok(false),
+        Err(errno) => Err(SysError::new("pidfd_send_signal", format!("pidfd, {signal}"), errno)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::sync::OnceLock;
 
 /// What `/proc/PID/stat` says of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,9 +41,14 @@ fn parse_stat(stat: &[u8]) -> Option<ProcessStat> {
     Some(ProcessStat { state, start_time })
 }
 
-/// `/proc/sys/kernel/random/boot_id` without its newline.
+/// `/proc/sys/kernel/random/boot_id` without its newline. Read once: it cannot change while this process lives.
 pub fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    if let Some(id) = BOOT_ID.get() {
+        return Ok(id.clone());
+    }
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned();
+    Ok(BOOT_ID.get_or_init(|| id).clone())
 }
 
 #[cfg(test)]

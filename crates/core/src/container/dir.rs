@@ -111,19 +111,27 @@ impl Containers {
         Ok(Embryo { containers: self.clone(), id: id.to_owned(), dir, lock, name: None, kept: false })
     }
 
-    /// Every container in `embryo`, `prepared` and `run`, oldest first. What vanishes meanwhile is left out; a directory
-    /// without a readable `container.json` is one that is being made or removed, and is left out too.
+    /// Every container in `embryo`, `prepared` and `run`, oldest first; the first that cannot be read is an error.
     pub fn list(&self) -> Result<Vec<Container>, ContainerError> {
-        let mut found = Vec::new();
+        let (found, damaged) = self.scan()?;
+        damaged.into_iter().next().map_or(Ok(found), Err)
+    }
+
+    /// Every container in `embryo`, `prepared` and `run`, oldest first, and why others could not be read: one damaged file
+    /// must not hide the rest. What vanishes meanwhile is left out; a directory without a `container.json` is one that is
+    /// being made or removed, and is left out too.
+    pub fn scan(&self) -> Result<(Vec<Container>, Vec<ContainerError>), ContainerError> {
+        let (mut found, mut damaged) = (Vec::new(), Vec::new());
         for place in [Place::Embryo, Place::Prepared, Place::Run] {
             for id in ids(&self.place(place))? {
-                if let Some(container) = self.load(place, &id)? {
-                    found.push(container);
+                match self.load(place, &id) {
+                    Ok(container) => found.extend(container),
+                    Err(error) => damaged.push(error),
                 }
             }
         }
         found.sort_by(|a, b| (a.record.created_at, &a.record.id).cmp(&(b.record.created_at, &b.record.id)));
-        Ok(found)
+        Ok((found, damaged))
     }
 
     /// Reads one container; `None` if there is no such directory or it has no whole `container.json`.

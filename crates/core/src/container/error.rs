@@ -56,6 +56,20 @@ pub enum ContainerError {
 }
 
 impl ContainerError {
+    /// What the user can do about it, where that can be told.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound(_) => Some("ctr-ps --all lists the containers".to_owned()),
+            Self::Ambiguous { .. } => Some("give more of the id; ctr-ps --all lists the containers".to_owned()),
+            Self::NameInUse { id, .. } => Some(format!("choose another name, or stop and remove container {id}")),
+            Self::Damaged { .. } => Some("ctr-gc --check tells what is wrong".to_owned()),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Some(
+                "containers belong to the user who started them: run as that user, or give another --root".to_owned(),
+            ),
+            Self::Io { .. } | Self::Lock { .. } => None,
+        }
+    }
+
     pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }

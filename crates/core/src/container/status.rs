@@ -67,7 +67,9 @@ impl Container {
             Some(process) if !other_boot => live_pid(process)?,
             _ => None,
         };
-        let alive = locked || live_pid.is_some() || (!other_boot && self.cgroup_is_populated());
+        // The directories that are still there: of a dead container mostly none, and each costs one call to find out.
+        let groups = if other_boot { Vec::new() } else { self.present_groups() };
+        let alive = locked || live_pid.is_some() || groups.iter().any(|group| is_populated(group));
         let state = match (self.place, alive) {
             (Place::Garbage, _) => State::Garbage,
             (Place::Embryo, _) => State::Embryo,
@@ -78,7 +80,7 @@ impl Container {
             (Place::Run, false) => State::Unknown,
         };
         let reason = match state {
-            State::Killed | State::Exited if self.oom_killed() => Some("out of memory"),
+            State::Killed | State::Exited if oom_killed(&groups) => Some("out of memory"),
             State::Killed if other_boot => Some("host restarted"),
             _ => None,
         };
@@ -134,16 +136,20 @@ impl Container {
         self.record.cgroups.iter().any(|group| is_populated(Path::new(group)))
     }
 
-    /// Whether the kernel killed a process of the container for lack of memory, as its control group counts.
-    fn oom_killed(&self) -> bool {
-        let counts = |file: &str| {
-            self.record.cgroups.iter().any(|group| {
-                let text = fs::read_to_string(Path::new(group).join(file)).unwrap_or_default();
-                text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0"))
-            })
-        };
-        counts("memory.events") || counts("memory.oom_control")
+    fn present_groups(&self) -> Vec<&Path> {
+        self.record.cgroups.iter().map(Path::new).filter(|group| group.exists()).collect()
     }
+}
+
+/// Whether the kernel killed a process of the container for lack of memory, as its control groups count.
+fn oom_killed(groups: &[&Path]) -> bool {
+    let counts = |file: &str| {
+        groups.iter().any(|group| {
+            let text = fs::read_to_string(group.join(file)).unwrap_or_default();
+            text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0"))
+        })
+    };
+    counts("memory.events") || counts("memory.oom_control")
 }
 
 /// The recorded pid, if that process still is the one that was recorded and no zombie.
