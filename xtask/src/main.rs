@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod bench;
 mod binaries;
 mod ci;
 mod demo;
@@ -42,6 +43,11 @@ const TASKS: &[Task] = &[
         run: firewall::run,
     },
     Task { name: "deny", about: "licences, sources and banned crates (deny.toml)", run: deny::run },
+    Task {
+        name: "bench",
+        about: "ours beside the peers, as ratios; --write renews docs/benchmarks.md",
+        run: bench::run,
+    },
     Task { name: "dist", about: "release binaries, man pages, completions in target/dist", run: dist::run },
 ];
 
