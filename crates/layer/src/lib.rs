@@ -1,2 +1,13 @@
-//! Layers to trees and back.
+//! The archive side of ctr: layers to trees and back, codecs, the `.aci` envelope.
 #![forbid(unsafe_code)]
+
+pub mod codec;
+mod dialect;
+mod error;
+pub mod limits;
+mod path;
+pub mod tar;
+pub mod unpack;
+
+pub use dialect::OVERRIDE_STAT;
+pub use error::{ArchiveFault, EntryFault, LayerError, Result};

@@ -12,6 +12,7 @@
     clippy::unnecessary_cast
 )]
 
+pub mod dirfd;
 pub mod durable;
 mod error;
 pub mod files;
@@ -28,6 +29,7 @@ mod raw;
 pub mod signal;
 pub mod tree;
 pub mod userns;
+pub mod xattr;
 
 pub use error::{Result, SysError};
 /// The kernel's error numbers.

@@ -1,0 +1,187 @@
+//! What can go wrong with an archive, split by what the caller can do about it.
+
+use std::io;
+
+use ctr_core::digest::Digest;
+use ctr_sys::SysError;
+
+use crate::limits::LimitError;
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, LayerError>;
+
+/// Why a layer could not be read, unpacked or packed.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// The blob is not the one that was asked for. Fetching it again may help.
+    #[error("the blob's digest is {found}, expected {expected}")]
+    BlobDigest {
+        /// From the descriptor.
+        expected: Digest,
+        /// Of the bytes that came.
+        found: Digest,
+    },
+    /// The blob has another size than its descriptor says. Fetching it again may help.
+    #[error("the blob has {found} bytes{}, expected {expected}", if *.more { " or more" } else { "" })]
+    BlobSize {
+        /// From the descriptor.
+        expected: u64,
+        /// That came.
+        found: u64,
+        /// Reading ended before the source did.
+        more: bool,
+    },
+    /// The layer is not the one that the image config names: the image contradicts itself.
+    #[error("the decompressed layer's digest is {found}, but the image config says {expected}")]
+    DiffId {
+        /// From `rootfs.diff_ids` of the image config.
+        expected: Digest,
+        /// Of the tar that came.
+        found: Digest,
+    },
+    /// The compressed stream is damaged or cut.
+    #[error("the {codec} stream is damaged")]
+    Compressed {
+        /// Name of the compression.
+        codec: &'static str,
+        /// What the decoder says.
+        source: io::Error,
+    },
+    /// The archive is not a well-formed tar.
+    #[error("the tar archive is malformed at byte {at}: {fault}")]
+    Archive {
+        /// Offset of the header in the decompressed archive.
+        at: u64,
+        /// What is wrong.
+        fault: ArchiveFault,
+    },
+    /// A well-formed entry that may not be unpacked.
+    #[error("entry \"{path}\" is refused: {fault}")]
+    Refused {
+        /// Its name, bytes that are not printable ASCII escaped.
+        path: String,
+        /// Why.
+        fault: EntryFault,
+    },
+    /// The archive asks for more than any real layer does.
+    #[error("the archive exceeds a limit{}", at_entry(.path))]
+    Limit {
+        /// The entry, empty if it is none in particular.
+        path: String,
+        /// Which limit.
+        #[source]
+        limit: LimitError,
+    },
+    /// The host refused: disk full, no permission, no such feature.
+    #[error("cannot write the layer{}", at_entry(.path))]
+    Host {
+        /// The entry, empty if it is none in particular.
+        path: String,
+        /// The system call that failed.
+        #[source]
+        source: SysError,
+    },
+    /// Reading the archive or tree failed (disk or network).
+    #[error("cannot read the archive")]
+    Source(#[source] io::Error),
+    /// Writing the archive or its copy failed.
+    #[error("cannot write the archive")]
+    Sink(#[source] io::Error),
+    /// A member that must be in the archive is not.
+    #[error("the archive has no file \"{0}\"")]
+    NoMember(String),
+    /// A stage of the pipeline ended without a word: a defect of ctr.
+    #[error("the {0} stage ended unexpectedly")]
+    Stage(&'static str),
+}
+
+fn at_entry(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!(" at entry \"{path}\"") }
+}
+
+/// What is wrong with a tar archive.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArchiveFault {
+    /// It ends inside a header or a file.
+    #[error("it is cut short")]
+    Truncated,
+    /// The header's checksum does not match (or this is no tar at all).
+    #[error("header checksum mismatch")]
+    Checksum,
+    /// One zero block where two end an archive.
+    #[error("a single zero block between entries")]
+    LoneZeroBlock,
+    /// A numeric field that is none.
+    #[error("bad number in field \"{0}\"")]
+    Number(&'static str),
+    /// A PAX record that is not `LENGTH KEY=VALUE\n`.
+    #[error("bad PAX record")]
+    Pax,
+    /// A PAX record or GNU long name header with nothing after it.
+    #[error("an extended header without an entry")]
+    Dangling,
+    /// A sparse map out of order, beyond the file, or not matching the data.
+    #[error("bad sparse map")]
+    Sparse,
+    /// An entry type that layers do not have.
+    #[error("entry type {0:?} is not known")]
+    Type(char),
+    /// A file without a name.
+    #[error("an entry without a name")]
+    Nameless,
+}
+
+/// Why an entry may not be unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryFault {
+    /// `..` in its path.
+    #[error("its path has a \"..\" component")]
+    DotDot,
+    /// `..` in the path of a hard link's target.
+    #[error("the path of its link target has a \"..\" component")]
+    LinkDotDot,
+    /// NUL in a name.
+    #[error("a name with a NUL byte")]
+    Nul,
+    /// The root of the layer as anything but a directory.
+    #[error("the root of a layer must be a directory")]
+    Root,
+    /// `.wh.` with no usable name after it.
+    #[error("a whiteout without a valid name")]
+    Whiteout,
+    /// A directory named `.wh.…`: the prefix is reserved (OCI image-spec layer.md, "Whiteouts").
+    #[error("names that start with \".wh.\" are reserved for whiteouts")]
+    Reserved,
+    /// An attribute by which overlay itself is told what to show.
+    #[error("it sets overlay's own attribute \"{0}\"")]
+    OverlayAttribute(String),
+    /// A device 0:0, which overlay takes for a whiteout.
+    #[error("a character device 0:0 is overlay's form of a whiteout")]
+    WhiteoutDevice,
+    /// A hard link to nothing, neither in this layer nor below.
+    #[error("its hard link target \"{0}\" does not exist")]
+    NoLinkTarget(String),
+    /// A hard link to a directory.
+    #[error("its hard link target \"{0}\" is a directory")]
+    LinkToDirectory(String),
+    /// A symbolic link without a target.
+    #[error("a link without a target")]
+    EmptyLink,
+    /// More links than Linux would follow.
+    #[error("too many symbolic links in its path")]
+    LinkLoop,
+    /// An owner beyond 32 bits, or the reserved 4294967295.
+    #[error("its owner {0} is not a valid id")]
+    Owner(u64),
+    /// A device number beyond what Linux has.
+    #[error("its device number is not valid")]
+    Device,
+}
+
+/// `name` for people: bytes that are not printable ASCII escaped.
+pub(crate) fn show(name: &[u8]) -> String {
+    match std::str::from_utf8(name) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => name.escape_ascii().to_string(),
+    }
+}

@@ -1,0 +1,170 @@
+//! PAX extended headers (POSIX.1-2017 pax, "pax Extended Header").
+
+use ctr_sys::dirfd::Timestamp;
+
+use super::number;
+use super::sparse::{self, PaxSparse};
+use crate::error::ArchiveFault;
+use crate::limits::{LimitError, Limits};
+
+/// What one `x` header says of the entry after it.
+#[derive(Debug, Default)]
+pub(super) struct PaxRecords {
+    pub(super) path: Option<Vec<u8>>,
+    pub(super) link: Option<Vec<u8>>,
+    pub(super) size: Option<u64>,
+    pub(super) uid: Option<u64>,
+    pub(super) gid: Option<u64>,
+    pub(super) mtime: Option<Timestamp>,
+    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) sparse: PaxSparse,
+}
+
+/// A malformed or too large header.
+#[derive(Debug)]
+pub(super) enum PaxError {
+    Fault(ArchiveFault),
+    Limit(LimitError),
+}
+
+impl From<ArchiveFault> for PaxError {
+    fn from(fault: ArchiveFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+const XATTR: &[u8] = b"SCHILY.xattr.";
+
+impl PaxRecords {
+    /// Reads the records of a header's data. Names are bytes whatever `hdrcharset` says; unknown keys are ignored, as
+    /// POSIX wants.
+    pub(super) fn parse(data: &[u8], limits: &Limits) -> Result<Self, PaxError> {
+        let mut records = Self::default();
+        let mut rest = data;
+        while !rest.is_empty() {
+            let (key, value, after) = record(rest).ok_or(ArchiveFault::Pax)?;
+            records.take(key, value, limits)?;
+            rest = after;
+        }
+        records.xattrs.sort();
+        Ok(records)
+    }
+
+    fn take(&mut self, key: &[u8], value: &[u8], limits: &Limits) -> Result<(), PaxError> {
+        if let Some(name) = key.strip_prefix(XATTR) {
+            return self.take_xattr(name, value, limits);
+        }
+        if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+            return match sparse::take_pax(&mut self.sparse, key, value, limits.sparse_segments) {
+                Ok(()) => Ok(()),
+                Err(sparse::MapError::Fault) => Err(ArchiveFault::Sparse.into()),
+                Err(sparse::MapError::TooMany) => {
+                    Err(PaxError::Limit(LimitError::SparseSegments(limits.sparse_segments)))
+                }
+            };
+        }
+        // An empty value takes the record back: the header's own field counts.
+        let number = |field| match value {
+            b"" => Ok(None),
+            _ => number::decimal(value).map(Some).ok_or(ArchiveFault::Number(field)),
+        };
+        match key {
+            b"path" => self.path = name(value)?,
+            b"linkpath" => self.link = name(value)?,
+            b"size" => self.size = number("PAX size")?,
+            b"uid" => self.uid = number("PAX uid")?,
+            b"gid" => self.gid = number("PAX gid")?,
+            b"mtime" if value.is_empty() => self.mtime = None,
+            b"mtime" => self.mtime = Some(number::pax_time(value).ok_or(ArchiveFault::Number("PAX mtime"))?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn take_xattr(&mut self, name: &[u8], value: &[u8], limits: &Limits) -> Result<(), PaxError> {
+        if name.is_empty() || name.len() > crate::limits::NAME_BYTES || name.contains(&0) {
+            return Err(ArchiveFault::Pax.into());
+        }
+        if value.len() > limits.xattr_bytes {
+            return Err(PaxError::Limit(LimitError::XattrBytes { limit: limits.xattr_bytes, found: value.len() }));
+        }
+        self.xattrs.retain(|(known, _)| known != name);
+        if self.xattrs.len() == limits.xattrs {
+            return Err(PaxError::Limit(LimitError::Xattrs(limits.xattrs)));
+        }
+        self.xattrs.push((name.to_vec(), value.to_vec()));
+        Ok(())
+    }
+}
+
+fn name(value: &[u8]) -> Result<Option<Vec<u8>>, PaxError> {
+    match value {
+        b"" => Ok(None),
+        _ if value.contains(&0) => Err(ArchiveFault::Pax.into()),
+        _ => Ok(Some(value.to_vec())),
+    }
+}
+
+/// The first record of `data`, `LENGTH KEY=VALUE\n`, and what follows it. The value may hold any byte, so only the
+/// length tells where it ends.
+fn record(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = data.iter().take(20).position(|byte| *byte == b' ')?;
+    let length = usize::try_from(number::decimal(data.get(..space)?)?).ok()?;
+    let (whole, after) = data.split_at_checked(length)?;
+    let body = whole.get(space + 1..)?.strip_suffix(b"\n")?;
+    let equals = body.iter().position(|byte| *byte == b'=')?;
+    let (key, value) = body.split_at_checked(equals)?;
+    if key.is_empty() || key.contains(&0) {
+        return None;
+    }
+    Some((key, value.get(1..)?, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read_by_their_length() {
+        let data = b"12 path=a\nb\n20 SCHILY.xattr.u=\0\n\n11 size=42\n9 uid=7\n8 gid=\n";
+        let records = PaxRecords::parse(data, &Limits::default()).unwrap();
+        assert_eq!(records.path.as_deref(), Some(&b"a\nb"[..]));
+        assert_eq!(records.xattrs, [(b"u".to_vec(), b"\0\n".to_vec())]);
+        assert_eq!((records.size, records.uid, records.gid), (Some(42), Some(7), None));
+    }
+
+    #[test]
+    fn malformed_records_are_refused() {
+        for bad in [
+            &b"path=a\n"[..],
+            b"9 path=a\n",
+            b"11 path=a\n",
+            b"99999999999999999999 path=a\n",
+            b"10 path=a\0\n",
+            b"8 =abcd\n",
+            b"9 patha\n",
+            b"10 size=-\n",
+            b"0 ",
+            b" ",
+            b"16 SCHILY.xattr.=\n",
+        ] {
+            assert!(PaxRecords::parse(bad, &Limits::default()).is_err(), "{}", bad.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_last_record_of_a_key_counts() {
+        let records = PaxRecords::parse(b"10 path=a\n10 path=b\n", &Limits::default()).unwrap();
+        assert_eq!(records.path.as_deref(), Some(&b"b"[..]));
+    }
+
+    #[test]
+    fn too_many_xattrs_meet_their_limit() {
+        let limits = Limits { xattrs: 1, ..Limits::default() };
+        let one = b"20 SCHILY.xattr.a=1\n";
+        let two = b"20 SCHILY.xattr.b=1\n";
+        assert!(PaxRecords::parse(&[&one[..], one].concat(), &limits).is_ok());
+        let error = PaxRecords::parse(&[&one[..], two].concat(), &limits).unwrap_err();
+        assert!(matches!(error, PaxError::Limit(LimitError::Xattrs(1))));
+    }
+}
