@@ -3,7 +3,8 @@
 //! Names are bytes. None of these calls follows a symbolic link in the last component unless its name says so; paths of
 //! more than one component go through [`openat2`] with a [`Resolve`] that keeps them below the directory.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{AtFlags, OpenHow};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags};
@@ -285,68 +286,10 @@ fn kind_of_entry(kind: nix::dir::Type) -> FileKind {
     }
 }
 
-/// Removes `name` in `dir`, with all below it if it is a directory; follows no symbolic link and enters no other mount.
-/// A name that is not there is no error. Directories that the owner may not enter are opened up first.
+/// [`crate::tree::remove_tree_at`] for a name in bytes.
 pub fn remove_tree(dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    match unlinkat(dir, name) {
-        Ok(()) => return Ok(()),
-        Err(error) if error.errno == Errno::ENOENT => return Ok(()),
-        Err(error) if matches!(error.errno, Errno::EISDIR | Errno::EPERM) => {}
-        Err(error) => return Err(error),
-    }
-    // Depth lives on the heap: a tree as deep as the kernel allows must not overflow the stack.
-    let mut stack = vec![Level::enter(dir, name)?];
-    while let Some(level) = stack.last_mut() {
-        let Some(entry) = level.entries.pop() else {
-            let done = stack.pop().map(|level| level.name).unwrap_or_default();
-            let parent = stack.last().map_or(dir, |level| level.fd.as_fd());
-            rmdirat(parent, &done)?;
-            continue;
-        };
-        if entry.kind == Some(FileKind::Directory) {
-            let below = Level::enter(level.fd.as_fd(), &entry.name)?;
-            stack.push(below);
-            continue;
-        }
-        match unlinkat(level.fd.as_fd(), &entry.name) {
-            Ok(()) => {}
-            Err(error) if error.errno == Errno::ENOENT => {}
-            Err(error) if error.errno == Errno::EISDIR => {
-                let below = Level::enter(level.fd.as_fd(), &entry.name)?;
-                stack.push(below);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-struct Level {
-    fd: OwnedFd,
-    name: Vec<u8>,
-    entries: Vec<DirEntry>,
-}
-
-impl Level {
-    fn enter(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Self> {
-        let flags = OpenFlags::O_PATH | OpenFlags::O_DIRECTORY | OpenFlags::O_NOFOLLOW;
-        let fd = openat2(parent, name, flags, 0, BENEATH_NO_LINKS | Resolve::RESOLVE_NO_XDEV)?;
-        let entries = match read_dir(fd.as_fd()) {
-            Err(error) if error.errno == Errno::EACCES => {
-                fchmodat_own(parent, name, 0o700)?;
-                read_dir(fd.as_fd())?
-            }
-            other => other?,
-        };
-        // Without write permission, our own directory would keep its entries.
-        if !entries.is_empty() {
-            let stat = fstat(fd.as_fd())?;
-            if stat.mode & 0o300 != 0o300 && !nix::unistd::geteuid().is_root() {
-                fchmodat_own(parent, name, 0o700)?;
-            }
-        }
-        Ok(Self { fd, name: name.to_vec(), entries })
-    }
+    let name = CString::new(name).map_err(|_| SysError::new("unlinkat", show(name), Errno::EINVAL))?;
+    crate::tree::remove_tree_at(dir, &name)
 }
 
 impl Stat {

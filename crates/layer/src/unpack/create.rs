@@ -25,7 +25,10 @@ impl Unpacker<'_> {
     pub(super) fn create<R: BufRead>(&mut self, asked: &[u8], entry: &Entry, reader: &mut TarReader<R>) -> Result<()> {
         let metadata = self.metadata_of(entry)?;
         if asked.is_empty() {
-            return self.root_entry(metadata);
+            if let Some(root) = self.dirs.get_mut(&b""[..]) {
+                root.metadata = metadata;
+            }
+            return Ok(());
         }
         let (above, name) = path::split(asked);
         let parent = self.parent(above)?;
@@ -40,13 +43,6 @@ impl Unpacker<'_> {
                 self.special(&parent, name, &child, entry.kind, &metadata, &entry.link, entry.device)
             }
         }
-    }
-
-    fn root_entry(&mut self, metadata: Metadata) -> Result<()> {
-        if let Some(root) = self.dirs.get_mut(&b""[..]) {
-            root.metadata = metadata;
-        }
-        Ok(())
     }
 
     fn directory(&mut self, parent: &Parent, name: &[u8], child: Vec<u8>, metadata: Metadata) -> Result<()> {

@@ -80,10 +80,8 @@ impl Lowers {
     }
 
     fn merged(&mut self, path: &[u8]) -> Result<Rc<Merged>> {
-        if let Some((known, merged)) = &self.last {
-            if known == path {
-                return Ok(Rc::clone(merged));
-            }
+        if let Some((_, merged)) = self.last.as_ref().filter(|(known, _)| known == path) {
+            return Ok(Rc::clone(merged));
         }
         let mut merged = self.roots.clone();
         for component in path::components(path) {

@@ -177,12 +177,12 @@ impl Unpacker<'_> {
 
 /// The record of an owner, mode and, for a device that is a file, its number.
 pub(super) fn override_value(metadata: &Metadata, device: Option<(EntryKind, u32, u32)>) -> Vec<u8> {
-    let mut text = format!("{}:{}:0{:o}", metadata.uid, metadata.gid, metadata.mode);
-    if let Some((kind, major, minor)) = device {
-        let name = if kind == EntryKind::BlockDevice { "block" } else { "char" };
-        text.push_str(&format!(":{name}-{major}-{minor}"));
-    }
-    text.into_bytes()
+    let device = match device {
+        None => String::new(),
+        Some((EntryKind::BlockDevice, major, minor)) => format!(":block-{major}-{minor}"),
+        Some((_, major, minor)) => format!(":char-{major}-{minor}"),
+    };
+    format!("{}:{}:0{:o}{device}", metadata.uid, metadata.gid, metadata.mode).into_bytes()
 }
 
 fn parse_override(value: &[u8]) -> Option<(u32, u32, u32)> {

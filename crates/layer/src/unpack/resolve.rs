@@ -28,10 +28,8 @@ const DIRECTORY: OpenFlags = OpenFlags::O_PATH.union(OpenFlags::O_DIRECTORY);
 impl Unpacker<'_> {
     /// The directory at the clean path `asked`, made if it is missing.
     pub(super) fn parent(&mut self, asked: &[u8]) -> Result<Parent> {
-        if let Some(parent) = &self.parent {
-            if parent.asked == asked {
-                return Ok(parent.clone());
-            }
+        if let Some(parent) = self.parent.as_ref().filter(|parent| parent.asked == asked) {
+            return Ok(parent.clone());
         }
         let parent = match self.open_directory(asked) {
             Ok(fd) => Parent { asked: asked.to_vec(), path: asked.to_vec(), fd: Rc::new(fd) },
