@@ -6,6 +6,9 @@
 pub mod container;
 pub mod digest;
 pub mod launch;
+pub mod name;
+pub mod quantity;
+pub mod reference;
 #[cfg(feature = "oci")]
 pub mod spec;
 pub mod timestamp;
