@@ -109,7 +109,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// Computes a [`Digest`] piece by piece.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Hasher(Sha256);
 
 impl Hasher {

@@ -11,4 +11,5 @@ pub mod quantity;
 pub mod reference;
 #[cfg(feature = "oci")]
 pub mod spec;
+pub mod store;
 pub mod timestamp;

@@ -164,7 +164,8 @@ pub fn format_duration(duration: Duration) -> String {
     for (unit, factor) in DURATION_UNITS {
         let count = rest / factor;
         if count > 0 {
-            out.push_str(&format!("{count}{unit}"));
+            out.push_str(&count.to_string());
+            out.push_str(unit);
             rest %= factor;
         }
         if count > 0 || parts > 0 {

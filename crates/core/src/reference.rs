@@ -120,6 +120,7 @@ impl Reference {
     }
 
     /// The same repository by `digest`.
+    #[must_use]
     pub fn with_digest(&self, digest: Digest) -> Self {
         Self { domain: self.domain.clone(), path: self.path.clone(), tag: None, digest: Some(digest) }
     }
@@ -181,10 +182,8 @@ impl FromStr for Reference {
             None | Some("index.docker.io") => DEFAULT_DOMAIN,
             Some(domain) => domain,
         };
-        let path = match domain == DEFAULT_DOMAIN && !path.contains('/') {
-            true => format!("library/{path}"),
-            false => path.to_owned(),
-        };
+        let official = domain == DEFAULT_DOMAIN && !path.contains('/');
+        let path = if official { format!("library/{path}") } else { path.to_owned() };
         if domain.len() + 1 + path.len() > NAME_MAX {
             return Err(fail(name.len(), ReferenceProblem::TooLong("name", NAME_MAX)));
         }

@@ -16,6 +16,7 @@ pub mod dirfd;
 pub mod durable;
 mod error;
 pub mod files;
+pub mod ids;
 pub mod inotify;
 pub mod lock;
 pub mod mount;
