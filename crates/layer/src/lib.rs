@@ -1,6 +1,7 @@
 //! The archive side of ctr: layers to trees and back, codecs, the `.aci` envelope.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod codec;
 mod dialect;
 mod error;
