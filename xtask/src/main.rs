@@ -10,6 +10,7 @@ mod deny;
 mod dist;
 mod docs;
 mod firewall;
+mod fuzz;
 mod prerequisites;
 mod shell;
 mod test;
@@ -43,6 +44,7 @@ const TASKS: &[Task] = &[
         run: firewall::run,
     },
     Task { name: "deny", about: "licences, sources and banned crates (deny.toml)", run: deny::run },
+    Task { name: "fuzz", about: "every fuzz target for --seconds 60 each", run: fuzz::run },
     Task {
         name: "bench",
         about: "ours beside the peers, as ratios; --write renews docs/benchmarks.md",
