@@ -1,0 +1,122 @@
+//! Waiting for the end of containers.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::os::fd::AsFd as _;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ctr_cli::{Failure, human};
+use ctr_core::container::{Container, ContainerError, Containers, EXIT_RECORD_MAX, ExitRecord, State, Status};
+use ctr_sys::{pidfd, poll};
+
+use crate::entry::{Entry, state_name};
+use crate::failure;
+
+/// How often a container is looked at that has no process to wait for: it is being started, or its PID 1 is gone and the
+/// kernel is still ending the rest.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Waits until all of `containers` have ended, at most `timeout`, and returns how they ended.
+pub(crate) fn until_ended(
+    all: &Containers,
+    containers: Vec<Container>,
+    timeout: Option<Duration>,
+) -> Result<Vec<Entry>, Failure> {
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let watched: Vec<Watched> = containers.into_iter().map(Watched::new).collect();
+    let mut entries = Vec::with_capacity(watched.len());
+    let mut late = Vec::new();
+    for watched in watched {
+        match watched.wait(all, deadline)? {
+            Ok(entry) => entries.push(entry),
+            Err(late_one) => late.push(late_one),
+        }
+    }
+    if late.is_empty() {
+        return Ok(entries);
+    }
+    let after = timeout.map(human::rough).unwrap_or_default();
+    Err(Failure::new(format!("not ended after {after}: {}", late.join(", ")))
+        .hint("wait longer by --timeout, or end them with ctr-stop"))
+}
+
+/// A container and its exit record, open: who removes the container (`--rm`) does not take the record from us.
+struct Watched {
+    container: Container,
+    exit: Option<File>,
+}
+
+impl Watched {
+    fn new(container: Container) -> Self {
+        let exit = File::open(container.dir.join("exit")).ok();
+        Self { container, exit }
+    }
+
+    /// The container once it has ended, or what to call it if the deadline came first.
+    fn wait(mut self, all: &Containers, deadline: Option<Instant>) -> Result<Result<Entry, String>, Failure> {
+        loop {
+            let gone = !self.reload(all)?;
+            let status = if gone { self.last_words() } else { self.container.status().map_err(failure)? };
+            if gone || !matches!(status.state, State::Embryo | State::Prepared | State::Running) {
+                return Ok(Ok(Entry { container: self.container, status }));
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                let record = &self.container.record;
+                let name = record.name.as_deref().unwrap_or(&record.id);
+                return Ok(Err(format!("{name} ({})", state_name(status.state))));
+            }
+            self.sleep(left)?;
+        }
+    }
+
+    /// Until PID 1 ends, or the time is over, or it is worth to look again.
+    fn sleep(&self, left: Option<Duration>) -> Result<(), Failure> {
+        let process = self.container.process().map_err(failure)?;
+        let pidfd = match process {
+            Some(process) => pidfd::open_verified(process.pid, process.start_time)?,
+            None => None,
+        };
+        match pidfd {
+            Some(pidfd) if poll::readable(&[pidfd.as_fd()], left)? == [false] => {}
+            // PID 1 has ended; it must still be reaped, and other processes of the control group too.
+            Some(_) | None => thread::sleep(left.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN)),
+        }
+        Ok(())
+    }
+
+    /// Finds the container in the place where it is by now; `false` if it has been removed.
+    fn reload(&mut self, all: &Containers) -> Result<bool, Failure> {
+        if self.container.dir.is_dir() {
+            return Ok(true);
+        }
+        match all.find(&self.container.record.id) {
+            Ok(container) => {
+                self.exit = File::open(container.dir.join("exit")).ok();
+                self.container = container;
+                Ok(true)
+            }
+            Err(ContainerError::NotFound(_)) => Ok(false),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// The status of a container that was removed while we waited.
+    fn last_words(&mut self) -> Status {
+        let mut line = Vec::with_capacity(EXIT_RECORD_MAX);
+        let record = self.exit.as_mut().and_then(|file| {
+            file.rewind().ok()?;
+            file.take(EXIT_RECORD_MAX as u64).read_to_end(&mut line).ok()?;
+            ExitRecord::parse(&line)
+        });
+        Status {
+            state: if record.is_some() { State::Exited } else { State::Killed },
+            pid: None,
+            started_at: None,
+            finished_at: record.map(|record| record.at),
+            exit: record.map(|record| record.status),
+            reason: None,
+        }
+    }
+}
