@@ -1,0 +1,209 @@
+//! One container: ask, wait, kill, record, remove.
+//!
+//! ```text
+//! stop signal -> PID 1, which hands it on      through a pidfd that was checked against the record
+//! wait for PID 1                               poll(2), until the timeout
+//! kill PID 1 and the control group             bounded; the kernel ends the whole pid namespace with PID 1
+//! write the exit record                        only if we killed: init had no chance
+//! remove                                       only if it was started with --rm
+//! ```
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ctr_cli::{Context as _, Failure};
+use ctr_core::container::{Container, Containers, EXIT_RECORD_MAX, ExitRecord, ExitStatus, State};
+use ctr_core::timestamp::Timestamp;
+use ctr_sys::signal::{SIGKILL, SIGNAL_MAX, SIGTERM};
+use ctr_sys::{pidfd, poll, procfs};
+use serde::Serialize;
+
+use crate::{failure, group, remove};
+
+/// Longest time from the kill until the container is gone. The kernel needs milliseconds; a process in an uninterruptible
+/// system call, or one that a control group above ours keeps frozen, can take for ever.
+const KILL_TIME: Duration = Duration::from_secs(10);
+/// Longest time that a container that is just being started may take to write down its process.
+const START_TIME: Duration = Duration::from_secs(2);
+/// Between two looks at what cannot be waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// What the command line asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    /// In place of the container's own stop signal.
+    pub(crate) signal: Option<i32>,
+    /// In place of the container's own timeout.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What became of a container; printed as JSON (spec/schemas/stop.json).
+#[derive(Debug, Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) id: String,
+    name: Option<String>,
+    /// Whether it ran when we came.
+    was_running: bool,
+    /// Whether it had to be killed.
+    killed: bool,
+    exit: Option<ExitStatus>,
+    removed: bool,
+}
+
+/// A container that has been asked to end.
+#[derive(Debug)]
+pub(crate) struct Stopping {
+    container: Container,
+    /// PID 1; none if it has ended and only others of the control group are left, or nothing runs at all.
+    process: Option<OwnedFd>,
+    was_running: bool,
+    deadline: Instant,
+}
+
+impl Stopping {
+    /// Sends the stop signal, if there is somebody to get it.
+    pub(crate) fn ask(container: Container, request: Request) -> Result<Self, Failure> {
+        let now = Instant::now();
+        let state = container.status().map_err(failure)?.state;
+        match state {
+            State::Running => {}
+            State::Embryo | State::Prepared if container.lock_is_held().map_err(failure)? => {
+                return Err(Failure::new(format!("cannot stop {}: it is just being started", label(&container)))
+                    .hint("run the command again"));
+            }
+            _ => {
+                ctr_cli::note(format!("{} does not run", label(&container)));
+                return Ok(Self { container, process: None, was_running: false, deadline: now });
+            }
+        }
+        let process = open_process(&container)?;
+        let Some(pidfd) = &process else {
+            // Nobody is left to be asked: PID 1 is gone.
+            return Ok(Self { container, process, was_running: true, deadline: now });
+        };
+        let own = Some(container.record.stop_signal).filter(|signal| (1..=SIGNAL_MAX).contains(signal));
+        let signal = request.signal.or(own).unwrap_or(SIGTERM);
+        pidfd::send_signal(pidfd.as_fd(), signal).context(|| format!("cannot signal {}", label(&container)))?;
+        let timeout = request.timeout.unwrap_or(Duration::from_secs(container.record.stop_timeout));
+        // A time that the clock cannot hold is as good as a year.
+        let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(31_536_000));
+        Ok(Self { container, process, was_running: true, deadline })
+    }
+
+    /// When it will be killed.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Waits, kills, records and removes.
+    pub(crate) fn finish(self, containers: &Containers) -> Result<Outcome, Failure> {
+        let killed = self.was_running && self.end()?;
+        let record = &self.container.record;
+        let removed = record.rm && remove::container(containers, &self.container)?;
+        let exit = if removed { None } else { self.container.exit().map_err(failure)? };
+        Ok(Outcome {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            was_running: self.was_running,
+            killed,
+            exit: exit.map(|exit| exit.status),
+            removed,
+        })
+    }
+
+    /// Until nothing of the container runs; says whether it had to be killed.
+    fn end(&self) -> Result<bool, Failure> {
+        let mut killed = false;
+        if let Some(pidfd) = &self.process {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if poll::readable(&[pidfd.as_fd()], Some(left))? == [false] {
+                pidfd::send_signal(pidfd.as_fd(), SIGKILL)
+                    .context(|| format!("cannot kill {}", label(&self.container)))?;
+                killed = true;
+            }
+        }
+        // With PID 1 the kernel ends its whole namespace. What is left in the group then came in from outside of it, or
+        // is frozen: a frozen PID 1 dies of the signal, frozen others only once they are thawed.
+        let end = Instant::now() + KILL_TIME;
+        let groups = group::Groups::of(&self.container);
+        let mut stage = 0;
+        while self.container.status().map_err(failure)?.state == State::Running {
+            if Instant::now() >= end {
+                return Err(self.stuck(&groups));
+            }
+            // Of its own the rest needs a moment after PID 1; asking at once would call every clean end a kill.
+            if stage >= 2 || killed {
+                killed |= groups.kill(end);
+            }
+            stage += 1;
+            self.wait_a_little();
+        }
+        if killed {
+            self.record_kill()?;
+        }
+        Ok(killed)
+    }
+
+    fn wait_a_little(&self) {
+        // A pidfd that is not ready yet ends the pause early; once it is ready there is nothing left but to look again.
+        let waited = self.process.as_ref().map(|pidfd| poll::readable(&[pidfd.as_fd()], Some(LOOK_AGAIN)));
+        if !matches!(waited.as_ref().map(|result| result.as_deref()), Some(Ok([false]))) {
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    fn stuck(&self, groups: &group::Groups) -> Failure {
+        let mut stuck = Failure::new(format!("cannot end {}", label(&self.container)))
+            .hint("ctr-stop can be run again; ctr-ps shows the container as running until it is gone");
+        for reason in groups.why_alive() {
+            stuck = stuck.because(reason);
+        }
+        stuck
+    }
+
+    /// Init writes the record if it can; a killed init could not.
+    fn record_kill(&self) -> Result<(), Failure> {
+        if self.container.exit().map_err(failure)?.is_some() {
+            return Ok(());
+        }
+        let signal = u8::try_from(SIGKILL).unwrap_or(9);
+        let mut line = [0; EXIT_RECORD_MAX];
+        let length = ExitRecord { status: ExitStatus::Signal(signal), at: Timestamp::now() }.write(&mut line);
+        let path = self.container.dir.join("exit");
+        let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        match written.and_then(|mut file| file.write_all(line.get(..length).unwrap_or_default())) {
+            // Removed meanwhile by another ctr-stop or by ctr-run --wait --rm.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result.context(|| format!("cannot write {}", path.display())),
+        }
+    }
+}
+
+/// The name of a container in messages.
+pub(crate) fn label(container: &Container) -> String {
+    let record = &container.record;
+    record.name.clone().unwrap_or_else(|| record.id.chars().take(12).collect())
+}
+
+/// PID 1 as recorded, if it still is that process.
+fn open_process(container: &Container) -> Result<Option<OwnedFd>, Failure> {
+    let end = Instant::now() + START_TIME;
+    loop {
+        if let Some(process) = container.process().map_err(failure)? {
+            let boot_id = procfs::boot_id().context(|| "cannot read the boot id")?;
+            if process.boot_id != boot_id {
+                return Ok(None);
+            }
+            return Ok(pidfd::open_verified(process.pid, process.start_time)?);
+        }
+        // ctr-run writes the process down right after it made it; before that the lock tells that somebody is at it.
+        if Instant::now() >= end || !container.lock_is_held().map_err(failure)? {
+            return Ok(None);
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}
