@@ -1,0 +1,203 @@
+//! The two log files that init writes in turns, read in the order of writing while it goes on writing.
+//!
+//! ```text
+//!   log    |======== older ========|            init appends to one file; when that is full it cuts the other one
+//!   log.1  |=== newer, grows ===>                to nothing and goes on there
+//! ```
+//! A file that was cut holds a new *generation*. It is known by the time in its first entry, which never comes back. After
+//! each piece that was read the first entry is looked at again: if it changed, the piece may be of the new generation and
+//! is not used. Who reads slower than init writes two files full loses lines, and is told.
+
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use ctr_cli::{Context as _, Failure};
+use ctr_core::timestamp::TIMESTAMP_LEN;
+
+use crate::line::LogEntry;
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 * 1024;
+
+/// The beginning of a file: the time of its first entry.
+type Head = [u8; TIMESTAMP_LEN];
+
+/// One of the two files.
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: Option<File>,
+    /// The generation that is being read; none before the file has its first entry.
+    head: Option<Head>,
+    /// Counts generations over both files, in the order of writing.
+    order: u64,
+    /// How far it has been read.
+    offset: u64,
+    /// Where reading stops, if not at the end.
+    limit: Option<u64>,
+    /// A line whose end is not there yet.
+    rest: Vec<u8>,
+}
+
+/// Both files of a container.
+#[derive(Debug)]
+pub(crate) struct LogFiles {
+    files: [LogFile; 2],
+    /// The number of the next generation.
+    next: u64,
+    damaged: u64,
+    lost: bool,
+}
+
+/// What [`LogFile::piece`] came to.
+enum Piece {
+    /// That many bytes of the known generation.
+    Read(usize),
+    /// The file was cut meanwhile.
+    Cut,
+}
+
+impl LogFiles {
+    /// The log in the directory of a container; files that are not there yet are looked for again.
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { files: ["log", "log.1"].map(|name| LogFile::new(dir.join(name))), next: 1, damaged: 0, lost: false }
+    }
+
+    /// Reads nothing that is written from now on: a program that writes without end does not keep us for ever.
+    pub(crate) fn limit_to_now(&mut self) -> Result<(), Failure> {
+        for file in &mut self.files {
+            let size = file.open()?.map(File::metadata).transpose();
+            file.limit =
+                Some(size.context(|| format!("cannot read {}", file.path.display()))?.map_or(0, |size| size.len()));
+        }
+        Ok(())
+    }
+
+    /// Whether lines were overwritten before they were read.
+    pub(crate) fn lost(&self) -> bool {
+        self.lost
+    }
+
+    /// How many lines were no log entries.
+    pub(crate) fn damaged(&self) -> u64 {
+        self.damaged
+    }
+
+    /// Gives every entry that was not given before, in the order of writing.
+    pub(crate) fn read(&mut self, give: &mut impl FnMut(LogEntry<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+        loop {
+            // The heads are looked at first. Whichever file is newer by then, init has written the last of the other one.
+            self.find_generations()?;
+            self.files.sort_by_key(|file| file.order);
+            let mut cut = false;
+            for file in &mut self.files {
+                cut |= file.read(&mut self.damaged, give)?;
+            }
+            if !cut {
+                return Ok(());
+            }
+            // Cut while it was read: what we had not read of it is gone.
+            self.lost = true;
+        }
+    }
+
+    fn find_generations(&mut self) -> Result<(), Failure> {
+        let newest = self.files.iter().map(|file| file.order).max().unwrap_or(0);
+        let mut fresh = Vec::new();
+        for (index, file) in self.files.iter_mut().enumerate() {
+            let head = file.look()?;
+            if head == file.head {
+                continue;
+            }
+            // Init cuts the older file. If the one that was the newer has been cut, it has gone round once and more.
+            self.lost |= file.head.is_some() && file.order == newest && file.limit.is_none();
+            file.begin(head);
+            fresh.extend(head.map(|head| (head, index)));
+        }
+        // Of two new generations the times tell the order.
+        fresh.sort_unstable();
+        for (_, index) in fresh {
+            if let Some(file) = self.files.get_mut(index) {
+                file.order = self.next;
+                self.next += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LogFile {
+    fn new(path: PathBuf) -> Self {
+        Self { path, file: None, head: None, order: 0, offset: 0, limit: None, rest: Vec::new() }
+    }
+
+    fn open(&mut self) -> Result<Option<&File>, Failure> {
+        if self.file.is_none() {
+            self.file = match File::open(&self.path) {
+                Ok(file) => Some(file),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                result => Some(result.context(|| format!("cannot read {}", self.path.display()))?),
+            };
+        }
+        Ok(self.file.as_ref())
+    }
+
+    /// The head as it is in the file now.
+    fn look(&mut self) -> Result<Option<Head>, Failure> {
+        let Some(file) = self.open()? else { return Ok(None) };
+        head_of(file).context(|| format!("cannot read {}", self.path.display()))
+    }
+
+    /// Starts with a new generation.
+    fn begin(&mut self, head: Option<Head>) {
+        (self.head, self.offset) = (head, 0);
+        self.rest.clear();
+    }
+
+    /// Reads to the end; `true` if the file was cut meanwhile.
+    fn read(
+        &mut self,
+        damaged: &mut u64,
+        give: &mut impl FnMut(LogEntry<'_>) -> Result<(), Failure>,
+    ) -> Result<bool, Failure> {
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let piece = self.piece(&mut buffer).context(|| format!("cannot read {}", self.path.display()))?;
+            let length = match piece {
+                Piece::Read(0) => return Ok(false),
+                Piece::Read(length) => length,
+                Piece::Cut => return Ok(true),
+            };
+            self.offset += length as u64;
+            self.rest.extend_from_slice(buffer.get(..length).unwrap_or_default());
+            let whole = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let lines = self.rest.get(..whole).unwrap_or_default();
+            for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                match LogEntry::parse(line.strip_suffix(b"\n").unwrap_or(line)) {
+                    Some(entry) => give(entry)?,
+                    None => *damaged += 1,
+                }
+            }
+            self.rest.drain(..whole);
+        }
+    }
+
+    fn piece(&self, buffer: &mut [u8]) -> io::Result<Piece> {
+        let (Some(file), Some(head)) = (&self.file, self.head) else { return Ok(Piece::Read(0)) };
+        let allowed = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.offset));
+        let allowed = usize::try_from(allowed).unwrap_or(usize::MAX).min(buffer.len());
+        let length = file.read_at(buffer.get_mut(..allowed).unwrap_or_default(), self.offset)?;
+        Ok(if head_of(file)? == Some(head) { Piece::Read(length) } else { Piece::Cut })
+    }
+}
+
+fn head_of(file: &File) -> io::Result<Option<Head>> {
+    let mut head = [0; TIMESTAMP_LEN];
+    match file.read_exact_at(&mut head, 0) {
+        Ok(()) => Ok(Some(head)),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
