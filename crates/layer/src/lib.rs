@@ -7,6 +7,7 @@ mod dialect;
 mod error;
 pub mod limits;
 mod path;
+pub mod pipeline;
 pub mod tar;
 pub mod unpack;
 

@@ -109,9 +109,9 @@ struct Directory {
 
 impl<'a> Unpacker<'a> {
     /// Unpacks into the empty directory `target`, which no one else may write.
-    pub fn new(target: OwnedFd, options: UnpackOptions<'a>) -> Result<Self> {
+    pub fn new(target: BorrowedFd<'_>, options: UnpackOptions<'a>) -> Result<Self> {
         let host = |source| LayerError::Host { path: String::new(), source };
-        let root = dirfd::open_child(target.as_fd(), b".", OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY, 0);
+        let root = dirfd::open_child(target, b".", OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY, 0);
         let root = root.map_err(host)?;
         // Neither may leak into the files: an inherited ACL, an inherited group.
         xattr::remove(Target::Fd(root.as_fd()), b"system.posix_acl_default").map_err(host)?;
@@ -147,6 +147,11 @@ impl<'a> Unpacker<'a> {
         let mut reader = TarReader::new(input, self.options.limits);
         self.unpack_entries(&mut reader)?;
         self.finish()
+    }
+
+    /// The limits it was made with.
+    pub fn limits(&self) -> Limits {
+        self.options.limits
     }
 
     /// Unpacks all entries of `reader`; [`Unpacker::finish`] must follow.
