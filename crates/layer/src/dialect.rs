@@ -5,6 +5,8 @@ use std::os::fd::BorrowedFd;
 use ctr_sys::dirfd::{FileKind, Stat};
 use ctr_sys::xattr::{self, Target};
 
+use crate::tar::EntryKind;
+
 /// Namespace of overlay's own attributes: `trusted.*` needs `CAP_SYS_ADMIN` in the initial user namespace, `user.*` is
 /// read by overlay mounts with `userxattr`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,4 +58,67 @@ impl XattrDialect {
 /// Is `name` an attribute by which overlay is told what to show? Layers may not bring those.
 pub(crate) fn is_overlay_attribute(name: &[u8]) -> bool {
     [&b"trusted.overlay."[..], b"user.overlay."].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Attributes that say something of the machine that packed the layer, not of the image (umoci leaves them out too).
+pub(crate) fn is_foreign_attribute(name: &[u8]) -> bool {
+    matches!(name, b"security.selinux" | b"security.ima" | b"system.nfs4_acl")
+}
+
+/// What [`OVERRIDE_STAT`] keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Override {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// The twelve permission bits.
+    pub(crate) mode: u32,
+    /// For a device that is an empty file: what it is.
+    pub(crate) device: Option<(EntryKind, u32, u32)>,
+}
+
+/// `UID:GID:0MODE`, for a device with `:char-MAJOR-MINOR` or `:block-MAJOR-MINOR`.
+pub(crate) fn override_value(record: &Override) -> Vec<u8> {
+    let device = match record.device {
+        None => String::new(),
+        Some((EntryKind::BlockDevice, major, minor)) => format!(":block-{major}-{minor}"),
+        Some((_, major, minor)) => format!(":char-{major}-{minor}"),
+    };
+    format!("{}:{}:0{:o}{device}", record.uid, record.gid, record.mode).into_bytes()
+}
+
+/// The inverse of [`override_value`]; kinds other than devices, which containers/storage writes too, are left out.
+pub(crate) fn parse_override(value: &[u8]) -> Option<Override> {
+    let mut fields = std::str::from_utf8(value).ok()?.split(':');
+    let (uid, gid, mode) = (fields.next()?, fields.next()?, fields.next()?);
+    let device = fields.next().and_then(|text| {
+        let mut parts = text.split('-');
+        let kind = match parts.next()? {
+            "char" => EntryKind::CharDevice,
+            "block" => EntryKind::BlockDevice,
+            _ => return None,
+        };
+        Some((kind, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    });
+    let mode = u32::from_str_radix(mode, 8).ok()? & 0o7777;
+    Some(Override { uid: uid.parse().ok()?, gid: gid.parse().ok()?, mode, device })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_round_trip() {
+        let plain = Override { uid: 1, gid: 4_294_967_294, mode: 0o4755, device: None };
+        assert_eq!(override_value(&plain), b"1:4294967294:04755");
+        let device = Override { device: Some((EntryKind::BlockDevice, 8, 1)), ..plain };
+        assert_eq!(override_value(&device), b"1:4294967294:04755:block-8-1");
+        for record in [plain, device] {
+            assert_eq!(parse_override(&override_value(&record)), Some(record));
+        }
+        assert_eq!(parse_override(b"1:2:0100644:file"), Some(Override { uid: 1, gid: 2, mode: 0o644, device: None }));
+        for bad in [&b""[..], b"1:2", b"a:2:3", b"1:2:9", b"\xff:1:2"] {
+            assert_eq!(parse_override(bad), None);
+        }
+    }
 }

@@ -81,7 +81,16 @@ pub enum LayerError {
         #[source]
         source: SysError,
     },
-    /// Reading the archive or tree failed (disk or network).
+    /// A tree that is to be packed cannot be read.
+    #[error("cannot read \"{path}\" of the tree")]
+    Tree {
+        /// The file, empty for the tree's root.
+        path: String,
+        /// The system call that failed.
+        #[source]
+        source: SysError,
+    },
+    /// Reading the archive failed (disk or network).
     #[error("cannot read the archive")]
     Source(#[source] io::Error),
     /// Writing the archive or its copy failed.

@@ -6,6 +6,7 @@ pub mod codec;
 mod dialect;
 mod error;
 pub mod limits;
+pub mod pack;
 mod path;
 pub mod pipeline;
 pub mod tar;

@@ -9,9 +9,11 @@ mod number;
 mod pax;
 mod reader;
 mod sparse;
+mod writer;
 
 pub use reader::TarReader;
 pub use sparse::Segment;
+pub use writer::TarWriter;
 
 use ctr_sys::dirfd::Timestamp;
 

@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn records_are_read_by_their_length() {
-        let data = b"12 path=a\nb\n20 SCHILY.xattr.u=\0\n\n11 size=42\n9 uid=7\n8 gid=\n";
+        let data = b"12 path=a\nb\n21 SCHILY.xattr.u=\0\n\n11 size=42\n8 uid=7\n7 gid=\n";
         let records = PaxRecords::parse(data, &Limits::default()).unwrap();
         assert_eq!(records.path.as_deref(), Some(&b"a\nb"[..]));
         assert_eq!(records.xattrs, [(b"u".to_vec(), b"\0\n".to_vec())]);
@@ -137,16 +137,16 @@ mod tests {
     fn malformed_records_are_refused() {
         for bad in [
             &b"path=a\n"[..],
-            b"9 path=a\n",
+            b"8 path=a\n",
             b"11 path=a\n",
             b"99999999999999999999 path=a\n",
-            b"10 path=a\0\n",
+            b"11 path=a\0\n",
             b"8 =abcd\n",
-            b"9 patha\n",
+            b"8 patha\n",
             b"10 size=-\n",
             b"0 ",
             b" ",
-            b"16 SCHILY.xattr.=\n",
+            b"18 SCHILY.xattr.=\n",
         ] {
             assert!(PaxRecords::parse(bad, &Limits::default()).is_err(), "{}", bad.escape_ascii());
         }

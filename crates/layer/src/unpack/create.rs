@@ -9,7 +9,7 @@ use ctr_sys::dirfd::{self, FileKind, OpenFlags};
 use ctr_sys::{Errno, SysError, xattr};
 
 use super::lower::Found;
-use super::metadata::{self, Metadata, override_value};
+use super::metadata::{self, Metadata};
 use super::resolve::Parent;
 use super::{Directory, Ownership, Unpacker, XattrDialect, host, limit, path_error, refused};
 use crate::dialect::OVERRIDE_STAT;
@@ -177,7 +177,7 @@ impl Unpacker<'_> {
     ) -> Result<()> {
         let file = self.new_file(parent, name, child, 0o600)?;
         self.stats.devices_as_files += 1;
-        let record = override_value(metadata, Some(device));
+        let record = metadata.record(Some(device));
         let plain = Metadata { mode: metadata.mode & 0o777, ..metadata.clone() };
         self.apply_open(file.as_fd(), &plain, 0o600)
             .and_then(|()| xattr::set_open(file.as_fd(), OVERRIDE_STAT, &record))

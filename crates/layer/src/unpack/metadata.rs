@@ -7,7 +7,9 @@ use ctr_sys::xattr::{self, Target};
 
 use super::lower::Found;
 use super::{Ownership, Unpacker, host, refused};
-use crate::dialect::{OVERRIDE_STAT, is_overlay_attribute};
+use crate::dialect::{
+    OVERRIDE_STAT, Override, is_foreign_attribute, is_overlay_attribute, override_value, parse_override,
+};
 use crate::error::{EntryFault, Result, show};
 use crate::tar::{Entry, EntryKind};
 
@@ -25,6 +27,11 @@ impl Metadata {
     /// Of a directory that neither the archive nor a layer below tells anything of.
     pub(super) fn of_implicit_directory() -> Self {
         Self { mode: 0o755, uid: 0, gid: 0, mtime: Timestamp::default(), xattrs: Vec::new() }
+    }
+
+    /// Owner, mode and device number as [`OVERRIDE_STAT`] keeps them.
+    pub(super) fn record(&self, device: Option<(EntryKind, u32, u32)>) -> Vec<u8> {
+        override_value(&Override { uid: self.uid, gid: self.gid, mode: self.mode, device })
     }
 }
 
@@ -59,9 +66,6 @@ impl Fresh {
     }
 }
 
-/// Attributes that say something of the machine that packed the layer, not of the image (umoci leaves them out too).
-const FOREIGN: [&[u8]; 3] = [b"security.selinux", b"security.ima", b"system.nfs4_acl"];
-
 impl Unpacker<'_> {
     /// The metadata of an entry, as far as it can be given here.
     pub(super) fn metadata_of(&mut self, entry: &Entry) -> Result<Metadata> {
@@ -94,14 +98,14 @@ impl Unpacker<'_> {
         let mut metadata =
             Metadata { mode: stat.mode, uid: stat.uid, gid: stat.gid, mtime: stat.mtime, xattrs: Vec::new() };
         for name in xattr::list(target).map_err(fail)? {
-            if is_overlay_attribute(&name) || FOREIGN.contains(&name.as_slice()) {
+            if is_overlay_attribute(&name) || is_foreign_attribute(&name) {
                 continue;
             }
             let value = xattr::get(target, &name).map_err(fail)?.unwrap_or_default();
             if name == OVERRIDE_STAT && self.options.ownership == Ownership::Record {
                 // The owner that counts is the recorded one.
-                if let Some((uid, gid, mode)) = parse_override(&value) {
-                    (metadata.uid, metadata.gid, metadata.mode) = (uid, gid, mode);
+                if let Some(record) = parse_override(&value) {
+                    (metadata.uid, metadata.gid, metadata.mode) = (record.uid, record.gid, record.mode);
                 }
                 continue;
             }
@@ -117,7 +121,7 @@ impl Unpacker<'_> {
     }
 
     fn can_set(&self, name: &[u8]) -> bool {
-        if FOREIGN.contains(&name) || name == OVERRIDE_STAT {
+        if is_foreign_attribute(name) || name == OVERRIDE_STAT {
             return false;
         }
         match self.options.ownership {
@@ -141,7 +145,7 @@ impl Unpacker<'_> {
         match self.options.ownership {
             Ownership::Chown if !self.fresh.owns(metadata) => dirfd::fchown(fd, metadata.uid, metadata.gid)?,
             Ownership::Chown => {}
-            Ownership::Record => xattr::set_open(fd, OVERRIDE_STAT, &override_value(metadata, None))?,
+            Ownership::Record => xattr::set_open(fd, OVERRIDE_STAT, &metadata.record(None))?,
         }
         for (name, value) in &metadata.xattrs {
             xattr::set_open(fd, name, value)?;
@@ -173,22 +177,6 @@ impl Unpacker<'_> {
         }
         dirfd::set_times_at(dir, name, metadata.mtime)
     }
-}
-
-/// The record of an owner, mode and, for a device that is a file, its number.
-pub(super) fn override_value(metadata: &Metadata, device: Option<(EntryKind, u32, u32)>) -> Vec<u8> {
-    let device = match device {
-        None => String::new(),
-        Some((EntryKind::BlockDevice, major, minor)) => format!(":block-{major}-{minor}"),
-        Some((_, major, minor)) => format!(":char-{major}-{minor}"),
-    };
-    format!("{}:{}:0{:o}{device}", metadata.uid, metadata.gid, metadata.mode).into_bytes()
-}
-
-fn parse_override(value: &[u8]) -> Option<(u32, u32, u32)> {
-    let mut fields = std::str::from_utf8(value).ok()?.split(':');
-    let (uid, gid, mode) = (fields.next()?, fields.next()?, fields.next()?);
-    Some((uid.parse().ok()?, gid.parse().ok()?, u32::from_str_radix(mode, 8).ok()? & 0o7777))
 }
 
 /// The kind of entry that makes a file like one that is there. A socket has none.
