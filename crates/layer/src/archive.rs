@@ -9,7 +9,7 @@ use tar::{EntryType, Header};
 
 /// Largest size that eleven octal digits hold.
 const USTAR_MAX: u64 = 0o77_777_777_777;
-const BLOCK: u64 = 512;
+const BLOCK: usize = 512;
 
 /// Writes an archive.
 pub struct ArchiveWriter<W: Write> {
@@ -51,7 +51,7 @@ impl<W: Write> ArchiveWriter<W> {
 
     /// Ends the archive and gives its writer back.
     pub fn finish(mut self) -> io::Result<W> {
-        self.out.write_all(&[0; 2 * BLOCK as usize])?;
+        self.out.write_all(&[0; 2 * BLOCK])?;
         self.out.flush()?;
         Ok(self.out)
     }
@@ -71,8 +71,8 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     fn pad(&mut self, size: u64) -> io::Result<()> {
-        let missing = usize::try_from((BLOCK - size % BLOCK) % BLOCK).unwrap_or(0);
-        self.out.write_all(&[0; BLOCK as usize][..missing])
+        let block = BLOCK as u64;
+        io::copy(&mut io::repeat(0).take((block - size % block) % block), &mut self.out).map(drop)
     }
 }
 

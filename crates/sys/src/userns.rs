@@ -93,6 +93,17 @@ pub fn enter_storage_map() -> Result<StorageMap> {
     }
 }
 
+/// What the user can do when [`enter_storage_map`] failed.
+pub fn hint(error: &SysError) -> &'static str {
+    match error.errno {
+        Errno::EPERM | Errno::ENOSPC | Errno::EUSERS => {
+            "this host does not let ordinary users make user namespaces: run as root, or allow them (sysctl \
+             kernel.unprivileged_userns_clone, user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)"
+        }
+        _ => "run as root",
+    }
+}
+
 /// The map of this process as it is.
 fn current_map() -> Result<StorageMap> {
     const PATH: &str = "/proc/self/uid_map";

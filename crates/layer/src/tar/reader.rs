@@ -375,7 +375,7 @@ impl<R: BufRead> TarReader<R> {
     }
 }
 
-impl<R: BufRead + Seek> TarReader<io::BufReader<R>> {
+impl<R: io::Read + Seek> TarReader<io::BufReader<R>> {
     /// A reader that seeks over data instead of reading it. It cannot notice that the last file is cut: compare
     /// [`Entry::data_at`] and [`Entry::stored`] with the length of the input.
     pub fn seeking(input: io::BufReader<R>, limits: Limits) -> Self {

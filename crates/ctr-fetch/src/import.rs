@@ -1,0 +1,212 @@
+//! From a source into the store: layers that are missing are unpacked, everything is verified on the way, and the name
+//! appears last, in one step.
+
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use ctr_cli::{Bar, Context as _, Failure, Progress};
+use ctr_core::digest::Digest;
+use ctr_core::launch::{LaunchRecord, LayerId};
+use ctr_core::reference::Reference;
+use ctr_core::spec::oci::Descriptor;
+use ctr_core::spec::{UnpackedLayers, launch_record};
+use ctr_core::store::{LayerDone, Store, StoreError, Txn, XattrDialect as StoreDialect};
+use ctr_layer::limits::Limits;
+use ctr_layer::pipeline::{Expected, unpack_blob};
+use ctr_layer::unpack::{Ownership, UnpackOptions, Unpacked, Unpacker, XattrDialect};
+
+use crate::source::{Image, Source};
+
+/// Brings `image` of `source` in under `names`; what the store has already is not read again.
+pub(crate) fn import(
+    store: &Store,
+    txn: Txn,
+    source: &dyn Source,
+    image: &Image,
+    names: &[Reference],
+    unpacking: &Unpacking,
+) -> Result<LaunchRecord, Failure> {
+    if let Some(launch) = complete(store, &txn, image)? {
+        for name in names {
+            if store.resolve(name).map_err(hinted)? != Some(image.digest) {
+                store.tag(name, &image.digest).map_err(hinted)?;
+            }
+        }
+        return Ok(launch);
+    }
+    let mut unpacked = UnpackedLayers::default();
+    let mut chain = None;
+    for (position, (descriptor, diff_id)) in image.manifest.layers.iter().zip(&image.config.diff_ids).enumerate() {
+        let chain_id = chain_id(chain, diff_id);
+        chain = Some(chain_id);
+        let layer = Layer { source, descriptor, diff_id: *diff_id, chain_id, below: &unpacked.layers, position };
+        let (id, done) = bring(&txn, &layer, unpacking)?;
+        unpacked.layers.push(id);
+        unpacked.max_uid = unpacked.max_uid.max(done.max_uid);
+        unpacked.max_gid = unpacked.max_gid.max(done.max_gid);
+    }
+    let put = |bytes: &[u8], digest: Digest| txn.put_blob(bytes, Some((digest, bytes.len() as u64))).map_err(hinted);
+    put(&image.config_bytes, image.manifest.config.digest)?;
+    put(&image.manifest_bytes, image.digest)?;
+    let launch = launch_record(image.digest, image.manifest.config.digest, &image.config, unpacked);
+    txn.commit_image(&launch, names).map_err(hinted)?;
+    Ok(launch)
+}
+
+/// A store error with what the user can do about it.
+pub(crate) fn hinted(error: StoreError) -> Failure {
+    Failure::hinted(error, StoreError::hint)
+}
+
+/// The launch record of an image that the store has with all its parts.
+fn complete(store: &Store, txn: &Txn, image: &Image) -> Result<Option<LaunchRecord>, Failure> {
+    // Kept first, looked at afterwards: gc cannot come in between.
+    match txn.keep_image(&image.digest) {
+        Err(StoreError::NoImage(_)) => return Ok(None),
+        kept => kept.map_err(hinted)?,
+    }
+    let Ok(launch) = store.launch_record(&image.digest) else { return Ok(None) };
+    let config = &image.manifest.config;
+    let manifest = (image.digest, image.manifest_bytes.len() as u64);
+    let layers = image.manifest.layers.iter().chain([config]).map(|blob| (blob.digest, blob.size));
+    for (digest, size) in layers.chain([manifest]) {
+        if !matches!(store.blob(&digest), Ok(blob) if blob.size == size) {
+            return Ok(None);
+        }
+    }
+    if launch.layers.len() != image.config.diff_ids.len() {
+        return Ok(None);
+    }
+    let mut chain = None;
+    for diff_id in &image.config.diff_ids {
+        let chain_id = chain_id(chain, diff_id);
+        chain = Some(chain_id);
+        if txn.find_layer(&chain_id, diff_id).map_err(hinted)?.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(launch))
+}
+
+/// Digest of a layer together with all below it (OCI image-spec config.md, "Layer ChainID").
+fn chain_id(below: Option<Digest>, diff_id: &Digest) -> Digest {
+    below.map_or(*diff_id, |below| Digest::of(format!("{below} {diff_id}").as_bytes()))
+}
+
+/// How layers are unpacked here.
+pub(crate) struct Unpacking {
+    /// Namespace of overlay's attributes in this store.
+    pub(crate) dialect: StoreDialect,
+    /// Whether files can be given to other owners.
+    pub(crate) ownership: Ownership,
+    /// Where progress is shown.
+    pub(crate) progress: Progress,
+}
+
+/// A layer that the store may lack.
+struct Layer<'a> {
+    source: &'a dyn Source,
+    descriptor: &'a Descriptor,
+    diff_id: Digest,
+    chain_id: Digest,
+    /// Lowest first.
+    below: &'a [LayerId],
+    position: usize,
+}
+
+/// Finds the layer in the store, or unpacks it; then its blob is there too.
+fn bring(txn: &Txn, layer: &Layer<'_>, unpacking: &Unpacking) -> Result<(LayerId, LayerDone), Failure> {
+    let find = || txn.find_layer(&layer.chain_id, &layer.diff_id).map_err(hinted);
+    let label = format!("layer {} {}", layer.position + 1, layer.descriptor.digest.short());
+    let bar = unpacking.progress.bar(&label, Some(layer.descriptor.size));
+    if let Some(found) = find()? {
+        bring_blob(txn, layer, &bar)?;
+        return Ok(found);
+    }
+    // Whoever came first brings it; we wait and then find it.
+    let lock = txn.lock_digest(&layer.diff_id).map_err(hinted)?;
+    if let Some(found) = find()? {
+        bring_blob(txn, layer, &bar)?;
+        return Ok(found);
+    }
+    let staging = txn.layer_staging().map_err(hinted)?.hold(lock);
+    let unpacked = unpack(txn, layer, &staging.fs(), unpacking, &bar);
+    let unpacked = unpacked.map_err(|failure| in_layer(layer, &failure))?;
+    let done = LayerDone {
+        diff_id: layer.diff_id,
+        chain_id: layer.chain_id,
+        self_contained: unpacked.self_contained,
+        max_uid: unpacked.max_uid,
+        max_gid: unpacked.max_gid,
+        entries: unpacked.entries,
+        bytes: unpacked.bytes,
+        counted: false,
+    };
+    let id = txn.publish_layer(staging, done.clone()).map_err(hinted)?;
+    bar.finish("unpacked");
+    Ok((id, done))
+}
+
+fn in_layer(layer: &Layer<'_>, failure: &Failure) -> Failure {
+    let position = layer.position + 1;
+    let mut whole = Failure::new(format!("cannot bring in layer {position} ({})", layer.descriptor.digest));
+    for cause in std::iter::once(failure.what()).chain(failure.causes().iter().map(String::as_str)) {
+        whole = whole.because(cause);
+    }
+    whole
+}
+
+/// Reads the blob once: it goes into the store, and its tree into the directory `target`.
+fn unpack(
+    txn: &Txn,
+    layer: &Layer<'_>,
+    target: &std::path::Path,
+    unpacking: &Unpacking,
+    bar: &Bar,
+) -> Result<Unpacked, Failure> {
+    let open = |path: &std::path::Path| -> Result<OwnedFd, Failure> {
+        Ok(File::open(path).context(|| format!("cannot open {}", path.display()))?.into())
+    };
+    let mut parents = Vec::with_capacity(layer.below.len());
+    for id in layer.below.iter().rev() {
+        parents.push(open(&txn.layer_fs(id))?);
+    }
+    let parents: Vec<BorrowedFd<'_>> = parents.iter().map(OwnedFd::as_fd).collect();
+    let options = UnpackOptions {
+        dialect: match unpacking.dialect {
+            StoreDialect::Trusted => XattrDialect::Trusted,
+            StoreDialect::User => XattrDialect::User,
+        },
+        parents: &parents,
+        ownership: unpacking.ownership,
+        limits: Limits::default(),
+    };
+    let target = open(target)?;
+    let unpacker = Unpacker::new(target.as_fd(), options)?;
+    let descriptor = layer.descriptor;
+    let mut sink = txn.blob_sink(descriptor.digest, descriptor.size).map_err(hinted)?;
+    let expected =
+        Expected { blob: Some(descriptor.digest), size: Some(descriptor.size), diff_id: Some(layer.diff_id) };
+    let source = bar.reading(layer.source.blob(descriptor)?);
+    let (_, unpacked) = unpack_blob(source, &expected, Some(&mut sink), unpacker)?;
+    txn.finish_blob(sink).map_err(hinted)?;
+    if unpacked.devices_as_files > 0 {
+        let count = unpacked.devices_as_files;
+        ctr_cli::note(format!("layer {}: {count} devices became empty files", layer.position + 1));
+    }
+    Ok(unpacked)
+}
+
+/// The blob of a layer whose tree is there: it may have been brought in another compression.
+fn bring_blob(txn: &Txn, layer: &Layer<'_>, bar: &Bar) -> Result<(), Failure> {
+    let Descriptor { digest, size, .. } = layer.descriptor;
+    match txn.keep_blob(digest).map_err(hinted)? {
+        Some(blob) if blob.size == *size => bar.finish("already there"),
+        _ => {
+            let source = bar.reading(layer.source.blob(layer.descriptor)?);
+            txn.copy_blob(source, Some((*digest, *size))).map_err(hinted).map_err(|f| in_layer(layer, &f))?;
+            bar.finish("stored");
+        }
+    }
+    Ok(())
+}

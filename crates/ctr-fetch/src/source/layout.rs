@@ -1,0 +1,130 @@
+//! OCI image layouts, in a directory or in a tar (image-layout.md).
+
+use std::io::Read;
+
+use ctr_cli::{Context as _, Failure};
+use ctr_core::spec::MAX_DOCUMENT;
+use ctr_core::spec::oci::{self, Descriptor, Document, REF_NAME};
+
+use super::members::Members;
+use super::{Image, Source, Wanted, document, names};
+
+/// Indexes may name indexes. Nobody needs more levels.
+const MAX_INDEX_DEPTH: usize = 4;
+
+/// An image layout.
+pub(super) struct Layout {
+    members: Members,
+}
+
+impl Layout {
+    pub(super) fn new(members: Members) -> Self {
+        Self { members }
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<impl Read + Send + use<>, Failure> {
+        let path = format!("blobs/sha256/{}", descriptor.digest.hex());
+        let missing = || {
+            Failure::new(format!("{} has no blob {}", self.members.place(), descriptor.digest))
+                .hint("the layout is incomplete; copy it again")
+        };
+        let member = self.members.open(&path)?.ok_or_else(missing)?;
+        if member.size != descriptor.size {
+            let (digest, is, should) = (descriptor.digest, member.size, descriptor.size);
+            return Err(Failure::new(format!("the blob {digest} has {is} bytes, its descriptor says {should}")));
+        }
+        Ok(member.reader)
+    }
+
+    /// From the entry of `index.json` down to one manifest.
+    fn resolve(&self, entry: &Descriptor, wanted: &Wanted) -> Result<Vec<u8>, Failure> {
+        let mut descriptor = entry.clone();
+        for _ in 0..MAX_INDEX_DEPTH {
+            let bytes = document(&descriptor, self.open(&descriptor)?)?;
+            let parsed = oci::parse_document(&bytes, Some(&descriptor.media_type));
+            match parsed.context(|| format!("cannot use {} of {}", descriptor.digest, self.members.place()))? {
+                Document::Manifest(_) => return Ok(bytes),
+                Document::Index(index) => {
+                    let chosen = wanted.platform.choose(&index.manifests)?;
+                    let next = index.manifests.into_iter().nth(chosen);
+                    descriptor = next.ok_or_else(|| Failure::new("an empty image index"))?;
+                }
+            }
+        }
+        Err(Failure::new(format!("{} nests image indexes deeper than {MAX_INDEX_DEPTH}", self.members.place())))
+    }
+
+    /// The entry of `index.json` that is wanted.
+    fn entry(&self, wanted: &Wanted) -> Result<Descriptor, Failure> {
+        let place = self.members.place();
+        let layout = self.members.read("oci-layout", MAX_DOCUMENT)?;
+        oci::check_layout(&layout).context(|| format!("{place} is not an OCI image layout"))?;
+        let bytes = self.members.read("index.json", MAX_DOCUMENT)?;
+        let index = oci::parse_index(&bytes).context(|| format!("cannot use index.json of {place}"))?;
+        let mut images: Vec<Descriptor> = index.manifests.into_iter().filter(Descriptor::is_image).collect();
+        if let Some(tag) = &wanted.tag {
+            let all = tags(&images);
+            images.retain(|image| image_names(image).any(|name| names::matches(tag, name)));
+            if images.is_empty() {
+                return Err(Failure::new(format!("{place} has no image \"{tag}\"")).hint(choices(&all)));
+            }
+        }
+        let all = tags(&images);
+        if all.len() > 1 {
+            return Err(Failure::new(format!("{place} holds {} images", all.len())).hint(choices(&all)));
+        }
+        match images.len() {
+            0 => Err(Failure::new(format!("{place} holds no image"))),
+            1 => images.pop().ok_or_else(|| Failure::new("no image")),
+            _ => {
+                let chosen = wanted.platform.choose(&images)?;
+                images.into_iter().nth(chosen).ok_or_else(|| Failure::new("no image"))
+            }
+        }
+    }
+}
+
+fn image_names(descriptor: &Descriptor) -> impl Iterator<Item = &str> {
+    [names::CONTAINERD_NAME, REF_NAME].into_iter().filter_map(|key| descriptor.annotations.get(key)).map(String::as_str)
+}
+
+/// The different tags of some images; an image without one counts as its digest, unless it only differs by platform.
+fn tags(images: &[Descriptor]) -> Vec<String> {
+    let unnamed = images.iter().filter(|image| image_names(image).next().is_none()).collect::<Vec<_>>();
+    let by_platform = unnamed.iter().all(|image| image.platform.is_some());
+    let name = |image: &Descriptor| {
+        let named = image.annotations.get(REF_NAME).map(String::as_str).or_else(|| image_names(image).next());
+        match named {
+            Some(name) => name.to_owned(),
+            None if by_platform => String::new(),
+            None => image.digest.to_string(),
+        }
+    };
+    let mut all: Vec<String> = images.iter().map(name).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn choices(tags: &[String]) -> String {
+    let shown: Vec<&str> = tags.iter().map(String::as_str).filter(|tag| !tag.is_empty()).take(20).collect();
+    if shown.is_empty() {
+        "its images have no tags".to_owned()
+    } else {
+        format!("choose by :TAG; there are {}", shown.join(", "))
+    }
+}
+
+impl Source for Layout {
+    fn image(&mut self, wanted: &Wanted) -> Result<Image, Failure> {
+        let entry = self.entry(wanted)?;
+        let bytes = self.resolve(&entry, wanted)?;
+        let manifest = oci::parse_manifest(&bytes).context(|| format!("cannot use {}", self.members.place()))?;
+        let config = document(&manifest.config, self.open(&manifest.config)?)?;
+        Image::new(bytes, config, names::of_descriptor(&entry, &wanted.stem))
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Failure> {
+        Ok(Box::new(self.open(descriptor)?))
+    }
+}

@@ -1,0 +1,91 @@
+//! Where images come from. A source gives the documents of one image and streams its blobs; what it says is checked
+//! by the importer, against the digests, never believed.
+//!
+//! Registries will be one more [`Source`].
+
+mod detect;
+mod docker;
+mod layout;
+mod members;
+mod names;
+
+use std::io::Read;
+
+use ctr_cli::{Context as _, Failure};
+use ctr_core::digest::Digest;
+use ctr_core::reference::Reference;
+use ctr_core::spec::oci::{self, Descriptor, ImageConfig, Manifest};
+use ctr_core::spec::platform::Platform;
+
+pub(crate) use detect::open;
+
+/// Which image of a source is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// The platform to choose from an index.
+    pub(crate) platform: Platform,
+
+    /// The tag behind the path.
+    pub(crate) tag: Option<String>,
+    /// What names an image that does not name itself.
+    pub(crate) stem: String,
+}
+
+/// The documents of one image, checked against each other.
+#[derive(Debug)]
+pub(crate) struct Image {
+    /// The manifest's bytes as they came.
+    pub(crate) manifest_bytes: Vec<u8>,
+    /// Their digest: the identity of the image.
+    pub(crate) digest: Digest,
+    /// The manifest.
+    pub(crate) manifest: Manifest,
+    /// The config's bytes as they came.
+    pub(crate) config_bytes: Vec<u8>,
+    /// The config.
+    pub(crate) config: ImageConfig,
+    /// Names that the source gives the image.
+    pub(crate) names: Vec<Reference>,
+    /// What the user should know of it.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Image {
+    /// From the bytes of manifest and config, whose digest and size were checked by the caller.
+    pub(crate) fn new(manifest_bytes: Vec<u8>, config_bytes: Vec<u8>, names: Vec<Reference>) -> Result<Self, Failure> {
+        let manifest = oci::parse_manifest(&manifest_bytes).context(|| "the image cannot be used")?;
+        let config = oci::parse_config(&config_bytes, manifest.layers.len()).context(|| "the image cannot be used")?;
+        let digest = Digest::of(&manifest_bytes);
+        Ok(Self { manifest_bytes, digest, manifest, config_bytes, config, names, notes: Vec::new() })
+    }
+}
+
+/// A place that images come from.
+pub(crate) trait Source {
+    /// The wanted image.
+    fn image(&mut self, wanted: &Wanted) -> Result<Image, Failure>;
+
+    /// A stream of the blob that `descriptor` of that image names. Nothing about it was checked.
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Failure>;
+}
+
+/// Reads a document that a descriptor names: at most as long as it says, and with its digest.
+fn document(descriptor: &Descriptor, mut blob: impl Read) -> Result<Vec<u8>, Failure> {
+    let limit = ctr_core::spec::MAX_DOCUMENT;
+    let name = descriptor.digest;
+    if descriptor.size > limit {
+        let size = descriptor.size;
+        return Err(Failure::new(format!("the document {name} has {size} bytes, more than the {limit} allowed")));
+    }
+    let mut bytes = Vec::new();
+    blob.by_ref().take(descriptor.size + 1).read_to_end(&mut bytes).context(|| format!("cannot read {name}"))?;
+    if bytes.len() as u64 != descriptor.size {
+        let (is, should) = (bytes.len(), descriptor.size);
+        return Err(Failure::new(format!("the document {name} has {is} bytes or more, its descriptor says {should}")));
+    }
+    let found = Digest::of(&bytes);
+    if found != descriptor.digest {
+        return Err(Failure::new(format!("the document {name} has the digest {found}: the source is damaged")));
+    }
+    Ok(bytes)
+}
