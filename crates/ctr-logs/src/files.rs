@@ -103,11 +103,26 @@ impl LogFiles {
         }
     }
 
+    /// The heads of both files at one moment: the first was the same before and after the second was looked at. Without
+    /// that, init could go round between the two looks, and the later generation would be taken for the earlier.
+    fn look(&mut self) -> Result<[Option<Head>; 2], Failure> {
+        let [first, second] = &mut self.files;
+        let mut head = first.look()?;
+        loop {
+            let other = second.look()?;
+            let again = first.look()?;
+            if again == head {
+                return Ok([head, other]);
+            }
+            head = again;
+        }
+    }
+
     fn find_generations(&mut self) -> Result<(), Failure> {
         let newest = self.files.iter().map(|file| file.order).max().unwrap_or(0);
         let mut fresh = Vec::new();
-        for (index, file) in self.files.iter_mut().enumerate() {
-            let head = file.look()?;
+        let heads = self.look()?;
+        for (index, (file, head)) in self.files.iter_mut().zip(heads).enumerate() {
             if head == file.head {
                 continue;
             }
@@ -150,8 +165,11 @@ impl LogFile {
         head_of(file).context(|| format!("cannot read {}", self.path.display()))
     }
 
-    /// Starts with a new generation.
+    /// Starts with a new generation. If only what was there shall be read, this one is too late.
     fn begin(&mut self, head: Option<Head>) {
+        if self.head.is_some() && self.limit.is_some() {
+            self.limit = Some(0);
+        }
         (self.head, self.offset) = (head, 0);
         self.rest.clear();
     }
@@ -199,5 +217,138 @@ fn head_of(file: &File) -> io::Result<Option<Head>> {
         Ok(()) => Ok(Some(head)),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ctr_core::timestamp::Timestamp;
+    use std::fs::{self, OpenOptions};
+    use std::io::Write as _;
+    use std::thread;
+    use std::time::Duration;
+
+    /// Writes as init does: whole entries, appended; the other file is cut before the first entry that goes there.
+    struct Writer {
+        files: [File; 2],
+        current: usize,
+        size: usize,
+        number: u64,
+    }
+
+    impl Writer {
+        fn new(dir: &Path) -> Self {
+            let open = |name| OpenOptions::new().create(true).append(true).open(dir.join(name)).unwrap();
+            Self { files: ["log", "log.1"].map(open), current: 0, size: 0, number: 0 }
+        }
+
+        fn write(&mut self, cap: usize) {
+            let line = format!("{} stdout F line {}\n", Timestamp::now(), self.number);
+            if self.size + line.len() > cap {
+                (self.current, self.size) = (1 - self.current, 0);
+                self.files[self.current].set_len(0).unwrap();
+            }
+            self.files[self.current].write_all(line.as_bytes()).unwrap();
+            (self.size, self.number) = (self.size + line.len(), self.number + 1);
+        }
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("ctr-logs-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    fn numbers(files: &mut LogFiles) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        let mut give = |entry: LogEntry<'_>| {
+            let text = std::str::from_utf8(entry.text).unwrap();
+            numbers.push(text.strip_prefix("line ").unwrap().parse().unwrap());
+            Ok(())
+        };
+        files.read(&mut give).unwrap();
+        numbers
+    }
+
+    #[test]
+    fn both_files_are_read_in_the_order_of_writing() {
+        let dir = scratch("order");
+        let mut writer = Writer::new(&dir);
+        let mut follower = LogFiles::new(&dir);
+        let mut followed = Vec::new();
+        for round in 0..50 {
+            // Fewer than fill two files, so a follower that reads after each round loses nothing.
+            for _ in 0..round % 7 {
+                writer.write(400);
+            }
+            followed.extend(numbers(&mut follower));
+            let (mut whole, written) = (LogFiles::new(&dir), writer.number);
+            whole.limit_to_now().unwrap();
+            let seen = numbers(&mut whole);
+            assert_eq!(seen, (written - seen.len() as u64..written).collect::<Vec<_>>(), "round {round}");
+        }
+        assert_eq!(followed, (0..writer.number).collect::<Vec<_>>());
+        assert!(!follower.lost() && follower.damaged() == 0);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_is_written_later_is_not_read_if_so_wanted() {
+        let dir = scratch("limit");
+        let mut writer = Writer::new(&dir);
+        writer.write(1000);
+        let mut files = LogFiles::new(&dir);
+        files.limit_to_now().unwrap();
+        writer.write(1000);
+        assert_eq!(numbers(&mut files), [0]);
+        // Round once: both files are new.
+        for _ in 0..60 {
+            writer.write(1000);
+        }
+        assert_eq!(numbers(&mut files), [0; 0]);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_slow_reader_is_told_that_lines_are_gone() {
+        let dir = scratch("slow");
+        let mut writer = Writer::new(&dir);
+        let mut files = LogFiles::new(&dir);
+        writer.write(400);
+        assert_eq!(numbers(&mut files), [0]);
+        for _ in 0..40 {
+            writer.write(400);
+        }
+        let seen = numbers(&mut files);
+        assert_eq!(seen.last(), Some(&40));
+        assert!(files.lost() && seen.len() < 40);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_writer_at_full_speed_is_never_read_wrong() {
+        let dir = scratch("race");
+        let mut writer = Writer::new(&dir);
+        let writing = thread::spawn(move || {
+            for number in 0..20_000 {
+                writer.write(3000);
+                if number % 100 == 0 {
+                    thread::sleep(Duration::from_micros(50));
+                }
+            }
+        });
+        let mut files = LogFiles::new(&dir);
+        let mut seen = Vec::new();
+        while !writing.is_finished() {
+            seen.extend(numbers(&mut files));
+        }
+        writing.join().unwrap();
+        seen.extend(numbers(&mut files));
+        assert!(seen.is_sorted_by(|a, b| a < b), "out of order or twice");
+        assert_eq!(seen.last(), Some(&19_999));
+        assert!(files.lost() || seen.len() == 20_000);
+        assert_eq!(files.damaged(), 0);
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -31,6 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Both output streams of the program go to standard output, in the order in which they were written. On a terminal control
 /// characters are shown and not sent, except tabs. With --follow the end of the container ends ctr-logs too.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[command(name = "ctr-logs", version = ctr_cli::VERSION)]
 pub struct Options {
     /// Id, beginning of an id (3 characters or more) or name of the container
@@ -81,27 +82,23 @@ pub fn main() -> ExitCode {
 }
 
 /// Does what `options` ask for.
+#[expect(clippy::needless_pass_by_value, reason = "the form that run_main calls")]
 pub fn run(options: Options) -> Result<ExitCode, Failure> {
     let containers = Containers::open(&options.global.root_or(Store::default_root));
     let container = containers.find(&options.container).map_err(failure)?;
     check_mode(&container)?;
-    // Watched before it is read first: nothing that is written in between is missed.
-    let watch = if options.follow { Some(DirWatch::new(&container.dir)?) } else { None };
     let mut log = Log {
         files: LogFiles::new(&container.dir),
         joiner: Joiner::default(),
         shown: Shown::new(form(&options), &options),
     };
-    let closed = match watch {
-        Some(watch) => follow(&container, &watch, &mut log)?,
-        None => {
-            log.files.limit_to_now()?;
-            log.read()?;
-            false
+    if options.follow {
+        if follow(&container, &mut log)? == Ended::Reader {
+            return Ok(ExitCode::from(exit::BROKEN_PIPE));
         }
-    };
-    if closed {
-        return Ok(ExitCode::from(exit::BROKEN_PIPE));
+    } else {
+        log.files.limit_to_now()?;
+        log.read()?;
     }
     log.finish()?;
     Ok(ExitCode::SUCCESS)
@@ -151,7 +148,8 @@ impl Log {
     fn finish(mut self) -> Result<(), Failure> {
         let Self { joiner, shown, .. } = &mut self;
         joiner.finish(&mut |line| shown.line(line))?;
-        self.shown.settle()?;
+        shown.settle()?;
+        shown.end()?;
         if self.files.lost() {
             ctr_cli::warn("the log was rotated faster than it was read: some lines are missing");
         }
@@ -164,8 +162,19 @@ impl Log {
     }
 }
 
-/// Shows what is written until the container has ended; `true` if nobody reads it any more.
-fn follow(container: &Container, watch: &DirWatch, log: &mut Log) -> Result<bool, Failure> {
+/// Who was first to go.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// The container, and all of its log has been shown.
+    Container,
+    /// Who read our standard output.
+    Reader,
+}
+
+/// Shows what is written until the container has ended, or nobody reads it any more.
+fn follow(container: &Container, log: &mut Log) -> Result<Ended, Failure> {
+    // Watched before it is read first: nothing that is written in between is missed.
+    let watch = DirWatch::new(&container.dir)?;
     let mut init = None;
     loop {
         if init.is_none() {
@@ -179,14 +188,14 @@ fn follow(container: &Container, watch: &DirWatch, log: &mut Log) -> Result<bool
         watch.drain()?;
         log.read()?;
         if ended {
-            return Ok(false);
+            return Ok(Ended::Container);
         }
         let stdout = std::io::stdout();
         let mut interests = vec![Interest::Closed(stdout.as_fd()), Interest::Readable(watch.as_fd())];
         interests.extend(init.as_ref().map(|init| Interest::Readable(init.as_fd())));
         let timeout = if init.is_some() { None } else { Some(LOOK_AGAIN) };
         if poll::wait(&interests, timeout)?.first() == Some(&true) {
-            return Ok(true);
+            return Ok(Ended::Reader);
         }
     }
 }

@@ -89,6 +89,15 @@ impl Shown {
         Ok(())
     }
 
+    /// Nothing comes after this. On a terminal the prompt does, and it shall begin a line.
+    pub(crate) fn end(&mut self) -> Result<(), Failure> {
+        if self.open.take().is_some() && self.form == Form::Escaped {
+            self.out.write_all(b"\n")?;
+        }
+        self.out.flush()?;
+        Ok(())
+    }
+
     fn write(&mut self, line: &Line) -> Result<(), Failure> {
         let mut text = Vec::with_capacity(line.text.len() + 64);
         if self.form == Form::Json {
@@ -127,8 +136,7 @@ fn render(form: Form, timestamps: bool, open: Option<Stream>, line: &Line, out: 
             out.extend(escape::visible_bytes(piece).bytes());
         }
     }
-    // On a terminal the prompt comes next, wherever the program stopped.
-    if line.ends || (form == Form::Escaped && !line.continues && line.text.len() < 4096) {
+    if line.ends {
         out.push(b'\n');
         return None;
     }
