@@ -10,3 +10,4 @@ pub mod scratch;
 pub mod skip;
 pub mod tarball;
 pub mod trace;
+pub mod vectors;

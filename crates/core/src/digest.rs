@@ -77,10 +77,16 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, DigestError> {
         match text.split_once(':') {
             Some(("sha256", hex)) => Self::from_hex(hex).map_err(|_| DigestError::Malformed(text.to_owned())),
-            Some((algorithm, _)) if !algorithm.is_empty() => Err(DigestError::Unsupported(algorithm.to_owned())),
+            Some((algorithm, _)) if is_algorithm(algorithm) => Err(DigestError::Unsupported(algorithm.to_owned())),
             _ => Err(DigestError::Malformed(text.to_owned())),
         }
     }
+}
+
+/// `algorithm` of the OCI image-spec (descriptor.md "Digests").
+fn is_algorithm(text: &str) -> bool {
+    let component = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    text.split(['+', '.', '_', '-']).all(component)
 }
 
 impl fmt::Display for Digest {

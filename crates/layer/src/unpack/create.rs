@@ -143,7 +143,8 @@ impl Unpacker<'_> {
             self.make(dir, name, child, || dirfd::mknodat(dir, name, file_kind, 0o600, 0))?;
         } else {
             let dev = dirfd::makedev(major, minor);
-            if dirfd::major(dev) != major || dirfd::minor(dev) != minor {
+            // The kernel keeps 12 bits of the major number and 20 of the minor one (include/linux/kdev_t.h).
+            if major >= 1 << 12 || minor >= 1 << 20 {
                 return Err(refused(child, EntryFault::Device));
             }
             if kind == EntryKind::CharDevice && dev == 0 {
