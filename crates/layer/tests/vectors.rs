@@ -70,7 +70,8 @@ fn unpack(dir: &Path, archive: &[u8], below: &[PathBuf], limits: Limits) -> Resu
     let parents: Vec<_> = parents.iter().map(AsFd::as_fd).collect();
     let options =
         UnpackOptions { dialect: XattrDialect::Trusted, parents: &parents, ownership: Ownership::Chown, limits };
-    Unpacker::new(fs::File::open(dir).unwrap().into(), options)?.unpack(archive)
+    let target = fs::File::open(dir).unwrap();
+    Unpacker::new(target.as_fd(), options)?.unpack(archive)
 }
 
 fn limits(vector: &ArchiveVector) -> Limits {
