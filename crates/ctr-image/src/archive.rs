@@ -1,0 +1,63 @@
+//! An image as an OCI archive (`.aci` is one): spec/02-image-file.md.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Read, Write};
+
+use ctr_cli::{Context as _, Failure};
+use ctr_core::digest::Digest;
+use ctr_core::reference::Reference;
+use ctr_core::spec::oci::{Descriptor, REF_NAME};
+use ctr_core::spec::write;
+use ctr_layer::archive::ArchiveWriter;
+
+/// The full name of an image, as containerd writes it into an index.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// The entry of `index.json` for a manifest, with its name: the tag alone where tools look for a tag, and all of it.
+pub(crate) fn entry(mut manifest: Descriptor, name: Option<&Reference>) -> Descriptor {
+    manifest.annotations = BTreeMap::new();
+    if let Some(name) = name {
+        manifest.annotations.insert(CONTAINERD_NAME.to_owned(), name.to_string());
+        if let Some(tag) = name.tag() {
+            manifest.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
+        }
+    }
+    manifest
+}
+
+/// Writes an OCI archive piece by piece, in the order in which readers need them.
+pub(crate) struct OciArchive<W: Write> {
+    archive: ArchiveWriter<BufWriter<W>>,
+    written: Vec<Digest>,
+}
+
+impl<W: Write> OciArchive<W> {
+    /// Begins the archive with what tells its kind. `entry` is the one descriptor of its index.
+    pub(crate) fn begin(out: W, entry: Descriptor) -> Result<Self, Failure> {
+        let mut archive = ArchiveWriter::new(BufWriter::with_capacity(1 << 18, out));
+        let head = || -> std::io::Result<()> {
+            archive.file("oci-layout", write::OCI_LAYOUT)?;
+            archive.file("index.json", &write::index(&[entry]))?;
+            archive.directory("blobs/")?;
+            archive.directory("blobs/sha256/")
+        };
+        head().context(|| "cannot write the archive")?;
+        Ok(Self { archive, written: Vec::new() })
+    }
+
+    /// Adds a blob; one that stands twice in the image is written once.
+    pub(crate) fn blob(&mut self, digest: &Digest, size: u64, content: impl Read) -> Result<(), Failure> {
+        if self.written.contains(digest) {
+            return Ok(());
+        }
+        self.written.push(*digest);
+        let name = format!("blobs/sha256/{}", digest.hex());
+        self.archive.copy(&name, size, content).context(|| "cannot write the archive")
+    }
+
+    /// Ends the archive and gives the writer back.
+    pub(crate) fn finish(self) -> Result<W, Failure> {
+        let out = self.archive.finish().context(|| "cannot write the archive")?;
+        out.into_inner().map_err(std::io::IntoInnerError::into_error).context(|| "cannot write the archive")
+    }
+}
