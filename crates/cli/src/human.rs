@@ -34,14 +34,15 @@ pub fn ago(age: Duration) -> String {
     }
 }
 
-/// A duration in its largest whole unit: `1 second`, `3 minutes`, `2 years`.
+/// A duration in its largest whole unit: `300 milliseconds`, `1 second`, `3 minutes`, `2 years`.
 pub fn rough(duration: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;
     let seconds = duration.as_secs();
     let (count, unit) = match seconds {
-        0..120 => (seconds, "second"),
+        0 => (u64::from(duration.subsec_millis()), "millisecond"),
+        1..120 => (seconds, "second"),
         120..7200 => (seconds / MINUTE, "minute"),
         7200..172_800 => (seconds / HOUR, "hour"),
         172_800..1_209_600 => (seconds / DAY, "day"),
@@ -135,6 +136,12 @@ mod tests {
         ] {
             assert_eq!(ago(Duration::from_secs(seconds)), text);
         }
+    }
+
+    #[test]
+    fn less_than_a_second_is_told_in_milliseconds() {
+        assert_eq!(rough(Duration::from_millis(300)), "300 milliseconds");
+        assert_eq!(rough(Duration::from_millis(1999)), "1 second");
     }
 
     #[test]

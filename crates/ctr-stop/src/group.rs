@@ -63,8 +63,11 @@ impl Groups {
             let waits = if state == 'D' { ", in an uninterruptible system call" } else { "" };
             reasons.push(format!("process {pid} is left (state {state}{waits})"));
         }
-        let frozen = self.dirs.iter().filter(|dir| is_frozen(dir));
-        reasons.extend(frozen.map(|dir| format!("control group {} is frozen", dir.display())));
+        for dir in self.dirs.iter().filter(|dir| is_frozen(dir)) {
+            let parent = fs::read_to_string(dir.join("freezer.parent_freezing"));
+            let above = if parent.is_ok_and(|parent| parent.trim() == "1") { " by one above it" } else { "" };
+            reasons.push(format!("control group {} is frozen{above}", dir.display()));
+        }
         reasons
     }
 }

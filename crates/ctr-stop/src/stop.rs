@@ -4,7 +4,7 @@
 //! stop signal -> PID 1, which hands it on      through a pidfd that was checked against the record
 //! wait for PID 1                               poll(2), until the timeout
 //! kill PID 1 and the control group             bounded; the kernel ends the whole pid namespace with PID 1
-//! write the exit record                        only if we killed: init had no chance
+//! write the exit record                        only if we killed PID 1: init had no chance
 //! remove                                       only if it was started with --rm
 //! ```
 
@@ -117,20 +117,20 @@ impl Stopping {
 
     /// Until nothing of the container runs; says whether it had to be killed.
     fn end(&self) -> Result<bool, Failure> {
-        let mut killed = false;
+        let mut init_killed = false;
         if let Some(pidfd) = &self.process {
             let left = self.deadline.saturating_duration_since(Instant::now());
             if poll::readable(&[pidfd.as_fd()], Some(left))? == [false] {
                 pidfd::send_signal(pidfd.as_fd(), SIGKILL)
                     .context(|| format!("cannot kill {}", label(&self.container)))?;
-                killed = true;
+                init_killed = true;
             }
         }
         // With PID 1 the kernel ends its whole namespace. What is left in the group then came in from outside of it, or
         // is frozen: a frozen PID 1 dies of the signal, frozen others only once they are thawed.
         let end = Instant::now() + KILL_TIME;
         let groups = group::Groups::of(&self.container);
-        let mut stage = 0;
+        let (mut killed, mut stage) = (init_killed, 0);
         while self.container.status().map_err(failure)?.state == State::Running {
             if Instant::now() >= end {
                 return Err(self.stuck(&groups));
@@ -142,7 +142,8 @@ impl Stopping {
             stage += 1;
             self.wait_a_little();
         }
-        if killed {
+        // How the program ended is known only if it was there to be killed with PID 1.
+        if init_killed {
             self.record_kill()?;
         }
         Ok(killed)
