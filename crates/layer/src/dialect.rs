@@ -60,9 +60,13 @@ pub(crate) fn is_overlay_attribute(name: &[u8]) -> bool {
     [&b"trusted.overlay."[..], b"user.overlay."].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Attributes that say something of the machine that packed the layer, not of the image (umoci leaves them out too).
+/// Attributes that say something of the machine that packed the layer, not of the image: labels, signatures. Of
+/// `security.*` only file capabilities are the image's own.
 pub(crate) fn is_foreign_attribute(name: &[u8]) -> bool {
-    matches!(name, b"security.selinux" | b"security.ima" | b"system.nfs4_acl")
+    match name.strip_prefix(b"security.") {
+        Some(rest) => rest != b"capability",
+        None => name == b"system.nfs4_acl",
+    }
 }
 
 /// What [`OVERRIDE_STAT`] keeps.

@@ -18,6 +18,7 @@ pub(super) struct PaxRecords {
     pub(super) mtime: Option<Timestamp>,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) sparse: PaxSparse,
+    libarchive_xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// A malformed or too large header.
@@ -33,7 +34,10 @@ impl From<ArchiveFault> for PaxError {
     }
 }
 
+/// Name in clear, value in bytes.
 const XATTR: &[u8] = b"SCHILY.xattr.";
+/// Name as in a URL, value in base64. libarchive writes each attribute in both forms.
+const LIBARCHIVE_XATTR: &[u8] = b"LIBARCHIVE.xattr.";
 
 impl PaxRecords {
     /// Reads the records of a header's data. Names are bytes whatever `hdrcharset` says; unknown keys are ignored, as
@@ -46,13 +50,24 @@ impl PaxRecords {
             records.take(key, value, limits)?;
             rest = after;
         }
+        let twice = std::mem::take(&mut records.libarchive_xattrs);
+        for (name, value) in twice {
+            if !records.xattrs.iter().any(|(known, _)| *known == name) {
+                take_xattr(&mut records.xattrs, &name, &value, limits)?;
+            }
+        }
         records.xattrs.sort();
         Ok(records)
     }
 
     fn take(&mut self, key: &[u8], value: &[u8], limits: &Limits) -> Result<(), PaxError> {
         if let Some(name) = key.strip_prefix(XATTR) {
-            return self.take_xattr(name, value, limits);
+            return take_xattr(&mut self.xattrs, name, value, limits);
+        }
+        if let Some(name) = key.strip_prefix(LIBARCHIVE_XATTR) {
+            let name = url_decoded(name).ok_or(ArchiveFault::Pax)?;
+            let value = base64_decoded(value).ok_or(ArchiveFault::Pax)?;
+            return take_xattr(&mut self.libarchive_xattrs, &name, &value, limits);
         }
         if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
             return match sparse::take_pax(&mut self.sparse, key, value, limits.sparse_segments) {
@@ -80,21 +95,64 @@ impl PaxRecords {
         }
         Ok(())
     }
+}
 
-    fn take_xattr(&mut self, name: &[u8], value: &[u8], limits: &Limits) -> Result<(), PaxError> {
-        if name.is_empty() || name.len() > crate::limits::NAME_BYTES || name.contains(&0) {
-            return Err(ArchiveFault::Pax.into());
-        }
-        if value.len() > limits.xattr_bytes {
-            return Err(PaxError::Limit(LimitError::XattrBytes { limit: limits.xattr_bytes, found: value.len() }));
-        }
-        self.xattrs.retain(|(known, _)| known != name);
-        if self.xattrs.len() == limits.xattrs {
-            return Err(PaxError::Limit(LimitError::Xattrs(limits.xattrs)));
-        }
-        self.xattrs.push((name.to_vec(), value.to_vec()));
-        Ok(())
+fn take_xattr(
+    xattrs: &mut Vec<(Vec<u8>, Vec<u8>)>,
+    name: &[u8],
+    value: &[u8],
+    limits: &Limits,
+) -> Result<(), PaxError> {
+    if name.is_empty() || name.len() > crate::limits::NAME_BYTES || name.contains(&0) {
+        return Err(ArchiveFault::Pax.into());
     }
+    if value.len() > limits.xattr_bytes {
+        return Err(PaxError::Limit(LimitError::XattrBytes { limit: limits.xattr_bytes, found: value.len() }));
+    }
+    xattrs.retain(|(known, _)| known != name);
+    if xattrs.len() == limits.xattrs {
+        return Err(PaxError::Limit(LimitError::Xattrs(limits.xattrs)));
+    }
+    xattrs.push((name.to_vec(), value.to_vec()));
+    Ok(())
+}
+
+fn url_decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = text.iter();
+    let mut decoded = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if *byte != b'%' {
+            decoded.push(*byte);
+            continue;
+        }
+        let (high, low) = (char::from(*bytes.next()?).to_digit(16)?, char::from(*bytes.next()?).to_digit(16)?);
+        decoded.push(u8::try_from(high << 4 | low).ok()?);
+    }
+    Some(decoded)
+}
+
+/// Base64 with or without the padding, which libarchive leaves out.
+fn base64_decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    let (mut bits, mut count) = (0u32, 0);
+    let mut decoded = Vec::new();
+    for byte in text.get(..end)? {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6 | u32::from(value)) & 0xff_ffff;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            decoded.push(u8::try_from(bits >> count & 0xff).ok()?);
+        }
+    }
+    Some(decoded)
 }
 
 fn name(value: &[u8]) -> Result<Option<Vec<u8>>, PaxError> {
@@ -150,6 +208,16 @@ mod tests {
         ] {
             assert!(PaxRecords::parse(bad, &Limits::default()).is_err(), "{}", bad.escape_ascii());
         }
+    }
+
+    #[test]
+    fn libarchive_attributes_count_where_the_plain_form_is_missing() {
+        let data = b"33 LIBARCHIVE.xattr.user.a%3D=eA\n36 LIBARCHIVE.xattr.user.b=eXl6dw==\n25 SCHILY.xattr.user.b=1\n";
+        let records = PaxRecords::parse(data, &Limits::default()).unwrap();
+        assert_eq!(records.xattrs, [(b"user.a=".to_vec(), b"x".to_vec()), (b"user.b".to_vec(), b"1".to_vec())]);
+        assert_eq!(base64_decoded(b"eXl6dw==").unwrap(), b"yyzw");
+        assert_eq!(base64_decoded(b"e*"), None);
+        assert_eq!(url_decoded(b"a%4"), None);
     }
 
     #[test]

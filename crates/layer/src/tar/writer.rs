@@ -41,7 +41,7 @@ impl<W: Write> TarWriter<W> {
         let copied = io::copy(&mut data.take(size), &mut self.output)?;
         self.at += copied;
         if copied != size {
-            let text = format!("\"{}\" changed while it was read", crate::error::show(&entry.name));
+            let text = format!("\"{}\" ended after {copied} of {size} bytes", crate::error::show(&entry.name));
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
         }
         self.pad()

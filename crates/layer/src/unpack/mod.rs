@@ -109,9 +109,9 @@ struct Directory {
 
 impl<'a> Unpacker<'a> {
     /// Unpacks into the empty directory `target`, which no one else may write.
-    pub fn new(target: BorrowedFd<'_>, options: UnpackOptions<'a>) -> Result<Self> {
+    pub fn new(target: impl AsFd, options: UnpackOptions<'a>) -> Result<Self> {
         let host = |source| LayerError::Host { path: String::new(), source };
-        let root = dirfd::open_child(target, b".", OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY, 0);
+        let root = dirfd::open_child(target.as_fd(), b".", OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY, 0);
         let root = root.map_err(host)?;
         // Neither may leak into the files: an inherited ACL, an inherited group.
         xattr::remove(Target::Fd(root.as_fd()), b"system.posix_acl_default").map_err(host)?;
@@ -169,6 +169,9 @@ impl<'a> Unpacker<'a> {
     fn unpack_entry<R: BufRead>(&mut self, entry: &Entry, reader: &mut TarReader<R>) -> Result<()> {
         let limits = self.options.limits;
         let path = path::clean(&entry.name, &limits).map_err(|error| path_error(&entry.name, error))?;
+        if entry.link.len() > limits.path_bytes {
+            return Err(limit(&path, LimitError::PathBytes { limit: limits.path_bytes, found: entry.link.len() }));
+        }
         if path.is_empty() && entry.kind != EntryKind::Directory {
             return Err(refused(&path, EntryFault::Root));
         }
