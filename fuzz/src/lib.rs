@@ -21,7 +21,8 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: &[Target] = &[targets::MANIFEST_CONFIG, targets::APPC_MANIFEST];
+pub const TARGETS: &[Target] =
+    &[targets::REFERENCE, targets::MANIFEST_CONFIG, targets::APPC_MANIFEST, targets::TAR_EXTRACT];
 
 /// The target of that name.
 pub fn target(name: &str) -> Option<&'static Target> {

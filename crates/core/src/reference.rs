@@ -125,10 +125,13 @@ impl Reference {
         Self { domain: self.domain.clone(), path: self.path.clone(), tag: None, digest: Some(digest) }
     }
 
-    /// As people write it: without the default domain.
+    /// As people write it: without the default domain, where the shorter text still names the same image.
     pub fn familiar(&self) -> String {
         let full = self.to_string();
-        let short = full.strip_prefix("docker.io/").map(|rest| rest.strip_prefix("library/").unwrap_or(rest));
+        let Some(rest) = full.strip_prefix("docker.io/") else { return full };
+        // `library/library/x` and `library/localhost/x` would be read as other names without their beginning.
+        let same = |short: &&str| short.parse().is_ok_and(|read: Self| read.to_string() == full);
+        let short = [rest.strip_prefix("library/").unwrap_or(rest), rest].into_iter().find(same);
         short.map_or_else(|| full.clone(), ToOwned::to_owned)
     }
 }
@@ -351,6 +354,22 @@ mod tests {
         assert_eq!(parsed.tag(), Some("12"));
         assert_eq!(parsed.familiar(), format!("debian@sha256:{HEX}"));
         assert_eq!(parsed.with_tag("x").unwrap().to_string(), "docker.io/library/debian:x");
+    }
+
+    #[test]
+    fn the_familiar_form_names_the_same_image() {
+        for (text, familiar) in [
+            ("debian", "debian:latest"),
+            ("user/app:1", "user/app:1"),
+            ("example.com/app", "example.com/app:latest"),
+            ("docker.io/library/library/x", "library/library/x:latest"),
+            ("docker.io/library/localhost/x:1", "library/localhost/x:1"),
+            ("docker.io/library/a.b/c", "library/a.b/c:latest"),
+        ] {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.familiar(), familiar);
+            assert_eq!(familiar.parse::<Reference>().unwrap().to_string(), reference.to_string());
+        }
     }
 
     #[test]

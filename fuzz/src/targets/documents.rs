@@ -1,4 +1,4 @@
-//! What each target does.
+//! Documents: what an image says of itself.
 
 use ctr_core::spec::{appc, docker, oci};
 

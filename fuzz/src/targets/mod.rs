@@ -1,0 +1,9 @@
+//! What each target does.
+
+mod documents;
+mod reference;
+mod tar;
+
+pub(crate) use documents::{APPC_MANIFEST, MANIFEST_CONFIG};
+pub(crate) use reference::REFERENCE;
+pub(crate) use tar::TAR_EXTRACT;
