@@ -138,13 +138,13 @@ struct Log {
 }
 
 impl Log {
-    /// Shows all that is there and was not shown.
+    /// Takes all that is there and was not taken.
     fn read(&mut self) -> Result<(), Failure> {
         let Self { files, joiner, shown } = self;
-        files.read(&mut |entry| joiner.push(entry, &mut |line| shown.line(line)))?;
-        shown.settle()
+        files.read(&mut |entry| joiner.push(entry, &mut |line| shown.line(line)))
     }
 
+    /// Shows the rest: nothing more will come.
     fn finish(mut self) -> Result<(), Failure> {
         let Self { joiner, shown, .. } = &mut self;
         joiner.finish(&mut |line| shown.line(line))?;
@@ -190,6 +190,7 @@ fn follow(container: &Container, log: &mut Log) -> Result<Ended, Failure> {
         if ended {
             return Ok(Ended::Container);
         }
+        log.shown.settle()?;
         let stdout = std::io::stdout();
         let mut interests = vec![Interest::Closed(stdout.as_fd()), Interest::Readable(watch.as_fd())];
         interests.extend(init.as_ref().map(|init| Interest::Readable(init.as_fd())));

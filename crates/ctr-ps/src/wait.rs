@@ -120,3 +120,72 @@ impl Watched {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ctr_core::container::{ExitStatus, Place, ProcessRecord};
+    use ctr_core::timestamp::Timestamp;
+    use ctr_sys::procfs;
+    use std::fs;
+    use std::path::Path;
+    use std::process::{Child, Command};
+
+    /// A container whose PID 1 sleeps and is a child of the test.
+    fn start(root: &Path, seconds: &str) -> (Containers, Container, Child) {
+        let containers = Containers::open(root);
+        let record = crate::entry::tests::entry().container.record;
+        let dir = containers.place(Place::Run).join(&record.id);
+        fs::create_dir_all(&dir).unwrap();
+        fs::create_dir_all(containers.place(Place::Garbage)).unwrap();
+        fs::create_dir_all(containers.names()).unwrap();
+        fs::write(dir.join("container.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+        fs::write(dir.join("exit"), "").unwrap();
+        let child = Command::new("sleep").arg(seconds).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let process = ProcessRecord {
+            version: 1,
+            boot_id: procfs::boot_id().unwrap(),
+            pid,
+            start_time: procfs::process_stat(pid).unwrap().unwrap().start_time,
+            started_at: Timestamp::now(),
+        };
+        fs::write(dir.join("process"), serde_json::to_vec(&process).unwrap()).unwrap();
+        let container = containers.find(&record.id).unwrap();
+        (containers, container, child)
+    }
+
+    #[test]
+    fn the_end_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let (containers, container, mut child) = start(root.path(), "0.2");
+        let entries = until_ended(&containers, vec![container], Some(Duration::from_secs(20))).unwrap();
+        assert_eq!(entries[0].status.state, State::Killed);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_timeout_is_kept_and_names_who_is_late() {
+        let root = tempfile::tempdir().unwrap();
+        let (containers, container, mut child) = start(root.path(), "60");
+        let failure = until_ended(&containers, vec![container], Some(Duration::from_millis(50))).unwrap_err();
+        assert_eq!(failure.what(), "not ended after 50 milliseconds: web (running)");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn one_that_is_removed_meanwhile_tells_how_it_ended() {
+        let root = tempfile::tempdir().unwrap();
+        let (containers, container, mut child) = start(root.path(), "60");
+        let watched = Watched::new(container.clone());
+        let mut line = [0; EXIT_RECORD_MAX];
+        let length = ExitRecord { status: ExitStatus::Code(3), at: Timestamp(1) }.write(&mut line);
+        fs::write(container.dir.join("exit"), &line[..length]).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_dir_all(containers.discard(&container).unwrap().unwrap()).unwrap();
+        let entry = watched.wait(&containers, None).unwrap().unwrap();
+        assert_eq!((entry.status.state, entry.status.exit), (State::Exited, Some(ExitStatus::Code(3))));
+    }
+}

@@ -208,3 +208,110 @@ fn open_process(container: &Container) -> Result<Option<OwnedFd>, Failure> {
         thread::sleep(LOOK_AGAIN);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ctr_core::container::{ContainerRecord, ImageRecord, IsolationRecord, LogMode, Place, ProcessRecord};
+    use ctr_core::digest::Digest;
+    use std::fs;
+    use std::path::Path;
+    use std::process::{Child, Command};
+
+    /// A container without control groups whose PID 1 is `sh -c script`, a child of the test.
+    fn start(root: &Path, script: &str, rm: bool) -> (Containers, Container, Child) {
+        let containers = Containers::open(root);
+        let id = "0123456789abcdef";
+        let dir = containers.place(Place::Run).join(id);
+        fs::create_dir_all(&dir).unwrap();
+        fs::create_dir_all(containers.place(Place::Garbage)).unwrap();
+        fs::create_dir_all(containers.names()).unwrap();
+        let record = ContainerRecord {
+            version: 1,
+            id: id.into(),
+            name: None,
+            image: ImageRecord { name: None, digest: Digest::of(b"") },
+            layers: Vec::new(),
+            command: vec![script.into()],
+            created_at: Timestamp::now(),
+            labels: std::collections::BTreeMap::new(),
+            stop_signal: SIGTERM,
+            stop_timeout: 10,
+            log: LogMode::None,
+            init: true,
+            rm,
+            cgroups: Vec::new(),
+            isolation: IsolationRecord::default(),
+        };
+        fs::write(dir.join("container.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+        let child = Command::new("sh").arg("-c").arg(script).current_dir(&dir).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let process = ProcessRecord {
+            version: 1,
+            boot_id: procfs::boot_id().unwrap(),
+            pid,
+            start_time: procfs::process_stat(pid).unwrap().unwrap().start_time,
+            started_at: Timestamp::now(),
+        };
+        fs::write(dir.join("process"), serde_json::to_vec(&process).unwrap()).unwrap();
+        // The script says so when its traps are set.
+        while !dir.join("ready").exists() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let container = containers.find(id).unwrap();
+        (containers, container, child)
+    }
+
+    fn stop(containers: &Containers, container: Container, timeout: Option<u64>) -> Outcome {
+        let request = Request { signal: None, timeout: timeout.map(Duration::from_millis) };
+        Stopping::ask(container, request).unwrap().finish(containers).unwrap()
+    }
+
+    #[test]
+    fn a_program_that_obeys_is_not_killed() {
+        let root = tempfile::tempdir().unwrap();
+        let script = "trap 'exit 0' TERM; touch ready; while :; do sleep 0.01; done";
+        let (containers, container, mut child) = start(root.path(), script, false);
+        let outcome = stop(&containers, container.clone(), None);
+        assert_eq!((outcome.was_running, outcome.killed, outcome.exit), (true, false, None));
+        assert!(child.wait().unwrap().success());
+        let again = stop(&containers, container, None);
+        assert_eq!((again.was_running, again.killed), (false, false));
+    }
+
+    #[test]
+    fn a_program_that_does_not_is_killed_and_recorded() {
+        let root = tempfile::tempdir().unwrap();
+        let script = "trap '' TERM; touch ready; while :; do sleep 0.01; done";
+        let (containers, container, mut child) = start(root.path(), script, false);
+        let outcome = stop(&containers, container.clone(), Some(50));
+        assert_eq!((outcome.killed, outcome.exit), (true, Some(ExitStatus::Signal(9))));
+        assert_eq!(container.status().unwrap().state, State::Exited);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn one_that_is_to_be_removed_is_gone_afterwards() {
+        let root = tempfile::tempdir().unwrap();
+        let (containers, container, mut child) = start(root.path(), "touch ready; sleep 60", true);
+        let dir = container.dir.clone();
+        let outcome = stop(&containers, container, Some(0));
+        assert!(outcome.removed && !dir.exists());
+        assert_eq!(fs::read_dir(containers.place(Place::Garbage)).unwrap().count(), 0);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_that_got_the_number_later_is_not_touched() {
+        let root = tempfile::tempdir().unwrap();
+        let (containers, container, mut child) = start(root.path(), "touch ready; sleep 60", false);
+        let path = container.dir.join("process");
+        let mut process = container.process().unwrap().unwrap();
+        process.start_time += 1;
+        fs::write(path, serde_json::to_vec(&process).unwrap()).unwrap();
+        let outcome = stop(&containers, container, Some(0));
+        assert!(!outcome.was_running && child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
