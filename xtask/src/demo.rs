@@ -107,7 +107,7 @@ impl Stage {
         let running = self.root().join("containers/run");
         if holds_entries(&running) {
             let mut stop = Command::new(self.binaries.join("ctr-stop"));
-            let stopped = shell::succeeds(stop.args(["--time", "0", "sleeper"]).env("CTR_ROOT", self.root()));
+            let stopped = shell::succeeds(stop.args(["--timeout", "0", "sleeper"]).env("CTR_ROOT", self.root()));
             if stopped {
                 let mut collect = Command::new(self.binaries.join("ctr-gc"));
                 shell::succeeds(collect.args(["--grace", "0s"]).env("CTR_ROOT", self.root()));

@@ -32,7 +32,8 @@ fn main() -> Result<()> {
     }
     let mut index = Vec::new();
     for describe in BINARIES {
-        let mut command = describe();
+        // Every subcommand has --help; a page for `help` itself tells nothing.
+        let mut command = describe().disable_help_subcommand(true);
         command.build();
         let name = command.get_name().to_owned();
         write(&markdown.join(format!("{name}.md")), markdown::page(&command).as_bytes())?;

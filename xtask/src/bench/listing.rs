@@ -24,9 +24,7 @@ pub(super) fn list(stage: &Stage, rounds: usize, report: &mut Report) -> Result<
         Err(error) => eprintln!("left out: podman ps: {error:#}"),
     }
     interleave(&mut contestants, &stopwatch, rounds, 3);
-    for number in 0..CONTAINERS {
-        shell::succeeds(stage.ctr("ctr-stop").args(["--time", "0", &format!("many-{number}")]));
-    }
+    shell::succeeds(stage.ctr("ctr-stop").args(["--all", "--timeout", "0"]));
     shell::succeeds(stage.ctr("ctr-gc").args(["--grace", "0s"]));
     shell::succeeds(&mut stage.podman_command(&["rm", "--all", "--force"]));
     report.table(
