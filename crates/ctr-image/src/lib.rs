@@ -2,6 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod details;
+mod inspect;
+mod list;
+mod names;
 mod new_file;
 mod pack;
 
@@ -9,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use ctr_cli::{Failure, GlobalArgs};
+use ctr_core::store::{Store, StoreError};
 
 /// List, inspect, tag, remove, export, pack and verify images
 #[derive(Debug, Parser)]
@@ -22,12 +27,18 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Pack(pack::Options),
+    #[command(visible_alias = "ls")]
+    List(list::Options),
+    Inspect(inspect::Options),
+    Tag(names::TagOptions),
+    Rm(names::RemoveOptions),
+    Pack(Box<pack::Options>),
 }
 
 /// The command line of `ctr-image`; help, man page and completions come from it.
 pub fn command() -> clap::Command {
-    Options::command()
+    // What all binaries take may stand behind the verb too.
+    Options::command().mut_args(|argument| argument.global(true))
 }
 
 /// Entry point: parses the arguments, runs, renders the error if there is one.
@@ -35,9 +46,20 @@ pub fn main() -> ExitCode {
     ctr_cli::run_main(command(), ctr_cli::exit::TOOL, run)
 }
 
-fn run(options: Options) -> Result<ExitCode, Failure> {
+#[allow(clippy::needless_pass_by_value, reason = "the signature that run_main takes")]
+fn run(options: Options) -> Result<(), Failure> {
     let global = &options.global;
-    match options.verb {
-        Verb::Pack(options) => pack::run(&options, global).map(|()| ExitCode::SUCCESS),
+    let store = || Store::open(&global.root_or(Store::default_root)).map_err(hinted);
+    match &options.verb {
+        Verb::List(options) => list::run(options, global, &store()?),
+        Verb::Inspect(options) => inspect::run(options, global, &store()?),
+        Verb::Tag(options) => names::tag(options, &store()?),
+        Verb::Rm(options) => names::remove(options, global, &store()?),
+        Verb::Pack(options) => pack::run(options, global),
     }
+}
+
+/// A store error with what the user can do about it.
+fn hinted(error: StoreError) -> Failure {
+    Failure::hinted(error, StoreError::hint)
 }
