@@ -1,4 +1,5 @@
 //! The store as its users see it: what is published, found, refused and repaired.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod image;
 

@@ -197,7 +197,8 @@ impl Layout {
         record::write_new_synced(&staged, &record::to_json(&format, &value)?)?;
         match ctr_sys::durable::rename_noreplace(&staged, &format) {
             Ok(()) => record::sync_dir(&self.store),
-            Err(error) if error.errno == ctr_sys::Errno::EEXIST => record::remove_file(&staged).map(drop),
+            // Another process was first; gc may have met the file that is left over before we do.
+            Err(_) if format.exists() => record::remove_file(&staged).map(drop),
             Err(error) => Err(StoreError::sys("create", format)(error)),
         }
     }

@@ -6,6 +6,8 @@
 mod blob;
 mod error;
 mod files;
+pub mod fsck;
+pub mod gc;
 mod image;
 mod keep;
 mod layer;
@@ -173,6 +175,8 @@ impl Store {
     /// `false`: it changed meanwhile or only just before, and is not remembered.
     pub fn remember_file(&self, before: &Metadata, file: &File, digest: Digest) -> Result<bool, StoreError> {
         self.check_writable()?;
+        // Its staged file has no owner's lock: the gate keeps gc from it.
+        let _gate = self.gate_shared()?;
         files::remember(&self.layout, before, file, digest)
     }
 

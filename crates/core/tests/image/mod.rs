@@ -1,5 +1,6 @@
 //! Small images made by hand: one file per layer, a config and a manifest that are right as far as the store looks.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use std::fs;
 
@@ -65,23 +66,22 @@ pub(crate) fn add_image(store: &Store, image: &Image, names: &[&str]) -> LaunchR
         if !txn.has_blob(&digest, size).unwrap() {
             txn.put_blob(blob.as_bytes(), Some((digest, size))).unwrap();
         }
-        let id = match txn.find_layer(&chain, &diff).unwrap() {
-            Some((id, _)) => id,
-            None => {
-                let staging = txn.layer_staging().unwrap().hold(lock);
-                fs::write(staging.fs().join(layer), layer).unwrap();
-                let done = LayerDone {
-                    diff_id: diff,
-                    chain_id: chain,
-                    self_contained: true,
-                    max_uid: 0,
-                    max_gid: 0,
-                    entries: 0,
-                    bytes: 0,
-                    counted: false,
-                };
-                txn.publish_layer(staging, done).unwrap()
-            }
+        let id = if let Some((id, _)) = txn.find_layer(&chain, &diff).unwrap() {
+            id
+        } else {
+            let staging = txn.layer_staging().unwrap().hold(lock);
+            fs::write(staging.fs().join(layer), layer).unwrap();
+            let done = LayerDone {
+                diff_id: diff,
+                chain_id: chain,
+                self_contained: true,
+                max_uid: 0,
+                max_gid: 0,
+                entries: 0,
+                bytes: 0,
+                counted: false,
+            };
+            txn.publish_layer(staging, done).unwrap()
         };
         ids.push(id);
     }
