@@ -227,6 +227,18 @@ pub fn duplicate_to(fd: BorrowedFd<'_>, number: i32) -> RawResult<()> {
     retry(|| call!(libc::SYS_dup3, fd.as_raw_fd(), number, 0)).map(drop)
 }
 
+/// Makes descriptor `number`, which is not `fd`, a copy of `fd` that closes on exec.
+pub fn duplicate_to_closing(fd: BorrowedFd<'_>, number: i32) -> RawResult<()> {
+    retry(|| call!(libc::SYS_dup3, fd.as_raw_fd(), number, libc::O_CLOEXEC)).map(drop)
+}
+
+/// The descriptor with this number, which the caller has just made and keeps open for the rest of the process.
+pub fn numbered(number: i32) -> BorrowedFd<'static> {
+    assert!(number >= 0, "descriptor numbers are not negative");
+    // SAFETY: it is open by the caller's word; at worst a call on it fails with EBADF.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
 /// Makes every descriptor from `first` on close on exec (close_range(2), Linux 5.11 for the flag).
 pub fn close_on_exec_from(first: u32) -> RawResult<()> {
     call!(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC).map(drop)

@@ -1,0 +1,134 @@
+//! One clone3, and what each side does after it.
+//!
+//! ```text
+//!  ctr-run (parent)                        PID 1 of the container (child)          the program
+//!  ----------------                        ------------------------------          -----------
+//!  block signals; pipe; clone3  ---------> joins, mounts, pivots (setup steps)
+//!  writes the process record               fork --------------------------------> streams, limits, ids,
+//!  reads the pipe                          closes the pipe, becomes init           capabilities, seccomp
+//!    EOF: the program runs  <------------------------------------------------------ exec closes the pipe
+//!    8 bytes: stage, step, errno  <-------- a step failed                  <------- a step failed
+//! ```
+//! Without init the child goes on with the program's steps itself. No message goes from the parent to the child: all that
+//! the child needs is in the script, and it joins v1 control groups by itself.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ctr_sys::files;
+use ctr_sys::privilege;
+use ctr_sys::process::{self, Cloned, Namespaces, WaitFor};
+use ctr_sys::{Errno, signal};
+
+use crate::init::{self, InitFiles};
+use crate::script::{Stage, Step};
+
+/// What [`enter`] needs; the child takes it as it is.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) namespaces: Namespaces,
+    /// The v2 control group to be born in.
+    pub(crate) cgroup: Option<OwnedFd>,
+    /// Steps of PID 1.
+    pub(crate) setup: Vec<Step>,
+    /// Steps of the program's process.
+    pub(crate) program: Vec<Step>,
+    /// What init keeps; `None` without init.
+    pub(crate) init: Option<InitFiles>,
+}
+
+/// A container whose PID 1 exists.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+    /// The signal mask from before.
+    pub(crate) mask: u64,
+    report: OwnedFd,
+}
+
+/// Which list of steps a report is about.
+const SETUP: u8 = 0;
+const PROGRAM: u8 = 1;
+
+/// A step that failed in the child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FailedStep {
+    pub(crate) in_program: bool,
+    pub(crate) index: usize,
+    pub(crate) errno: Errno,
+}
+
+/// Clones. Signals stay blocked in the parent until it restores `mask`.
+pub(crate) fn enter(script: &Script) -> Result<Entered, Errno> {
+    let (report, child_report) = files::pipe()?;
+    let mask = signal::block_all()?;
+    match process::clone3(script.namespaces, script.cgroup.as_ref().map(AsFd::as_fd)) {
+        Ok(Cloned::Child) => child(script, child_report),
+        Ok(Cloned::Parent(pid, pidfd)) => Ok(Entered { pid, pidfd, mask, report }),
+        Err(errno) => {
+            let _ = signal::restore(mask);
+            Err(errno)
+        }
+    }
+}
+
+impl Entered {
+    /// Waits until the program was executed, or says which step failed.
+    pub(crate) fn wait_for_exec(&self) -> Result<(), FailedStep> {
+        let mut message = [0u8; 8];
+        match files::read(self.report.as_fd(), &mut message) {
+            Ok(8) => {
+                let [stage, _, low, high, errno @ ..] = message;
+                let index = usize::from(u16::from_ne_bytes([low, high]));
+                let errno = Errno::from_raw(i32::from_ne_bytes(errno));
+                Err(FailedStep { in_program: stage == PROGRAM, index, errno })
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Ends the container and waits for its PID 1.
+    pub(crate) fn kill(&self) {
+        let _ = process::pidfd_signal(self.pidfd.as_fd(), signal::SIGKILL);
+        let _ = process::wait(WaitFor::PidFd(self.pidfd.as_fd()), true);
+    }
+}
+
+/// PID 1. Never returns, never unwinds, never allocates.
+fn child(script: &Script, report: OwnedFd) -> ! {
+    use std::os::fd::IntoRawFd;
+    let mut report = files::numbered(report.into_raw_fd());
+    // Nobody of the container may look into this process (proc(5), PTRACE_MODE_READ).
+    let _ = privilege::set_dumpable(false);
+    process::umask(0);
+    let mut stage = Stage::default();
+    run_steps(SETUP, &script.setup, &mut stage, &mut report);
+    let Some(init) = &script.init else { program(script, &mut stage, &mut report) };
+    match process::fork() {
+        Ok(None) => program(script, &mut stage, &mut report),
+        // Init closes the pipe with all that it does not keep, so that the exec alone ends it.
+        Ok(Some(main)) => init::run(init, main),
+        Err(errno) => fail(report, SETUP, script.setup.len(), errno),
+    }
+}
+
+fn program(script: &Script, stage: &mut Stage, report: &mut BorrowedFd<'static>) -> ! {
+    run_steps(PROGRAM, &script.program, stage, report);
+    // The last step is the exec, which does not return unless it failed.
+    fail(*report, PROGRAM, script.program.len(), Errno::ENOEXEC)
+}
+
+fn run_steps(list: u8, steps: &[Step], stage: &mut Stage, report: &mut BorrowedFd<'static>) {
+    for (index, step) in steps.iter().enumerate() {
+        if let Err(errno) = stage.apply(step, report) {
+            fail(*report, list, index, errno);
+        }
+    }
+}
+
+fn fail(report: BorrowedFd<'_>, list: u8, index: usize, errno: Errno) -> ! {
+    let [low, high] = u16::try_from(index).unwrap_or(u16::MAX).to_ne_bytes();
+    let [a, b, c, d] = (errno as i32).to_ne_bytes();
+    let _ = files::write(report, &[list, 0, low, high, a, b, c, d]);
+    process::exit_now(125)
+}

@@ -1,0 +1,140 @@
+//! The plan in words, for `--explain`.
+
+use std::fmt;
+
+use super::{Plan, PlannedMount, Shown};
+use crate::options::{Network, SeccompChoice};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "container   {}{}",
+            self.id,
+            self.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default()
+        )?;
+        writeln!(
+            f,
+            "image       {}{}",
+            self.image.name.as_ref().map(|name| format!("{name} ")).unwrap_or_default(),
+            self.image.digest
+        )?;
+        let storage = if self.rootfs.volatile { ", not synced because it is removed at its end" } else { "" };
+        let writable = if self.rootfs.read_only { "read-only" } else { "writable" };
+        writeln!(f, "rootfs      overlay of {} layers, {writable}{storage}; nodev", self.rootfs.layers.len())?;
+        writeln!(f, "namespaces  {}", self.namespaces.join(" "))?;
+        writeln!(f, "user ids    container ids are host ids (user namespace: {})", self.userns)?;
+        writeln!(
+            f,
+            "network     {}",
+            match self.network {
+                Network::None => "its own, loopback only",
+                Network::Host => "the host's",
+            }
+        )?;
+        writeln!(f, "hostname    {}", self.hostname)?;
+        for mount in &self.mounts {
+            writeln!(f, "mount       {mount}")?;
+        }
+        writeln!(f, "hidden      {}", self.masked_paths.join(" "))?;
+        writeln!(f, "read-only   {}", self.read_only_paths.join(" "))?;
+        self.explain_process(f)?;
+        self.explain_cgroups(f)?;
+        writeln!(
+            f,
+            "output      {}",
+            match self.log {
+                ctr_core::container::LogMode::File => "log files in the container's directory (ctr-logs)",
+                ctr_core::container::LogMode::Inherit => "the caller's",
+                ctr_core::container::LogMode::None => "dropped",
+            }
+        )?;
+        writeln!(f, "init        {}", if self.init { "ctr's, as PID 1" } else { "none: the program is PID 1" })?;
+        let signal = ctr_sys::signal::name(self.stop_signal);
+        writeln!(f, "stop        {signal}, after {} s SIGKILL to all", self.stop_timeout)?;
+        for note in &self.notes {
+            writeln!(f, "note        {note}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    fn explain_process(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let process = &self.process;
+        writeln!(f, "program     {}", process.args.iter().map(|arg| quoted(arg)).collect::<Vec<_>>().join(" "))?;
+        writeln!(f, "in          {}", process.cwd)?;
+        let user = if process.user.is_empty() { "0 (the image names none)" } else { &process.user };
+        writeln!(f, "as          {user}; names are looked up in the image; umask {:03o}", process.umask)?;
+        for variable in &process.env {
+            writeln!(f, "env         {}", quoted(variable))?;
+        }
+        if process.home_from_passwd {
+            writeln!(f, "env         HOME from the image's passwd")?;
+        }
+        let none = process.capabilities.is_empty();
+        writeln!(f, "may         {}", if none { "nothing".to_owned() } else { process.capabilities.join(" ") })?;
+        writeln!(
+            f,
+            "seccomp     {}",
+            match process.seccomp {
+                SeccompChoice::Default => "ctr's default profile",
+                SeccompChoice::Unconfined => "none",
+            }
+        )?;
+        writeln!(
+            f,
+            "new privs   {}",
+            if process.no_new_privileges { "never (no_new_privs)" } else { "by set-user-ID programs of the image" }
+        )?;
+        for limit in &process.rlimits {
+            let word = |value: Option<u64>| value.map_or("unlimited".to_owned(), |value| value.to_string());
+            writeln!(f, "ulimit      {} {}:{}", limit.resource, word(limit.soft), word(limit.hard))?;
+        }
+        Ok(())
+    }
+
+    fn explain_cgroups(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for group in &self.cgroups.groups {
+            let version = if group.v2 { "v2" } else { "v1" };
+            write!(f, "cgroup      {}/{} ({version})", group.hierarchy, group.path)?;
+            for (file, value) in &group.writes {
+                write!(f, " {file}={value:?}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PlannedMount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = ", self.target)?;
+        match &self.shown {
+            Shown::Proc => write!(f, "proc"),
+            Shown::Sysfs => write!(f, "sysfs"),
+            Shown::Dev => write!(f, "tmpfs with null zero full random urandom tty"),
+            Shown::Devpts => write!(f, "devpts"),
+            Shown::Mqueue => write!(f, "mqueue"),
+            Shown::Cgroup2 => write!(f, "cgroup2"),
+            Shown::Tmpfs { size: Some(size), mode } => write!(f, "tmpfs of {size} bytes, mode {mode:04o}"),
+            Shown::Tmpfs { size: None, mode } => write!(f, "tmpfs, mode {mode:04o}"),
+            Shown::Bind { source, recursive, slave } => {
+                let below = if *recursive { " with the mounts below it" } else { "" };
+                write!(f, "host {}{below}{}", quoted(source), if *slave { ", receiving later ones" } else { "" })
+            }
+            Shown::Generated { file } => write!(f, "generated {file}"),
+        }?;
+        let flags = [(self.read_only, "ro"), (self.nosuid, "nosuid"), (self.nodev, "nodev"), (self.noexec, "noexec")];
+        for (_, name) in flags.iter().filter(|(set, _)| *set) {
+            write!(f, " {name}")?;
+        }
+        Ok(())
+    }
+}
+
+/// As a shell would take it; control characters escaped, because it is printed to terminals.
+fn quoted(text: &str) -> String {
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&b));
+    if plain { text.to_owned() } else { format!("'{}'", text.escape_debug().to_string().replace('\'', "'\\''")) }
+}

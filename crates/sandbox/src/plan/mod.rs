@@ -1,0 +1,208 @@
+//! The plan: everything that a start will do, decided before any of it is done. A pure function of the launch record, the
+//! request and facts of the host; `--explain` prints it, `--dry-run` stops after it.
+
+mod cgroup;
+mod explain;
+mod mounts;
+mod process;
+
+use ctr_core::container::LogMode;
+use ctr_core::digest::Digest;
+use ctr_core::launch::{LaunchRecord, LayerId};
+use serde::Serialize;
+
+pub use cgroup::{CgroupLayout, CgroupPlan, GroupPlan};
+pub use mounts::{PlannedMount, Shown};
+pub use process::{DEFAULT_CAPABILITIES, ProcessPlan};
+
+use crate::error::SandboxError;
+use crate::options::{Network, RunOptions};
+
+/// Seconds from the stop signal to the kill, unless asked otherwise (spec/limits.md).
+pub const STOP_TIMEOUT: u64 = 10;
+
+/// What the plan needs to know of the host.
+#[derive(Debug, Clone)]
+pub struct HostFacts {
+    /// The control group hierarchies.
+    pub cgroups: CgroupLayout,
+    /// The name of our part of each hierarchy: `ctr/ROOTHASH`.
+    pub cgroup_parent: String,
+    /// Standard output is the journal stream of a systemd unit (systemd.exec(5), `$JOURNAL_STREAM`).
+    pub stdout_is_journal: bool,
+    /// Effective user id of the caller.
+    pub euid: u32,
+}
+
+/// A start, decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The container's id.
+    pub id: String,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The image.
+    pub image: ImagePlan,
+    /// New namespaces, by their names in `/proc/PID/ns`.
+    pub namespaces: Vec<&'static str>,
+    /// `host`: container ids are host ids.
+    pub userns: &'static str,
+    /// Its network.
+    pub network: Network,
+    /// Host name.
+    pub hostname: String,
+    /// The root filesystem.
+    pub rootfs: RootfsPlan,
+    /// Mounts on it, in their order.
+    pub mounts: Vec<PlannedMount>,
+    /// Paths hidden under an empty directory or `/dev/null`.
+    pub masked_paths: Vec<&'static str>,
+    /// Paths made read-only.
+    pub read_only_paths: Vec<&'static str>,
+    /// The program.
+    pub process: ProcessPlan,
+    /// Control groups.
+    pub cgroups: CgroupPlan,
+    /// Where the output goes.
+    pub log: LogMode,
+    /// Whether our init is PID 1.
+    pub init: bool,
+    /// Whether the container is removed once it has ended.
+    pub rm: bool,
+    /// The signal that asks the program to end.
+    pub stop_signal: i32,
+    /// Seconds from that to the kill.
+    pub stop_timeout: u64,
+    /// What a reader of the plan should know: fallbacks, defaults that this host cannot hold.
+    pub notes: Vec<String>,
+}
+
+/// The image of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImagePlan {
+    /// As it was named, if by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Digest of its manifest.
+    pub digest: Digest,
+}
+
+/// The root filesystem of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RootfsPlan {
+    /// Layer directories, lowest first.
+    pub layers: Vec<LayerId>,
+    /// Nothing can be written to it.
+    pub read_only: bool,
+    /// Writes are not synced (overlay's `volatile`): the container goes when it ends.
+    pub volatile: bool,
+}
+
+/// Decides a start.
+pub fn plan(
+    id: &str,
+    image_name: Option<&str>,
+    image: &LaunchRecord,
+    options: &RunOptions,
+    host: &HostFacts,
+) -> Result<Plan, SandboxError> {
+    check_platform(image)?;
+    if image.layers.is_empty() {
+        return Err(SandboxError::request("the image has no layers: there is nothing to run"));
+    }
+    let hostname = hostname(id, options)?;
+    let mut notes = Vec::new();
+    let process = process::plan(image, options, &hostname)?;
+    let cgroups = cgroup::plan(id, options, &process, host, &mut notes)?;
+    let (mounts, masked_paths, read_only_paths) = mounts::plan(options, host)?;
+    let mut namespaces = vec!["mnt", "pid", "ipc", "uts", "cgroup"];
+    if options.network == Network::None {
+        namespaces.push("net");
+    }
+    Ok(Plan {
+        id: id.to_owned(),
+        name: options.name.clone(),
+        image: ImagePlan { name: image_name.map(str::to_owned), digest: image.image },
+        namespaces,
+        userns: "host",
+        network: options.network,
+        hostname,
+        rootfs: RootfsPlan { layers: image.layers.clone(), read_only: options.read_only, volatile: options.rm },
+        mounts,
+        masked_paths,
+        read_only_paths,
+        process,
+        cgroups,
+        log: log_mode(options, host, &mut notes)?,
+        init: !options.no_init,
+        rm: options.rm,
+        stop_signal: stop_signal(image, options)?,
+        stop_timeout: options.stop_timeout.unwrap_or(STOP_TIMEOUT),
+        notes,
+    })
+}
+
+/// An image of another platform fails with words, not with "exec format error".
+fn check_platform(image: &LaunchRecord) -> Result<(), SandboxError> {
+    let native = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    };
+    let runs = image.architecture == native || (native == "amd64" && image.architecture == "386");
+    if image.os == "linux" && runs {
+        return Ok(());
+    }
+    Err(SandboxError::request_hint(
+        format!("the image is for {}/{}, this host is linux/{native}", image.os, image.architecture),
+        format!("fetch the image for this platform: ctr-fetch --platform linux/{native} SOURCE"),
+    ))
+}
+
+/// The name that was asked for, else the first twelve digits of the id (sethostname(2): 64 bytes at most).
+fn hostname(id: &str, options: &RunOptions) -> Result<String, SandboxError> {
+    let Some(name) = &options.hostname else { return Ok(id.chars().take(12).collect()) };
+    let good =
+        !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    if good {
+        return Ok(name.clone());
+    }
+    Err(SandboxError::request(format!("\"{name}\" is not a host name (1 to 64 letters, digits, '-', '.', '_')")))
+}
+
+fn stop_signal(image: &LaunchRecord, options: &RunOptions) -> Result<i32, SandboxError> {
+    if let Some(signal) = options.stop_signal {
+        return Ok(signal);
+    }
+    if image.stop_signal.is_empty() {
+        return Ok(ctr_sys::signal::SIGTERM);
+    }
+    ctr_sys::signal::parse(&image.stop_signal).ok_or_else(|| {
+        SandboxError::request_hint(
+            format!("the image's stop signal \"{}\" is not a signal", image.stop_signal),
+            "give one with --stop-signal",
+        )
+    })
+}
+
+/// Detached: the journal if that is where we write, else files. Waiting: as the caller has it.
+fn log_mode(options: &RunOptions, host: &HostFacts, notes: &mut Vec<String>) -> Result<LogMode, SandboxError> {
+    let mode = options.log.unwrap_or(match (options.wait, host.stdout_is_journal) {
+        (true, _) => LogMode::Inherit,
+        (false, true) => {
+            notes.push("log: standard output is the journal stream of a systemd unit, so it is inherited".to_owned());
+            LogMode::Inherit
+        }
+        (false, false) if options.no_init => LogMode::None,
+        (false, false) => LogMode::File,
+    });
+    if mode == LogMode::File && options.no_init {
+        return Err(SandboxError::request_hint(
+            "--log=file needs ctr's init, which --no-init leaves out",
+            "use --log=inherit or --log=none with --no-init",
+        ));
+    }
+    Ok(mode)
+}

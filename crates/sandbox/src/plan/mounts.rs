@@ -1,0 +1,174 @@
+//! What is mounted in the container, in which order, and what is hidden there.
+
+use serde::Serialize;
+
+use super::HostFacts;
+use super::cgroup::CgroupLayout;
+use crate::error::SandboxError;
+use crate::options::{MountKind, MountRequest, Network, RunOptions};
+
+/// Names under `/proc` and `/sys` that tell or reach too much of the host (spec/07-executor.md "Masks").
+const MASKED: [&str; 12] = [
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+];
+
+/// Names under `/proc` that uid 0 could write without any capability.
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Bytes of `/dev/shm`, as the field has it.
+const SHM_SIZE: u64 = 64 << 20;
+
+/// A mount of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedMount {
+    /// Where in the container.
+    pub target: String,
+    /// What is seen there.
+    #[serde(flatten)]
+    pub shown: Shown,
+    /// Read-only.
+    pub read_only: bool,
+    /// Set-user-ID bits are ignored.
+    pub nosuid: bool,
+    /// Device nodes cannot be opened.
+    pub nodev: bool,
+    /// Programs cannot be executed.
+    pub noexec: bool,
+}
+
+/// What a mount shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Shown {
+    /// procfs of the container's PID namespace.
+    Proc,
+    /// sysfs of the container's network namespace.
+    Sysfs,
+    /// A fresh tmpfs with ctr's own device nodes.
+    Dev,
+    /// Pseudo terminals of its own.
+    Devpts,
+    /// POSIX message queues of its own.
+    Mqueue,
+    /// The control groups from its own one down (cgroup v2).
+    Cgroup2,
+    /// Memory.
+    Tmpfs {
+        /// Bytes, if limited.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
+        /// Mode of its root.
+        mode: u32,
+    },
+    /// A file or directory of the host.
+    Bind {
+        /// Its path there.
+        source: String,
+        /// With the mounts below it.
+        recursive: bool,
+        /// Receives later mounts of the host.
+        slave: bool,
+    },
+    /// A file that ctr wrote into the container's directory.
+    Generated {
+        /// Its name there.
+        file: &'static str,
+    },
+}
+
+type Mounts = (Vec<PlannedMount>, Vec<&'static str>, Vec<&'static str>);
+
+pub(super) fn plan(options: &RunOptions, host: &HostFacts) -> Result<Mounts, SandboxError> {
+    let kernel = |target: &str, shown: Shown, read_only: bool, noexec: bool, nodev: bool| PlannedMount {
+        target: target.to_owned(),
+        shown,
+        read_only,
+        nosuid: true,
+        nodev,
+        noexec,
+    };
+    let mut mounts = vec![
+        kernel("/proc", Shown::Proc, false, true, true),
+        // With the host's network the sysfs would show the host's interfaces, and is the host's: read-only in both cases.
+        kernel("/sys", Shown::Sysfs, true, true, true),
+        kernel("/dev", Shown::Dev, false, true, false),
+        kernel("/dev/pts", Shown::Devpts, false, true, false),
+        kernel("/dev/shm", Shown::Tmpfs { size: Some(SHM_SIZE), mode: 0o1777 }, false, true, true),
+        kernel("/dev/mqueue", Shown::Mqueue, false, true, true),
+    ];
+    if matches!(host.cgroups, CgroupLayout::Unified) {
+        mounts.push(kernel("/sys/fs/cgroup", Shown::Cgroup2, true, true, true));
+    }
+    let generated = |target: &str, file: &'static str| kernel(target, Shown::Generated { file }, false, true, true);
+    mounts.push(generated("/etc/hosts", "hosts"));
+    mounts.push(generated("/etc/hostname", "hostname"));
+    if options.network == Network::Host || !options.dns.is_empty() {
+        mounts.push(generated("/etc/resolv.conf", "resolv.conf"));
+    }
+    for request in &options.mounts {
+        let mount = requested(request)?;
+        // What the caller mounts on the place of one of ours replaces it.
+        mounts.retain(|ours| {
+            ours.target != mount.target || !matches!(ours.shown, Shown::Generated { .. } | Shown::Tmpfs { .. })
+        });
+        mounts.push(mount);
+    }
+    Ok((mounts, MASKED.to_vec(), READ_ONLY.to_vec()))
+}
+
+fn requested(request: &MountRequest) -> Result<PlannedMount, SandboxError> {
+    let target = normal_target(&request.target)?;
+    let shown = match &request.kind {
+        MountKind::Bind { source, recursive, slave } => {
+            let Some(source) = source.to_str() else {
+                return Err(SandboxError::request(format!("the volume's source {} is not UTF-8", source.display())));
+            };
+            Shown::Bind { source: source.to_owned(), recursive: *recursive, slave: *slave }
+        }
+        MountKind::Tmpfs { size, mode } => Shown::Tmpfs { size: *size, mode: *mode },
+    };
+    Ok(PlannedMount { target, shown, read_only: request.read_only, nosuid: true, nodev: true, noexec: request.noexec })
+}
+
+/// An absolute path without `.`, `..` and doubled slashes that is neither the root nor one of the kernel's mounts.
+fn normal_target(target: &str) -> Result<String, SandboxError> {
+    if !target.starts_with('/') || target.contains('\0') {
+        return Err(SandboxError::request(format!("the mount point \"{target}\" is not an absolute path")));
+    }
+    let parts: Vec<&str> = target.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if parts.contains(&"..") {
+        return Err(SandboxError::request(format!("the mount point \"{target}\" has \"..\" in it")));
+    }
+    let path = format!("/{}", parts.join("/"));
+    let kernel = ["/proc", "/sys"].iter().any(|own| path == *own || path.starts_with(&format!("{own}/")));
+    if path == "/" || path == "/dev" || path == "/dev/pts" || kernel {
+        return Err(SandboxError::request(format!("nothing can be mounted on {path}: it belongs to ctr")));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_made_normal_or_refused() {
+        assert_eq!(normal_target("/a//b/./c/").unwrap(), "/a/b/c");
+        assert_eq!(normal_target("/dev/shm").unwrap(), "/dev/shm");
+        assert_eq!(normal_target("/process").unwrap(), "/process");
+        for bad in ["", "a", "/", "//", "/./", "/a/../b", "/proc", "/proc/sys", "/sys/x", "/dev", "/dev/pts"] {
+            assert!(normal_target(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What is executed: arguments, environment, identity, privileges.
+
+use std::collections::BTreeMap;
+
+use ctr_core::launch::LaunchRecord;
+use ctr_sys::privilege::CapSet;
+use serde::Serialize;
+
+use crate::error::SandboxError;
+use crate::options::{RunOptions, SeccompChoice};
+
+/// What a program finds in `PATH` if neither the image nor the command line sets it.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The capabilities of a container unless asked otherwise, by number: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID,
+/// SETUID, SETPCAP, NET_BIND_SERVICE, SYS_CHROOT, SETFCAP (spec/07-executor.md "Capabilities").
+pub const DEFAULT_CAPABILITIES: CapSet =
+    CapSet(1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 18 | 1 << 31);
+
+/// The program of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProcessPlan {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// The environment, `NAME=value`, without `HOME` if that comes from the image's passwd.
+    pub env: Vec<String>,
+    /// Whether `HOME` is set from the image's passwd.
+    pub home_from_passwd: bool,
+    /// Working directory.
+    pub cwd: String,
+    /// `user[:group]` as given; resolved in the image's own files.
+    pub user: String,
+    /// More groups, resolved likewise.
+    pub groups: Vec<String>,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// Bounding set; permitted and effective too, for uid 0.
+    pub capabilities: Vec<String>,
+    /// The same as bits.
+    #[serde(skip)]
+    pub cap_set: CapSet,
+    /// `no_new_privs`.
+    pub no_new_privileges: bool,
+    /// The filter.
+    pub seccomp: SeccompChoice,
+    /// Resource limits.
+    pub rlimits: Vec<RlimitPlan>,
+}
+
+/// A resource limit; `None` is unlimited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RlimitPlan {
+    /// `nofile` ...
+    pub resource: &'static str,
+    /// Soft.
+    pub soft: Option<u64>,
+    /// Hard.
+    pub hard: Option<u64>,
+}
+
+pub(super) fn plan(image: &LaunchRecord, options: &RunOptions, hostname: &str) -> Result<ProcessPlan, SandboxError> {
+    let args = arguments(image, options)?;
+    let mut env = environment(image, options, hostname)?;
+    let home_from_passwd = !env.contains_key("HOME");
+    let cwd = options.workdir.as_deref().unwrap_or(&image.working_dir);
+    let cwd = if cwd.is_empty() { "/" } else { cwd };
+    if !cwd.starts_with('/') {
+        return Err(SandboxError::request_hint(
+            format!("the working directory \"{cwd}\" is not an absolute path"),
+            "give one with --workdir /PATH",
+        ));
+    }
+    let cap_set = CapSet((DEFAULT_CAPABILITIES.0 | options.cap_add.0) & !options.cap_drop.0);
+    let unlimited = |value: u64| (value != u64::MAX).then_some(value);
+    Ok(ProcessPlan {
+        args,
+        env: std::mem::take(&mut env).into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        home_from_passwd,
+        cwd: cwd.to_owned(),
+        user: options.user.clone().unwrap_or_else(|| image.user.clone()),
+        groups: options.groups.clone(),
+        umask: options.umask.unwrap_or(0o022),
+        capabilities: cap_set.names(),
+        cap_set,
+        no_new_privileges: options.no_new_privileges,
+        seccomp: options.seccomp,
+        rlimits: options
+            .ulimits
+            .iter()
+            .map(|u| RlimitPlan { resource: u.resource.name(), soft: unlimited(u.soft), hard: unlimited(u.hard) })
+            .collect(),
+    })
+}
+
+/// Entrypoint, then command: arguments of the caller replace the image's command, an entrypoint of the caller replaces the
+/// image's and clears its command (OCI image-spec, config.md "Entrypoint", "Cmd").
+fn arguments(image: &LaunchRecord, options: &RunOptions) -> Result<Vec<String>, SandboxError> {
+    let (entrypoint, own_entrypoint) = match &options.entrypoint {
+        Some(entrypoint) => (entrypoint, true),
+        None => (&image.entrypoint, false),
+    };
+    let command = if !options.args.is_empty() || own_entrypoint { &options.args } else { &image.cmd };
+    let args: Vec<String> = entrypoint.iter().chain(command).cloned().collect();
+    match args.first() {
+        None => Err(SandboxError::request_hint(
+            "there is nothing to run: the image has neither entrypoint nor command",
+            "name a program after the image, as in: ctr-run IMAGE /bin/sh -c '...'",
+        )),
+        Some(program) if program.is_empty() => Err(SandboxError::request("the name of the program is empty")),
+        Some(_) if args.iter().any(|arg| arg.contains('\0')) => {
+            Err(SandboxError::request("an argument of the program holds a NUL byte"))
+        }
+        Some(_) => Ok(args),
+    }
+}
+
+/// The image's variables, ours where the image sets none, the caller's over both.
+fn environment(
+    image: &LaunchRecord,
+    options: &RunOptions,
+    hostname: &str,
+) -> Result<BTreeMap<String, String>, SandboxError> {
+    let mut env = BTreeMap::from([
+        ("PATH".to_owned(), DEFAULT_PATH.to_owned()),
+        ("HOSTNAME".to_owned(), hostname.to_owned()),
+        ("container".to_owned(), "ctr".to_owned()),
+    ]);
+    for variable in image.env.iter().chain(&options.env) {
+        let Some((name, value)) = variable.split_once('=') else {
+            return Err(SandboxError::request(format!("\"{variable}\" is not NAME=value")));
+        };
+        if name.is_empty() || variable.contains('\0') {
+            return Err(SandboxError::request(format!("\"{}\" is not NAME=value", variable.escape_debug())));
+        }
+        env.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(env)
+}

@@ -1,0 +1,214 @@
+//! The interpreter. It runs in the child, between clone and exec: raw system calls only, no allocation, no formatting, no
+//! locks, no panics.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ctr_sys::files;
+use ctr_sys::mount::{self, MountAttr};
+use ctr_sys::privilege::{self, CapSet};
+use ctr_sys::process::{self, CStringArray, Namespaces};
+use ctr_sys::{Errno, RawResult, signal};
+
+use super::{Base, Step, Stream, Target};
+
+/// Where the error pipe is while a program's steps run: the first number after the standard streams.
+const REPORT: i32 = 3;
+
+/// The mounts that the child has made and that later steps are relative to.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    root: Option<OwnedFd>,
+    proc: Option<OwnedFd>,
+    sys: Option<OwnedFd>,
+    dev: Option<OwnedFd>,
+    /// An empty, read-only directory to hide others under.
+    empty: Option<OwnedFd>,
+}
+
+impl Stage {
+    fn base(&self, base: Base) -> RawResult<BorrowedFd<'_>> {
+        let slot = match base {
+            Base::Root => &self.root,
+            Base::Proc => &self.proc,
+            Base::Sys => &self.sys,
+            Base::Dev => &self.dev,
+        };
+        slot.as_ref().map(AsFd::as_fd).ok_or(Errno::EBADF)
+    }
+
+    fn keep(&mut self, base: Base, mount: OwnedFd) {
+        let slot = match base {
+            Base::Root => &mut self.root,
+            Base::Proc => &mut self.proc,
+            Base::Sys => &mut self.sys,
+            Base::Dev => &mut self.dev,
+        };
+        *slot = Some(mount);
+    }
+
+    /// Does one step. `report` is the error pipe, which [`Step::CloseOthers`] moves.
+    pub(crate) fn apply(&mut self, step: &Step, report: &mut BorrowedFd<'static>) -> RawResult<()> {
+        match step {
+            Step::JoinCgroup { procs, .. } => files::write_all(procs.as_fd(), b"0"),
+            Step::NewCgroupNamespace => process::unshare(Namespaces::CGROUP),
+            Step::SlaveMounts => mount::make_all_slave(),
+            Step::AttachRoot { root } => {
+                mount::move_mount_to_path(root.as_fd(), c"/")?;
+                files::enter_dir(root.as_fd())?;
+                self.root = Some(files::duplicate_from(root.as_fd(), 0)?);
+                Ok(())
+            }
+            Step::Mount { kind, options, attributes, target, keep } => {
+                let made = make(kind, options, *attributes)?;
+                self.attach(made.as_fd(), target)?;
+                if let Some(base) = keep {
+                    self.keep(*base, made);
+                }
+                Ok(())
+            }
+            Step::Attach { mount, target } => self.attach(mount.as_fd(), target),
+            Step::DevDir { name } => files::make_dir(self.base(Base::Dev)?, name, 0o755),
+            Step::DevNode { name, major, minor } => {
+                files::make_char_device(self.base(Base::Dev)?, name, 0o666, *major, *minor)
+            }
+            Step::DevLink { name, points_to } => files::make_link(points_to, self.base(Base::Dev)?, name),
+            Step::Mask { base, path } => self.mask(*base, path),
+            Step::ReadOnly { base, path } => self.read_only(*base, path),
+            Step::MakeDir { target } => target.open(self.base(target.base)?).map(drop),
+            Step::RootReadOnly => {
+                mount::mount_setattr(self.base(Base::Root)?, false, MountAttr::RDONLY, MountAttr::NONE, None)
+            }
+            Step::PivotRoot => {
+                mount::pivot_to_cwd()?;
+                mount::detach_cwd()?;
+                files::change_dir(c"/")
+            }
+            Step::Loopback => privilege::loopback_up(privilege::datagram_socket()?.as_fd()),
+            Step::Hostname { name } => process::sethostname(name),
+            step => self.apply_to_program(step, report),
+        }
+    }
+
+    fn apply_to_program(&self, step: &Step, report: &mut BorrowedFd<'static>) -> RawResult<()> {
+        match step {
+            Step::NewSession => process::setsid(),
+            Step::Stdio { streams } => self.stdio(streams),
+            Step::CloseOthers => close_others(report),
+            Step::Limit { resource, soft, hard } => privilege::set_limit(*resource, *soft, *hard),
+            Step::Umask { mask } => {
+                process::umask(*mask);
+                Ok(())
+            }
+            Step::ChangeDir { path } => {
+                files::change_dir(path)?;
+                // A path such as /proc/self/fd/N could lead out of the root (CVE-2024-21626).
+                if files::cwd_is_reachable() { Ok(()) } else { Err(Errno::EXDEV) }
+            }
+            Step::Bounding { keep } => privilege::drop_bounding(*keep),
+            Step::Groups { groups } => privilege::set_groups(groups),
+            Step::Gid { gid } => privilege::set_gid(*gid),
+            Step::Uid { uid } => privilege::set_uid(*uid),
+            Step::Capabilities { permitted } => privilege::set_capabilities(*permitted, *permitted, CapSet::default()),
+            Step::NoNewPrivileges => privilege::no_new_privileges(),
+            Step::Seccomp { program } => privilege::load_seccomp(program),
+            Step::DefaultSignals => {
+                signal::default_all();
+                signal::unblock_all()
+            }
+            Step::Exec { candidates, arguments, environment } => Err(exec(candidates, arguments, environment)),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn attach(&self, mount: BorrowedFd<'_>, target: &Target) -> RawResult<()> {
+        let place = target.open(self.base(target.base)?)?;
+        mount::move_mount(mount, place.as_fd())
+    }
+
+    fn mask(&mut self, base: Base, path: &CString) -> RawResult<()> {
+        let place = match files::open_location(self.base(base)?, path) {
+            Err(Errno::ENOENT) => return Ok(()),
+            result => result?,
+        };
+        let cover = if !files::facts(place.as_fd())?.is_dir() {
+            mount::open_tree_clone(self.base(Base::Dev)?, c"null", false)?
+        } else if let Some(empty) = &self.empty {
+            mount::open_tree_clone(empty.as_fd(), c"", false)?
+        } else {
+            let attributes = MountAttr::RDONLY.and(MountAttr::NOSUID).and(MountAttr::NODEV).and(MountAttr::NOEXEC);
+            let fs = mount::fsopen(c"tmpfs")?;
+            mount::fsconfig_string(fs.as_fd(), c"size", c"0")?;
+            mount::fsconfig_string(fs.as_fd(), c"mode", c"555")?;
+            mount::fsconfig_create(fs.as_fd())?;
+            mount::fsmount(fs.as_fd(), attributes)?
+        };
+        mount::move_mount(cover.as_fd(), place.as_fd())?;
+        // Only a mount that is attached can be cloned again.
+        if self.empty.is_none() && files::facts(cover.as_fd())?.is_dir() {
+            self.empty = Some(cover);
+        }
+        Ok(())
+    }
+
+    fn read_only(&self, base: Base, path: &CString) -> RawResult<()> {
+        let place = match files::open_location(self.base(base)?, path) {
+            Err(Errno::ENOENT) => return Ok(()),
+            result => result?,
+        };
+        let copy = mount::open_tree_clone(place.as_fd(), c"", true)?;
+        mount::mount_setattr(copy.as_fd(), true, MountAttr::RDONLY, MountAttr::NONE, None)?;
+        mount::move_mount(copy.as_fd(), place.as_fd())
+    }
+
+    fn stdio(&self, streams: &[Stream; 3]) -> RawResult<()> {
+        for (number, stream) in (0..).zip(streams) {
+            match stream {
+                Stream::Inherit => {}
+                Stream::Null => {
+                    let null = files::open_read_write(self.base(Base::Dev)?, c"null")?;
+                    files::duplicate_to(null.as_fd(), number)?;
+                }
+                Stream::Pipe(end) => files::duplicate_to(end.as_fd(), number)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn make(kind: &CString, options: &[(CString, CString)], attributes: MountAttr) -> RawResult<OwnedFd> {
+    let fs = mount::fsopen(kind)?;
+    for (key, value) in options {
+        if value.is_empty() {
+            mount::fsconfig_flag(fs.as_fd(), key)?;
+        } else {
+            mount::fsconfig_string(fs.as_fd(), key, value)?;
+        }
+    }
+    mount::fsconfig_create(fs.as_fd())?;
+    mount::fsmount(fs.as_fd(), attributes)
+}
+
+/// Moves the error pipe to a low number and closes all above it, so that nothing of ours is open when paths of the image
+/// are followed and when the program starts.
+fn close_others(report: &mut BorrowedFd<'static>) -> RawResult<()> {
+    use std::os::fd::AsRawFd;
+    if report.as_raw_fd() != REPORT {
+        files::duplicate_to_closing(*report, REPORT)?;
+        *report = files::numbered(REPORT);
+    }
+    files::close_range(4, u32::MAX)
+}
+
+/// Tries every candidate, as execvp(3) does: "permission denied" is remembered over "not found".
+fn exec(candidates: &[CString], arguments: &CStringArray, environment: &CStringArray) -> Errno {
+    let mut worst = Errno::ENOENT;
+    for candidate in candidates {
+        match process::exec(candidate, arguments, environment) {
+            Errno::ENOENT | Errno::ENOTDIR => {}
+            Errno::EACCES => worst = Errno::EACCES,
+            errno => return errno,
+        }
+    }
+    worst
+}

@@ -1,0 +1,57 @@
+//! Steps in words, for errors: "cannot " + the words + the reason.
+
+use std::fmt;
+
+use super::{Base, Step};
+
+impl Base {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Root => "",
+            Self::Proc => "/proc",
+            Self::Sys => "/sys",
+            Self::Dev => "/dev",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::JoinCgroup { group, .. } => write!(f, "join the control group {group}"),
+            Self::NewCgroupNamespace => f.write_str("make a cgroup namespace"),
+            Self::SlaveMounts => f.write_str("take the mounts out of the host's propagation"),
+            Self::AttachRoot { .. } => f.write_str("attach the root filesystem"),
+            Self::Mount { kind, target, .. } => write!(f, "mount {} on {}", kind.to_string_lossy(), target.path()),
+            Self::Attach { target, .. } => write!(f, "mount on {}", target.path()),
+            Self::DevDir { name } => write!(f, "make the directory /dev/{}", name.to_string_lossy()),
+            Self::DevNode { name, .. } => write!(f, "make the device /dev/{}", name.to_string_lossy()),
+            Self::DevLink { name, .. } => write!(f, "make the link /dev/{}", name.to_string_lossy()),
+            Self::Mask { base, path } => write!(f, "hide {}/{}", base.path(), path.to_string_lossy()),
+            Self::ReadOnly { base, path } => write!(f, "make {}/{} read-only", base.path(), path.to_string_lossy()),
+            Self::MakeDir { target } => write!(f, "make the directory {}", target.path()),
+            Self::RootReadOnly => f.write_str("make the root filesystem read-only"),
+            Self::Loopback => f.write_str("bring the loopback interface up"),
+            Self::Hostname { name } => write!(f, "set the host name \"{}\"", name.to_string_lossy()),
+            Self::PivotRoot => f.write_str("change to the root filesystem"),
+            Self::NewSession => f.write_str("start a session"),
+            Self::Stdio { .. } => f.write_str("set up the standard streams"),
+            Self::CloseOthers => f.write_str("close the launcher's files"),
+            Self::Limit { resource, soft, hard } => write!(f, "set the limit {} to {soft}:{hard}", resource.name()),
+            Self::Umask { .. } => f.write_str("set the umask"),
+            Self::ChangeDir { path } => write!(f, "enter the working directory {}", path.to_string_lossy()),
+            Self::Bounding { .. } => f.write_str("drop capabilities from the bounding set"),
+            Self::Groups { .. } => f.write_str("set the supplementary groups"),
+            Self::Gid { gid } => write!(f, "become group {gid}"),
+            Self::Uid { uid } => write!(f, "become user {uid}"),
+            Self::Capabilities { .. } => f.write_str("set the capabilities"),
+            Self::NoNewPrivileges => f.write_str("set no_new_privs"),
+            Self::Seccomp { .. } => f.write_str("load the seccomp filter"),
+            Self::DefaultSignals => f.write_str("reset the signals"),
+            Self::Exec { arguments, .. } => {
+                let program = arguments.strings().first().map(|program| program.to_string_lossy()).unwrap_or_default();
+                write!(f, "execute {program}")
+            }
+        }
+    }
+}

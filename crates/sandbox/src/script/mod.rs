@@ -1,0 +1,109 @@
+//! The script: what the container's process does between clone and exec, as a list of typed steps that own all they need.
+//!
+//! `prepare` writes it, the child interprets it by raw system calls, and the parent, which still has the same list, says in
+//! words which step failed.
+
+mod apply;
+mod describe;
+mod target;
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+
+use ctr_sys::mount::MountAttr;
+use ctr_sys::privilege::{BpfInstruction, CapSet, Resource};
+use ctr_sys::process::CStringArray;
+
+pub(crate) use apply::Stage;
+pub(crate) use target::{Leaf, Links, Target};
+
+/// A mount that later targets and steps are relative to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Base {
+    /// The root filesystem.
+    Root,
+    /// Our procfs.
+    Proc,
+    /// Our sysfs.
+    Sys,
+    /// Our `/dev`.
+    Dev,
+}
+
+/// One thing that the child does.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Joins a v1 control group by writing `0`, which means the writer.
+    JoinCgroup { procs: OwnedFd, group: String },
+    /// A cgroup namespace whose root are the groups just joined.
+    NewCgroupNamespace,
+    /// Mounts of the host no longer receive ours.
+    SlaveMounts,
+    /// Puts the root filesystem over `/` of the new mount namespace and makes it the current directory.
+    AttachRoot { root: OwnedFd },
+    /// Mounts a file system that belongs to the new namespaces; `keep` makes it a base.
+    Mount { kind: CString, options: Vec<(CString, CString)>, attributes: MountAttr, target: Target, keep: Option<Base> },
+    /// Attaches a mount that the parent prepared.
+    Attach { mount: OwnedFd, target: Target },
+    /// A directory in our `/dev`.
+    DevDir { name: CString },
+    /// A character device in our `/dev`.
+    DevNode { name: CString, major: u32, minor: u32 },
+    /// A symbolic link in our `/dev`.
+    DevLink { name: CString, points_to: CString },
+    /// Hides a file under `/dev/null`, a directory under an empty one; nothing if it is not there.
+    Mask { base: Base, path: CString },
+    /// Makes a path read-only; nothing if it is not there.
+    ReadOnly { base: Base, path: CString },
+    /// A directory of the root filesystem that must be there.
+    MakeDir { target: Target },
+    /// The root filesystem is read-only from now on.
+    RootReadOnly,
+    /// Brings the loopback interface up.
+    Loopback,
+    /// Sets the host name.
+    Hostname { name: CString },
+    /// The root filesystem becomes `/`, the host's goes.
+    PivotRoot,
+    /// A session of its own.
+    NewSession,
+    /// Standard input, output, error.
+    Stdio { streams: [Stream; 3] },
+    /// Closes every other descriptor.
+    CloseOthers,
+    /// A resource limit.
+    Limit { resource: Resource, soft: u64, hard: u64 },
+    /// File mode creation mask.
+    Umask { mask: u32 },
+    /// Working directory.
+    ChangeDir { path: CString },
+    /// Bounding set.
+    Bounding { keep: CapSet },
+    /// Supplementary groups.
+    Groups { groups: Vec<u32> },
+    /// Group id.
+    Gid { gid: u32 },
+    /// User id.
+    Uid { uid: u32 },
+    /// Permitted and effective capabilities; none inheritable.
+    Capabilities { permitted: CapSet },
+    /// No privileges by exec.
+    NoNewPrivileges,
+    /// Loads the filter.
+    Seccomp { program: Vec<BpfInstruction> },
+    /// Every signal has its default action and is let through.
+    DefaultSignals,
+    /// Executes the first candidate that can be.
+    Exec { candidates: Vec<CString>, arguments: CStringArray, environment: CStringArray },
+}
+
+/// Where a standard stream comes from.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// As the launcher has it.
+    Inherit,
+    /// The container's own `/dev/null`.
+    Null,
+    /// A pipe to init.
+    Pipe(OwnedFd),
+}
