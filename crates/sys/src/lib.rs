@@ -28,6 +28,7 @@ pub mod procfs;
 pub mod random;
 mod raw;
 pub mod signal;
+pub mod syscalls;
 pub mod tree;
 pub mod userns;
 pub mod xattr;
