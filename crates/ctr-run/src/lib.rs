@@ -1,15 +1,178 @@
 //! `ctr-run`: start a container and exit.
+//!
+//! The story: find the image → take what the start needs of it under a shared hold of the store's gate → plan → prepare →
+//! enter → print the id. With `--wait` it stays, passes signals on, and returns the program's status.
 #![forbid(unsafe_code)]
 
+mod args;
+mod image;
+mod mounts;
+mod request;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
+
+use clap::CommandFactory;
+use ctr_cli::{Failure, OutputFormat};
+use ctr_core::container::{ContainerError, Containers, Embryo};
+use ctr_core::launch::LaunchRecord;
+use ctr_core::store::{Store, XattrDialect};
+use ctr_sandbox::SandboxError;
+use ctr_sandbox::options::RunOptions;
+use ctr_sandbox::plan::{self, Plan};
+use ctr_sandbox::start;
+
+use crate::args::Args;
+use crate::image::{Found, store_failure};
 
 /// The command line of `ctr-run`; help, man page and completions come from it.
 pub fn command() -> clap::Command {
-    clap::Command::new("ctr-run")
+    Args::command()
 }
 
 /// Entry point: parses the arguments, runs, renders the error if there is one.
 pub fn main() -> ExitCode {
-    command().get_matches();
-    ExitCode::SUCCESS
+    ctr_cli::run_main(command(), ctr_cli::exit::RUNNER, run)
+}
+
+fn run(mut args: Args) -> Result<ExitCode, Failure> {
+    let options = request::request(&args)?;
+    let root = args.global.root_or(Store::default_root);
+    let root = std::path::absolute(&root)
+        .map_err(|error| Failure::new(format!("cannot find {}", root.display())).caused_by(&error))?;
+    // The start changes the current directory.
+    for path in [&mut args.cidfile, &mut args.pidfile].into_iter().flatten() {
+        *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
+    }
+    if let Some(path) = args.cidfile.as_ref().filter(|path| path.exists()) {
+        return Err(Failure::new(format!("the --cidfile {} is there already", path.display()))
+            .hint("another container may be running with it: remove the file if not"));
+    }
+    let (store, found) = image::find(&root, &args.image, args.pull, args.global.quiet)?;
+    let id = new_id()?;
+    if args.dry_run {
+        let launch = store.launch_record(&found.digest).map_err(store_failure)?;
+        print_plan(&decide(&id, &found, &launch, &options, &root)?, &args, true)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (plan, embryo) = reserve(&store, &id, &found, &options, &root)?;
+    if args.explain {
+        print_plan(&plan, &args, false)?;
+    }
+    let user_xattrs = store.dialect() == XattrDialect::User;
+    let started = start::start(&plan, embryo, &store.layers_dir(), user_xattrs).map_err(sandbox_failure)?;
+    for note in plan.notes.iter().chain(&started.notes).filter(|_| args.explain) {
+        ctr_cli::note(note);
+    }
+    write_id_files(&args, &id, started.pid)?;
+    if !args.wait {
+        print_id(&args, &id)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    stay(started, &root, &id, &args)
+}
+
+/// Takes the image and a place for the container while garbage collection cannot come between.
+fn reserve(
+    store: &Store,
+    id: &str,
+    found: &Found,
+    options: &RunOptions,
+    root: &Path,
+) -> Result<(Plan, Embryo), Failure> {
+    let gate = store.gate_shared().map_err(store_failure)?;
+    let launch = store.launch_record(&found.digest).map_err(store_failure)?;
+    let plan = decide(id, found, &launch, options, root)?;
+    let mut embryo = Containers::open(root).create(id).map_err(container_failure)?;
+    if let Some(name) = &options.name {
+        embryo.take_name(name).map_err(container_failure)?;
+    }
+    let mut labels = launch.labels;
+    labels.extend(options.labels.clone());
+    embryo.write_record(&start::record(&plan, labels)).map_err(container_failure)?;
+    drop(gate);
+    Ok((plan, embryo))
+}
+
+fn decide(id: &str, found: &Found, launch: &LaunchRecord, options: &RunOptions, root: &Path) -> Result<Plan, Failure> {
+    let host = ctr_sandbox::host::facts(root);
+    plan::plan(id, found.name.as_deref(), launch, options, &host).map_err(sandbox_failure)
+}
+
+/// Waits; afterwards the container is removed if that was asked for.
+fn stay(started: start::Started, root: &Path, id: &str, args: &Args) -> Result<ExitCode, Failure> {
+    let outcome = started.wait().map_err(sandbox_failure)?;
+    if outcome.out_of_memory {
+        ctr_cli::warn(format!(
+            "the kernel killed a process of the container because its memory limit was reached{}",
+            args.memory.as_ref().map(|limit| format!(" (--memory {limit})")).unwrap_or_default()
+        ));
+    }
+    if args.rm {
+        let containers = Containers::open(root);
+        let container = containers.find(id).map_err(container_failure)?;
+        if let Some(garbage) = containers.discard(&container).map_err(container_failure)? {
+            ctr_sys::tree::remove_tree(&garbage)
+                .map_err(|error| Failure::new(format!("cannot remove {}", garbage.display())).caused_by(&error))?;
+        }
+    }
+    Ok(ExitCode::from(outcome.exit_code))
+}
+
+/// 128 random bits in hexadecimal.
+fn new_id() -> Result<String, Failure> {
+    let bytes: [u8; 16] =
+        ctr_sys::random::bytes().map_err(|error| Failure::new("cannot make a container id").caused_by(&error))?;
+    Ok(bytes.iter().fold(String::with_capacity(32), |mut id, byte| {
+        let _ = std::fmt::Write::write_fmt(&mut id, format_args!("{byte:02x}"));
+        id
+    }))
+}
+
+fn print_plan(plan: &Plan, args: &Args, to_stdout: bool) -> Result<(), Failure> {
+    let text = match args.global.format {
+        OutputFormat::Table => plan.to_string(),
+        OutputFormat::Json => {
+            ctr_cli::to_json(plan, true).map_err(|error| Failure::new("cannot print the plan").caused_by(&error))?
+                + "\n"
+        }
+    };
+    if to_stdout {
+        return ctr_cli::print(&text);
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    Ok(())
+}
+
+fn print_id(args: &Args, id: &str) -> Result<(), Failure> {
+    match args.global.format {
+        OutputFormat::Table => ctr_cli::print(&format!("{id}\n")),
+        OutputFormat::Json => ctr_cli::print(&format!("{{\"id\":\"{id}\"}}\n")),
+    }
+}
+
+fn write_id_files(args: &Args, id: &str, pid: i32) -> Result<(), Failure> {
+    let cannot = |path: &Path, error: std::io::Error| {
+        Failure::new(format!("the container {id} runs, but {} could not be written", path.display())).caused_by(&error)
+    };
+    if let Some(path) = &args.cidfile {
+        let mut file =
+            OpenOptions::new().create_new(true).write(true).open(path).map_err(|error| cannot(path, error))?;
+        file.write_all(id.as_bytes()).map_err(|error| cannot(path, error))?;
+    }
+    if let Some(path) = &args.pidfile {
+        fs::write(path, format!("{pid}\n")).map_err(|error| cannot(path, error))?;
+    }
+    Ok(())
+}
+
+fn sandbox_failure(error: SandboxError) -> Failure {
+    let code = error.exit_code();
+    Failure::hinted(error, |error| error.hint().map(str::to_owned)).code(code)
+}
+
+fn container_failure(error: ContainerError) -> Failure {
+    sandbox_failure(SandboxError::from(error))
 }

@@ -3,12 +3,15 @@
 
 mod enter;
 pub mod error;
+pub mod host;
 mod init;
 pub mod log;
 pub mod options;
 pub mod plan;
+mod prepare;
 mod script;
 mod seccomp;
+pub mod start;
 pub mod user;
 
 pub use error::SandboxError;

@@ -76,6 +76,16 @@ pub enum Network {
     Host,
 }
 
+impl Network {
+    /// `none` or `host`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Host => "host",
+        }
+    }
+}
+
 /// Which seccomp filter is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -85,6 +95,16 @@ pub enum SeccompChoice {
     Default,
     /// None.
     Unconfined,
+}
+
+impl SeccompChoice {
+    /// `default` or `unconfined`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Unconfined => "unconfined",
+        }
+    }
 }
 
 /// A soft and a hard limit; `u64::MAX` is unlimited.

@@ -11,6 +11,15 @@ use super::{ContainerError, ContainerRecord};
 /// Shortest beginning of an id that names a container.
 const PREFIX_MIN: usize = 3;
 
+/// The name of a root in host-wide trees: control groups are `ctr/ROOTHASH/ID`. The first 16 hexadecimal digits of the
+/// SHA-256 of the root's path, links resolved.
+pub fn root_hash(root: &Path) -> String {
+    let real = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let mut hash = crate::digest::Digest::of(real.as_os_str().as_encoded_bytes()).hex();
+    hash.truncate(16);
+    hash
+}
+
 /// The `containers` directory of a root.
 #[derive(Debug, Clone)]
 pub struct Containers {

@@ -52,6 +52,12 @@ pub struct Plan {
     pub network: Network,
     /// Host name.
     pub hostname: String,
+    /// Lines for `/etc/hosts`: address, name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add_hosts: Vec<(String, String)>,
+    /// Name servers for `/etc/resolv.conf`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dns: Vec<String>,
     /// The root filesystem.
     pub rootfs: RootfsPlan,
     /// Mounts on it, in their order.
@@ -62,6 +68,8 @@ pub struct Plan {
     pub read_only_paths: Vec<&'static str>,
     /// The program.
     pub process: ProcessPlan,
+    /// Whether a working directory that is missing is made: the image's is, the caller's must be there.
+    pub make_cwd: bool,
     /// Control groups.
     pub cgroups: CgroupPlan,
     /// Where the output goes.
@@ -128,6 +136,9 @@ pub fn plan(
         userns: "host",
         network: options.network,
         hostname,
+        add_hosts: options.add_hosts.clone(),
+        dns: options.dns.clone(),
+        make_cwd: options.workdir.is_none(),
         rootfs: RootfsPlan { layers: image.layers.clone(), read_only: options.read_only, volatile: options.rm },
         mounts,
         masked_paths,

@@ -1,0 +1,42 @@
+//! Facts of this host that a plan depends on.
+
+use std::ffi::CString;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::plan::{CgroupLayout, HostFacts};
+
+/// v1 controllers that limits use, as their directories are named.
+const V1_CONTROLLERS: [&str; 5] = ["memory", "cpu", "pids", "devices", "freezer"];
+
+/// Looks at the host for containers of `root`.
+pub fn facts(root: &Path) -> HostFacts {
+    HostFacts {
+        cgroups: cgroup_layout(Path::new("/sys/fs/cgroup")),
+        cgroup_parent: format!("ctr/{}", ctr_core::container::root_hash(root)),
+        stdout_is_journal: stdout_is_journal(),
+        euid: ctr_sys::ids::effective_uid(),
+    }
+}
+
+/// The hierarchies where every distribution mounts them (cgroups(7)).
+fn cgroup_layout(mounted: &Path) -> CgroupLayout {
+    let is_v2 = |path: &Path| {
+        path.to_str().and_then(|path| CString::new(path).ok()).is_some_and(|path| ctr_sys::files::is_cgroup2(&path))
+    };
+    if is_v2(mounted) {
+        return CgroupLayout::Unified;
+    }
+    let controllers: Vec<_> =
+        V1_CONTROLLERS.into_iter().filter(|name| mounted.join(name).join("cgroup.procs").exists()).collect();
+    let unified = is_v2(&mounted.join("unified"));
+    if controllers.is_empty() && !unified { CgroupLayout::None } else { CgroupLayout::V1 { unified, controllers } }
+}
+
+/// systemd.exec(5): `JOURNAL_STREAM` has device and inode number of the journal's stream, colon-separated.
+fn stdout_is_journal() -> bool {
+    let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
+    let Ok(copy) = std::io::stdout().as_fd().try_clone_to_owned() else { return false };
+    std::fs::File::from(copy).metadata().is_ok_and(|facts| stream == format!("{}:{}", facts.dev(), facts.ino()))
+}

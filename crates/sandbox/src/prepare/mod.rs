@@ -1,0 +1,104 @@
+//! From the plan to the script: every allocation, path lookup and open that a start needs, so that nothing of the kind is
+//! left for the child. What it makes on disk and in the control groups is taken back when the start fails.
+
+mod cgroup;
+mod files;
+mod program;
+mod rootfs;
+mod setup;
+mod volume;
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use ctr_core::container::LogMode;
+use ctr_sys::files as sys_files;
+use ctr_sys::process::Namespaces;
+
+pub(crate) use cgroup::Groups;
+pub(crate) use rootfs::diagnose_exec;
+
+use crate::enter::Script;
+use crate::error::SandboxError;
+use crate::init::{InitFiles, LogFiles};
+use crate::options::Network;
+use crate::plan::Plan;
+use crate::script::Stream;
+
+/// Where things are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<'a> {
+    /// The directory of layer directories.
+    pub(crate) layers: &'a Path,
+    /// The container's directory, absolute.
+    pub(crate) container: &'a Path,
+    /// Overlay attributes of the layers are `user.*`, not `trusted.*`.
+    pub(crate) user_xattrs: bool,
+}
+
+/// A start that only has to be entered.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) script: Script,
+    pub(crate) groups: Groups,
+    /// The root filesystem, detached, to look at after a failure.
+    pub(crate) rootfs: OwnedFd,
+    /// What was found out on the way that the plan could not know.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Prepares `plan`. `lock` is a descriptor of the container's lock for init to keep. The current directory changes.
+pub(crate) fn prepare(plan: &Plan, places: Places<'_>, lock: OwnedFd) -> Result<Prepared, SandboxError> {
+    let rootfs = rootfs::mount(plan, places)?;
+    let identity = rootfs::identity(&plan.process, &rootfs)?;
+    let mut notes = Vec::new();
+    let mut groups = cgroup::create(&plan.cgroups, &mut notes)?;
+    let (streams, log) = streams(plan, places)?;
+    let init = match plan.init {
+        true => Some(InitFiles { lock, exit: files::create(places.container, "exit")?, log }),
+        false => None,
+    };
+    files::generate(plan, places.container)?;
+    let attached = sys_files::duplicate_from(std::os::fd::AsFd::as_fd(&rootfs), 0)
+        .map_err(|errno| SandboxError::host("prepare the root filesystem", "fcntl", "F_DUPFD_CLOEXEC", errno))?;
+    let setup = setup::steps(plan, places, attached, groups.take_joins())?;
+    let program = program::steps(plan, &identity, streams)?;
+    let script = Script { namespaces: namespaces(plan), cgroup: groups.take_unified(), setup, program, init };
+    Ok(Prepared { script, groups, rootfs, notes })
+}
+
+/// All but the cgroup namespace, which is made when the v1 groups have been joined.
+fn namespaces(plan: &Plan) -> Namespaces {
+    let own = Namespaces::MOUNT.and(Namespaces::PID).and(Namespaces::IPC).and(Namespaces::UTS);
+    match plan.network {
+        Network::None => own.and(Namespaces::NET),
+        Network::Host => own,
+    }
+}
+
+/// The program's streams, and init's side of them.
+fn streams(plan: &Plan, places: Places<'_>) -> Result<([Stream; 3], Option<LogFiles>), SandboxError> {
+    let pipe = || sys_files::pipe().map_err(|errno| SandboxError::host("make a pipe", "pipe2", "O_CLOEXEC", errno));
+    match plan.log {
+        LogMode::Inherit => Ok(([Stream::Inherit, Stream::Inherit, Stream::Inherit], None)),
+        LogMode::None => Ok(([Stream::Null, Stream::Null, Stream::Null], None)),
+        LogMode::File => {
+            let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
+            let files = [files::append(places.container, "log")?, files::append(places.container, "log.1")?];
+            Ok(([Stream::Null, Stream::Pipe(out), Stream::Pipe(err)], Some(LogFiles { stdout, stderr, files })))
+        }
+    }
+}
+
+/// A string for the kernel.
+pub(crate) fn c_string(text: &str) -> Result<CString, SandboxError> {
+    CString::new(text).map_err(|_| SandboxError::request(format!("\"{}\" holds a NUL byte", text.escape_debug())))
+}
+
+/// A path for the kernel.
+pub(crate) fn c_path(path: &Path) -> Result<CString, SandboxError> {
+    use std::os::unix::ffi::OsStrExt;
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| SandboxError::request(format!("the path {} holds a NUL byte", path.display())))
+}

@@ -1,0 +1,81 @@
+//! The steps of the program's own process, in an order that matters: what needs privileges first, then the ids, then the
+//! capabilities, the filter where it can be loaded, the exec.
+
+use std::ffi::CString;
+
+use ctr_sys::privilege::CapSet;
+use ctr_sys::process::CStringArray;
+
+use super::c_string;
+use crate::error::SandboxError;
+use crate::options::SeccompChoice;
+use crate::plan::{Plan, ProcessPlan};
+use crate::script::{Step, Stream};
+use crate::seccomp;
+use crate::user::Identity;
+
+pub(super) fn steps(plan: &Plan, identity: &Identity, streams: [Stream; 3]) -> Result<Vec<Step>, SandboxError> {
+    let process = &plan.process;
+    let mut steps = vec![Step::NewSession, Step::Stdio { streams }, Step::CloseOthers];
+    for limit in &process.rlimits {
+        let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
+        let resource = ctr_sys::privilege::Resource::by_name(limit.resource)
+            .ok_or_else(|| SandboxError::request(format!("there is no limit \"{}\"", limit.resource)))?;
+        steps.push(Step::Limit { resource, soft, hard });
+    }
+    steps.push(Step::Umask { mask: process.umask });
+    steps.push(Step::ChangeDir { path: c_string(&process.cwd)? });
+    steps.push(Step::Bounding { keep: process.cap_set });
+    let filter = match process.seccomp {
+        SeccompChoice::Default => Some(Step::Seccomp { program: seccomp::default_filter(process.cap_set) }),
+        SeccompChoice::Unconfined => None,
+    };
+    // Without no_new_privs, loading a filter needs the privileges that the next steps give up; with it, it comes last.
+    let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
+    steps.extend(early);
+    steps.push(Step::Groups { groups: identity.groups.clone() });
+    steps.push(Step::Gid { gid: identity.gid });
+    steps.push(Step::Uid { uid: identity.uid });
+    // As for every user but root on a plain host, capabilities come back only by exec of a file that has them.
+    let permitted = if identity.uid == 0 { process.cap_set } else { CapSet::default() };
+    steps.push(Step::Capabilities { permitted });
+    if process.no_new_privileges {
+        steps.push(Step::NoNewPrivileges);
+    }
+    steps.extend(late);
+    steps.push(Step::DefaultSignals);
+    let environment = environment(process, identity)?;
+    steps.push(Step::Exec {
+        candidates: candidates(process)?,
+        arguments: CStringArray::new(process.args.iter().map(|arg| c_string(arg)).collect::<Result<_, _>>()?),
+        environment: CStringArray::new(environment),
+    });
+    Ok(steps)
+}
+
+fn environment(process: &ProcessPlan, identity: &Identity) -> Result<Vec<CString>, SandboxError> {
+    let mut environment = Vec::with_capacity(process.env.len() + 1);
+    for variable in &process.env {
+        environment.push(c_string(variable)?);
+    }
+    if process.home_from_passwd {
+        environment.push(c_string(&format!("HOME={}", identity.home))?);
+    }
+    Ok(environment)
+}
+
+/// A name with a slash is a path; another is looked for in the container's `PATH`.
+fn candidates(process: &ProcessPlan) -> Result<Vec<CString>, SandboxError> {
+    let Some(program) = process.args.first() else { return Ok(Vec::new()) };
+    if program.contains('/') {
+        return Ok(vec![c_string(program)?]);
+    }
+    let path = process.env.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
+    path.split(':')
+        .map(
+            |dir| {
+                if dir.is_empty() { c_string(&format!("./{program}")) } else { c_string(&format!("{dir}/{program}")) }
+            },
+        )
+        .collect()
+}

@@ -1,0 +1,219 @@
+//! The root filesystem: one overlay over the layers, mounted detached, so that the host's namespace never has it.
+
+use std::ffi::CStr;
+use std::fs::DirBuilder;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use ctr_core::container::ContainerError;
+use ctr_core::launch::LayerId;
+use ctr_sys::files::{self, CWD, OpenAs};
+use ctr_sys::mount::{self, MountAttr};
+use ctr_sys::process::{self, Namespaces};
+use ctr_sys::{Errno, RawResult};
+
+use super::{Places, c_path, c_string};
+use crate::error::SandboxError;
+use crate::plan::{Plan, ProcessPlan};
+use crate::user::{self, ACCOUNT_FILE_MAX, Identity};
+
+/// Layers that the overlay file system takes (spec/limits.md).
+const LAYERS_MAX: usize = 127;
+/// What the kernel reads of mount(2)'s options, less the room for the other options.
+const OLD_OPTIONS_MAX: usize = 3500;
+
+/// The overlay of `plan`, detached. The current directory becomes the layers directory.
+pub(super) fn mount(plan: &Plan, places: Places<'_>) -> Result<OwnedFd, SandboxError> {
+    let layers = &plan.rootfs.layers;
+    if layers.len() > LAYERS_MAX {
+        let what = format!("the image has {} layers, an overlay takes {LAYERS_MAX}", layers.len());
+        return Err(SandboxError::request_hint(what, "build the image with fewer layers"));
+    }
+    std::env::set_current_dir(places.layers).map_err(|source| ContainerError::Io {
+        action: "enter",
+        path: places.layers.to_owned(),
+        source,
+    })?;
+    let Some(top) = layers.last() else { return Err(SandboxError::request("the image has no layers")) };
+    make_upper(top, places.container)?;
+    let volatile = plan.rootfs.volatile;
+    match overlay(layers, places, volatile) {
+        Ok(root) => Ok(root),
+        // Kernels before 6.8 know no lowerdir+, and some refuse a detached overlay.
+        Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => old_overlay(layers, places, volatile),
+        Err(errno) => Err(failed("fsopen", errno)),
+    }
+}
+
+fn failed(call: &'static str, errno: Errno) -> SandboxError {
+    let error = SandboxError::host("mount the root filesystem", call, "overlay", errno);
+    match errno {
+        Errno::EPERM | Errno::EACCES => error.hinted("mounting an overlay needs CAP_SYS_ADMIN: run as root"),
+        Errno::ENODEV => error.hinted("this kernel has no overlay file system: modprobe overlay"),
+        Errno::ENOENT | Errno::ESTALE => error.hinted("a layer is missing: ctr-gc --check tells which, ctr-fetch brings it again"),
+        Errno::EINVAL => error.hinted(
+            "the store's file system may not carry an overlay (another overlay, NFS): put --root on ext4, xfs, btrfs or tmpfs",
+        ),
+        _ => error,
+    }
+}
+
+/// `upper` shows through as the root directory itself, so it has the mode and owner of the top layer's.
+fn make_upper(top: &LayerId, container: &Path) -> Result<(), SandboxError> {
+    let io = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| ContainerError::Io { action, path, source }
+    };
+    let layer = Path::new(&top.to_string()).join("fs");
+    let facts = std::fs::metadata(&layer).map_err(io("read the layer", &layer))?;
+    let (upper, work) = (container.join("upper"), container.join("work"));
+    DirBuilder::new().mode(0o700).create(&work).map_err(io("create", &work))?;
+    DirBuilder::new().mode(0o755).create(&upper).map_err(io("create", &upper))?;
+    std::fs::set_permissions(&upper, std::fs::Permissions::from_mode(facts.mode() & 0o7777))
+        .map_err(io("set the mode of", &upper))?;
+    if (facts.uid(), facts.gid()) != (0, 0) {
+        std::os::unix::fs::chown(&upper, Some(facts.uid()), Some(facts.gid()))
+            .map_err(io("change the owner of", &upper))?;
+    }
+    Ok(())
+}
+
+fn overlay(layers: &[LayerId], places: Places<'_>, volatile: bool) -> RawResult<OwnedFd> {
+    let fs = mount::fsopen(c"overlay")?;
+    let set = |key: &CStr, value: String| {
+        let value = std::ffi::CString::new(value).map_err(|_| Errno::EINVAL)?;
+        mount::fsconfig_string(fs.as_fd(), key, &value)
+    };
+    // The first lowerdir+ is the topmost. Names are relative to the layers directory and far below the kernel's 255 bytes.
+    for layer in layers.iter().rev() {
+        set(c"lowerdir+", format!("{layer}/fs"))?;
+    }
+    let id = places.container.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let place = places.container.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    set(c"upperdir", format!("../../containers/{place}/{id}/upper"))?;
+    set(c"workdir", format!("../../containers/{place}/{id}/work"))?;
+    if volatile {
+        mount::fsconfig_flag(fs.as_fd(), c"volatile")?;
+    }
+    if places.user_xattrs {
+        mount::fsconfig_flag(fs.as_fd(), c"userxattr")?;
+    }
+    mount::fsconfig_create(fs.as_fd())?;
+    mount::fsmount(fs.as_fd(), MountAttr::NODEV)
+}
+
+/// mount(2) in a mount namespace of the launcher's own, then a detached copy of that: same result, nothing on the host.
+fn old_overlay(layers: &[LayerId], places: Places<'_>, volatile: bool) -> Result<OwnedFd, SandboxError> {
+    process::unshare(Namespaces::MOUNT)
+        .and_then(|()| mount::make_all_slave())
+        .map_err(|errno| SandboxError::host("make a mount namespace", "unshare", "CLONE_NEWNS", errno))?;
+    let lower = lower_names(layers, places)?;
+    let (upper, work) = (places.container.join("upper"), places.container.join("work"));
+    let escape = |path: &Path| path.to_string_lossy().replace('\\', "\\\\").replace(',', "\\,").replace(':', "\\:");
+    let mut options = format!("lowerdir={lower},upperdir={},workdir={}", escape(&upper), escape(&work));
+    if volatile {
+        options.push_str(",volatile");
+    }
+    if places.user_xattrs {
+        options.push_str(",userxattr");
+    }
+    let (target, options) = (c_path(&upper)?, c_string(&options)?);
+    mount::mount_old(c"overlay", &target, c"overlay", mount::MS_NODEV, &options)
+        .map_err(|errno| failed("mount", errno))?;
+    files::open_location(CWD, &target)
+        .and_then(|mounted| mount::open_tree_clone(mounted.as_fd(), c"", false))
+        .map_err(|errno| failed("open_tree", errno))
+}
+
+/// Layer names for mount(2), topmost first. Many layers get short links, because the kernel reads one page of options.
+fn lower_names(layers: &[LayerId], places: Places<'_>) -> Result<String, SandboxError> {
+    let names: Vec<String> = layers.iter().rev().map(|layer| format!("{layer}/fs")).collect();
+    let joined = names.join(":");
+    if joined.len() <= OLD_OPTIONS_MAX {
+        return Ok(joined);
+    }
+    let links = places.container.join("l");
+    let io = |action: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source| ContainerError::Io { action, path, source }
+    };
+    DirBuilder::new().mode(0o700).create(&links).map_err(io("create", &links))?;
+    for (number, name) in names.iter().enumerate() {
+        symlink(places.layers.join(name), links.join(number.to_string())).map_err(io("create a link in", &links))?;
+    }
+    std::env::set_current_dir(&links).map_err(io("enter", &links))?;
+    Ok((0..names.len()).map(|number| number.to_string()).collect::<Vec<_>>().join(":"))
+}
+
+/// Who the program runs as, by the image's own files, which are read as a process inside would see them.
+pub(super) fn identity(process: &ProcessPlan, rootfs: &OwnedFd) -> Result<Identity, SandboxError> {
+    let passwd = account_file(rootfs, c"etc/passwd")?;
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (user, group) = process.user.split_once(':').map_or((process.user.as_str(), ""), |(user, group)| (user, group));
+    // Numbers for everything leave nothing to look up in /etc/group.
+    let settled =
+        is_number(user) && !group.is_empty() && is_number(group) && process.groups.iter().all(|g| is_number(g));
+    let group_file = if settled { Vec::new() } else { account_file(rootfs, c"etc/group")? };
+    user::resolve(&process.user, &process.groups, &passwd, &group_file).map_err(|error| {
+        SandboxError::request_hint(error.to_string(), "give numbers, as in --user 1000:1000, or a user of the image")
+    })
+}
+
+/// The bytes of an account file; none if it is missing, no regular file, or larger than [`ACCOUNT_FILE_MAX`].
+fn account_file(rootfs: &OwnedFd, path: &CStr) -> Result<Vec<u8>, SandboxError> {
+    let shown = path.to_string_lossy();
+    let file = match files::open_in_root(rootfs.as_fd(), path, OpenAs::Read, 0) {
+        Ok(file) => file,
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO | Errno::ENODEV | Errno::EACCES) => {
+            return Ok(Vec::new());
+        }
+        Err(errno) => return Err(SandboxError::host(format!("read the image's {shown}"), "openat2", shown, errno)),
+    };
+    let read = |errno| SandboxError::host(format!("read the image's {shown}"), "read", shown.clone(), errno);
+    let facts = files::facts(file.as_fd()).map_err(read)?;
+    if !facts.is_file() {
+        return Ok(Vec::new());
+    }
+    if facts.size > ACCOUNT_FILE_MAX {
+        return Err(SandboxError::request_hint(
+            format!("the image's /{shown} has {} bytes, more than the {ACCOUNT_FILE_MAX} that are read", facts.size),
+            "give numbers, as in --user 1000:1000, and an image with smaller account files",
+        ));
+    }
+    let mut bytes = vec![0; usize::try_from(facts.size).unwrap_or_default()];
+    let mut filled = 0;
+    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match files::read(file.as_fd(), room).map_err(read)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Why a program that the child could not execute could not be: looked at from outside, after the fact, for words only.
+pub(crate) fn diagnose_exec(rootfs: &OwnedFd, program: &str) -> Option<String> {
+    let path = c_string(program).ok()?;
+    let file = files::open_in_root(rootfs.as_fd(), &path, OpenAs::Read, 0).ok()?;
+    if files::facts(file.as_fd()).ok()?.is_dir() {
+        return Some("it is a directory".to_owned());
+    }
+    let mut head = [0u8; 256];
+    let count = files::read(file.as_fd(), &mut head).ok()?;
+    let head = head.get(..count)?;
+    if let Some(line) = head.strip_prefix(b"#!") {
+        let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let interpreter = String::from_utf8_lossy(line);
+        let interpreter = interpreter.split_whitespace().next().unwrap_or_default();
+        return Some(format!("its interpreter {} is not in the image", interpreter.escape_debug()));
+    }
+    if head.starts_with(b"\x7fELF") {
+        return Some(
+            "it is there, but the dynamic loader that it asks for is not in the image, or is for another machine"
+                .to_owned(),
+        );
+    }
+    Some("it is neither an ELF program nor a script with #!".to_owned())
+}

@@ -1,0 +1,140 @@
+//! The steps of PID 1: from the new namespaces to the container's own root.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use super::{Places, c_string, volume};
+use crate::error::SandboxError;
+use crate::options::Network;
+use crate::plan::{Plan, PlannedMount, Shown};
+use crate::script::{Base, Leaf, Links, Step, Target};
+
+/// Character devices of `/dev`: name, major, minor (Linux, Documentation/admin-guide/devices.txt).
+const DEVICES: [(&str, u32, u32); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+/// Links of `/dev`.
+const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+/// Directories of `/dev` that are mounted on.
+const DEVICE_DIRS: [&str; 3] = ["pts", "shm", "mqueue"];
+
+pub(super) fn steps(
+    plan: &Plan,
+    places: Places<'_>,
+    root: OwnedFd,
+    joins: Vec<Step>,
+) -> Result<Vec<Step>, SandboxError> {
+    let mut steps = joins;
+    steps.extend([Step::NewCgroupNamespace, Step::SlaveMounts, Step::AttachRoot { root }]);
+    for mount in &plan.mounts {
+        add_mount(mount, places, &mut steps)?;
+    }
+    for path in &plan.masked_paths {
+        let (base, path) = split(path)?;
+        steps.push(Step::Mask { base, path });
+    }
+    for path in &plan.read_only_paths {
+        let (base, path) = split(path)?;
+        steps.push(Step::ReadOnly { base, path });
+    }
+    if plan.make_cwd && plan.process.cwd != "/" {
+        steps.push(Step::MakeDir { target: target(Base::Root, &plan.process.cwd, Leaf::Dir, Links::Follow)? });
+    }
+    if plan.rootfs.read_only {
+        steps.push(Step::RootReadOnly);
+    }
+    if plan.network == Network::None {
+        steps.push(Step::Loopback);
+    }
+    steps.push(Step::Hostname { name: c_string(&plan.hostname)? });
+    steps.push(Step::PivotRoot);
+    Ok(steps)
+}
+
+/// A masked or read-only path and the mount that it is below.
+fn split(path: &str) -> Result<(Base, CString), SandboxError> {
+    let (base, path) = match (path.strip_prefix("/proc/"), path.strip_prefix("/sys/")) {
+        (Some(path), _) => (Base::Proc, path),
+        (_, Some(path)) => (Base::Sys, path),
+        _ => (Base::Root, path),
+    };
+    Ok((base, c_string(path)?))
+}
+
+fn target(base: Base, path: &str, leaf: Leaf, links: Links) -> Result<Target, SandboxError> {
+    Target::new(base, path, leaf, links)
+        .ok_or_else(|| SandboxError::request(format!("the path \"{}\" holds a NUL byte", path.escape_debug())))
+}
+
+fn add_mount(mount: &PlannedMount, places: Places<'_>, steps: &mut Vec<Step>) -> Result<(), SandboxError> {
+    let kernel = |kind: &str, options: &[(&str, &str)], keep: Option<Base>| -> Result<Step, SandboxError> {
+        let mut owned = Vec::with_capacity(options.len());
+        for (key, value) in options {
+            owned.push((c_string(key)?, c_string(value)?));
+        }
+        let (base, path) = match mount.target.strip_prefix("/dev/") {
+            Some(path) => (Base::Dev, path),
+            None => (Base::Root, mount.target.as_str()),
+        };
+        let target = target(base, path, Leaf::Dir, Links::Refuse)?;
+        let attributes = volume::attributes(mount);
+        Ok(Step::Mount { kind: c_string(kind)?, options: owned, attributes, target, keep })
+    };
+    match &mount.shown {
+        Shown::Proc => steps.push(kernel("proc", &[], Some(Base::Proc))?),
+        Shown::Sysfs => steps.push(kernel("sysfs", &[], Some(Base::Sys))?),
+        Shown::Dev => {
+            steps.push(kernel("tmpfs", &[("mode", "755"), ("size", "65536")], Some(Base::Dev))?);
+            add_devices(steps)?;
+        }
+        Shown::Devpts => {
+            let options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+            steps.push(kernel("devpts", &options, None)?);
+        }
+        Shown::Mqueue => steps.push(kernel("mqueue", &[], None)?),
+        Shown::Cgroup2 => {
+            let target = target(Base::Sys, "fs/cgroup", Leaf::Dir, Links::Refuse)?;
+            let attributes = volume::attributes(mount);
+            steps.push(Step::Mount { kind: c_string("cgroup2")?, options: Vec::new(), attributes, target, keep: None });
+        }
+        Shown::Tmpfs { size, mode } => {
+            let (size, mode) = (size.map(|size| size.to_string()), format!("{mode:o}"));
+            let mut options = vec![("mode", mode.as_str())];
+            options.extend(size.as_deref().map(|size| ("size", size)));
+            let mut step = kernel("tmpfs", &options, None)?;
+            if let (Step::Mount { target: place, .. }, false) = (&mut step, mount.target.starts_with("/dev/")) {
+                *place = target(Base::Root, &mount.target, Leaf::Dir, Links::Follow)?;
+            }
+            steps.push(step);
+        }
+        Shown::Bind { source, recursive, slave } => {
+            let (copy, leaf) = volume::open(Path::new(source), *recursive, *slave, mount)?;
+            steps.push(Step::Attach { mount: copy, target: target(Base::Root, &mount.target, leaf, Links::Follow)? });
+        }
+        Shown::Generated { file } => {
+            let (copy, leaf) = volume::open(&places.container.join(file), false, false, mount)?;
+            // The name itself is covered: an image's link there leads nowhere that we would have to judge.
+            steps.push(Step::Attach { mount: copy, target: target(Base::Root, &mount.target, leaf, Links::Cover)? });
+        }
+    }
+    Ok(())
+}
+
+fn add_devices(steps: &mut Vec<Step>) -> Result<(), SandboxError> {
+    for name in DEVICE_DIRS {
+        steps.push(Step::DevDir { name: c_string(name)? });
+    }
+    for (name, major, minor) in DEVICES {
+        steps.push(Step::DevNode { name: c_string(name)?, major, minor });
+    }
+    for (name, points_to) in DEVICE_LINKS {
+        steps.push(Step::DevLink { name: c_string(name)?, points_to: c_string(points_to)? });
+    }
+    Ok(())
+}

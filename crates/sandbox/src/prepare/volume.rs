@@ -1,0 +1,56 @@
+//! Host paths: opened and copied as detached mounts by the parent, with their attributes, before the container exists.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use ctr_sys::files;
+use ctr_sys::mount::{self, MountAttr, Propagation};
+
+use crate::error::SandboxError;
+use crate::plan::PlannedMount;
+use crate::script::Leaf;
+
+/// `O_PATH`: a location, whatever is there and whoever may read it.
+const O_PATH: i32 = 0o1000_0000;
+
+/// A detached copy of `source` as `mount` wants it, and what it is mounted on: a directory or a file.
+pub(super) fn open(
+    source: &Path,
+    recursive: bool,
+    slave: bool,
+    mount: &PlannedMount,
+) -> Result<(OwnedFd, Leaf), SandboxError> {
+    let shown = source.display();
+    let location: File = OpenOptions::new().read(true).custom_flags(O_PATH).open(source).map_err(|error| {
+        let what = format!("cannot use the volume source {shown}: {error}");
+        match error.kind() {
+            ErrorKind::NotFound => {
+                SandboxError::request_hint(what, format!("ctr makes no host directories: mkdir -p {shown}"))
+            }
+            _ => SandboxError::request(what),
+        }
+    })?;
+    let host = |call, errno| SandboxError::host(format!("prepare the volume {shown}"), call, shown.to_string(), errno);
+    let facts = files::facts(location.as_fd()).map_err(|errno| host("fstat", errno))?;
+    let copy = mount::open_tree_clone(location.as_fd(), c"", recursive).map_err(|errno| host("open_tree", errno))?;
+    let propagation = if slave { Propagation::Slave } else { Propagation::Private };
+    mount::mount_setattr(copy.as_fd(), recursive, attributes(mount), MountAttr::NONE, Some(propagation))
+        .map_err(|errno| host("mount_setattr", errno))?;
+    Ok((copy, if facts.is_dir() { Leaf::Dir } else { Leaf::File }))
+}
+
+/// The attributes of a planned mount as mount_setattr(2) takes them.
+pub(super) fn attributes(mount: &PlannedMount) -> MountAttr {
+    [
+        (mount.read_only, MountAttr::RDONLY),
+        (mount.nosuid, MountAttr::NOSUID),
+        (mount.nodev, MountAttr::NODEV),
+        (mount.noexec, MountAttr::NOEXEC),
+    ]
+    .into_iter()
+    .filter(|(set, _)| *set)
+    .fold(MountAttr::NONE, |all, (_, attribute)| all.and(attribute))
+}

@@ -1,0 +1,229 @@
+//! A start from the plan to the running program, and what follows where the caller stays.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use ctr_core::container::{
+    ContainerError, ContainerRecord, Embryo, ImageRecord, IsolationRecord, ProcessRecord, RECORD_VERSION,
+};
+use ctr_core::timestamp::Timestamp;
+use ctr_sys::files::PollEntry;
+use ctr_sys::process::{self, Ended, WaitFor};
+use ctr_sys::{Errno, files, signal};
+
+use crate::enter::{self, Entered, FailedStep, Script};
+use crate::error::{SandboxError, StepCause};
+use crate::plan::Plan;
+use crate::prepare::{self, Groups, Places, Prepared};
+use crate::script::Step;
+
+/// A container whose program was executed.
+#[derive(Debug)]
+pub struct Started {
+    /// Its PID 1 in the host's namespace.
+    pub pid: i32,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// What was found out while preparing that the plan could not know.
+    pub notes: Vec<String>,
+    pidfd: OwnedFd,
+    groups: Groups,
+}
+
+/// How a container that was waited for ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// The program's exit code, or 128 + the number of the signal that ended it.
+    pub exit_code: u8,
+    /// The kernel killed a process of it for lack of memory.
+    pub out_of_memory: bool,
+}
+
+/// `container.json` of a plan.
+pub fn record(plan: &Plan, labels: std::collections::BTreeMap<String, String>) -> ContainerRecord {
+    ContainerRecord {
+        version: RECORD_VERSION,
+        id: plan.id.clone(),
+        name: plan.name.clone(),
+        image: ImageRecord { name: plan.image.name.clone(), digest: plan.image.digest },
+        layers: plan.rootfs.layers.clone(),
+        command: plan.process.args.clone(),
+        created_at: Timestamp::now(),
+        labels,
+        stop_signal: plan.stop_signal,
+        stop_timeout: plan.stop_timeout,
+        log: plan.log,
+        init: plan.init,
+        rm: plan.rm,
+        cgroups: plan.cgroups.groups.iter().map(|group| format!("{}/{}", group.hierarchy, group.path)).collect(),
+        isolation: IsolationRecord {
+            namespaces: plan.namespaces.iter().map(|name| (*name).to_owned()).collect(),
+            userns: plan.userns.to_owned(),
+            network: plan.network.name().to_owned(),
+            capabilities: plan.process.capabilities.clone(),
+            seccomp: plan.process.seccomp.name().to_owned(),
+            no_new_privileges: plan.process.no_new_privileges,
+            read_only: plan.rootfs.read_only,
+            memory: plan.cgroups.memory,
+            cpu_millis: plan.cgroups.cpu_millis,
+            pids: plan.cgroups.pids,
+        },
+    }
+}
+
+/// Starts `plan` in `embryo`, whose record has been written. When it fails, nothing of the container is left.
+pub fn start(plan: &Plan, mut embryo: Embryo, layers: &Path, user_xattrs: bool) -> Result<Started, SandboxError> {
+    let lock = embryo.lock().try_clone().map_err(|source| ContainerError::Io {
+        action: "keep open",
+        path: embryo.dir().join("lock"),
+        source,
+    })?;
+    let places = Places { layers, container: embryo.dir(), user_xattrs };
+    let Prepared { script, mut groups, rootfs, notes } = prepare::prepare(plan, places, lock.into())?;
+    embryo.publish()?;
+    let entered = enter::enter(&script).map_err(clone_failed)?;
+    // The child is on its way; this is written beside it, not before it.
+    let recorded = write_process(embryo.dir(), &entered);
+    let executed = entered.wait_for_exec().map_err(|failed| explain(plan, &script, &rootfs, failed));
+    let _ = signal::restore(entered.mask);
+    if let Err(error) = executed.and(recorded.map_err(SandboxError::from)) {
+        entered.kill();
+        return Err(error);
+    }
+    groups.keep();
+    let (pid, pidfd) = (entered.pid, entered.pidfd);
+    Ok(Started { pid, dir: embryo.keep(), notes, pidfd, groups })
+}
+
+fn clone_failed(errno: Errno) -> SandboxError {
+    let error = SandboxError::host("make the container's process", "clone3", "new namespaces", errno);
+    match errno {
+        Errno::EPERM => error.hinted("new namespaces need CAP_SYS_ADMIN: run as root"),
+        Errno::ENOSPC => error.hinted("a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"),
+        Errno::EBUSY | Errno::EOPNOTSUPP => {
+            error.hinted("the control group cannot take processes: is its parent in threaded mode?")
+        }
+        Errno::EAGAIN => error.hinted("the limit on processes is reached: see ulimit -u and pids.max"),
+        _ => error,
+    }
+}
+
+fn write_process(dir: &Path, entered: &Entered) -> Result<(), ContainerError> {
+    let proc = |source| ContainerError::Io { action: "read", path: PathBuf::from("/proc"), source };
+    let stat = ctr_sys::procfs::process_stat(entered.pid).map_err(proc)?;
+    let record = ProcessRecord {
+        version: RECORD_VERSION,
+        boot_id: ctr_sys::procfs::boot_id().map_err(proc)?,
+        pid: entered.pid,
+        start_time: stat.map_or(0, |stat| stat.start_time),
+        started_at: Timestamp::now(),
+    };
+    let path = dir.join("process");
+    let json = serde_json::to_vec(&record)
+        .map_err(|error| ContainerError::Damaged { path: path.clone(), reason: error.to_string() })?;
+    fs::write(&path, json).map_err(|source| ContainerError::Io { action: "write", path, source })
+}
+
+/// The step that failed, in words, with what to do.
+fn explain(plan: &Plan, script: &Script, rootfs: &OwnedFd, failed: FailedStep) -> SandboxError {
+    let list = if failed.in_program { &script.program } else { &script.setup };
+    let Some(step) = list.get(failed.index) else {
+        return SandboxError::host("start the program", "clone", "the program's process", failed.errno);
+    };
+    match step {
+        Step::Exec { .. } => exec_failed(plan, rootfs, failed.errno),
+        step => SandboxError::Step {
+            step: step.to_string(),
+            cause: StepCause { errno: failed.errno },
+            hint: step_hint(step, failed.errno).map(str::to_owned),
+        },
+    }
+}
+
+fn step_hint(step: &Step, errno: Errno) -> Option<&'static str> {
+    match (step, errno) {
+        (Step::ChangeDir { .. }, Errno::ENOENT) => Some("--workdir must name a directory of the image or of a volume"),
+        (Step::ChangeDir { .. }, Errno::ENOTDIR) => Some("it is a file: give a directory with --workdir"),
+        (Step::ChangeDir { .. }, Errno::EXDEV) => Some("it leads out of the container's root"),
+        (Step::Mount { .. }, Errno::ELOOP | Errno::ENOTDIR) => {
+            Some("the image has a link or a file where the kernel's directory belongs: it is hostile or broken")
+        }
+        (Step::Attach { .. }, Errno::ENOTDIR) => {
+            Some("a directory can only be mounted on a directory, a file on a file")
+        }
+        (Step::Attach { .. } | Step::MakeDir { .. }, Errno::EEXIST | Errno::ENOENT | Errno::ELOOP) => {
+            Some("a link in the image leads to something that is not there")
+        }
+        (Step::Limit { .. }, Errno::EPERM) => Some("raising a hard limit needs CAP_SYS_RESOURCE"),
+        (Step::JoinCgroup { .. }, _) => Some("is the control group frozen, or full?"),
+        _ => None,
+    }
+}
+
+fn exec_failed(plan: &Plan, rootfs: &OwnedFd, errno: Errno) -> SandboxError {
+    let program = plan.process.args.first().cloned().unwrap_or_default();
+    let shown = program.escape_debug().to_string();
+    let seen = if program.contains('/') { prepare::diagnose_exec(rootfs, &program) } else { None };
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR => {
+            let missing =
+                if program.contains('/') { "no such file in the image" } else { "not in the PATH of the container" };
+            SandboxError::NotFound {
+                program: shown,
+                reason: seen.unwrap_or_else(|| missing.to_owned()),
+                hint: Some("see what the image has: ctr-run --entrypoint '' IMAGE ls /bin".to_owned()),
+            }
+        }
+        Errno::EACCES => SandboxError::NotInvocable {
+            program: shown,
+            reason: seen
+                .filter(|reason| reason.contains("directory"))
+                .unwrap_or_else(|| "permission denied".to_owned()),
+            hint: Some("is it executable for the user that it runs as, and on a mount without noexec?".to_owned()),
+        },
+        Errno::ENOEXEC => SandboxError::NotInvocable {
+            program: shown,
+            reason: "exec format error: it is neither a program of this architecture nor a script with #!".to_owned(),
+            hint: None,
+        },
+        errno => SandboxError::NotInvocable { program: shown, reason: StepCause { errno }.to_string(), hint: None },
+    }
+}
+
+impl Started {
+    /// Waits for the end, passing signals on, and removes the control groups.
+    pub fn wait(mut self) -> Result<Outcome, SandboxError> {
+        let host = |call: &'static str| move |errno| SandboxError::host("wait for the container", call, "", errno);
+        let mask = signal::block_all().map_err(host("rt_sigprocmask"))?;
+        let signals = signal::signalfd_all().map_err(host("signalfd"))?;
+        loop {
+            let mut entries =
+                [PollEntry::readable(Some(self.pidfd.as_fd())), PollEntry::readable(Some(signals.as_fd()))];
+            files::poll(&mut entries, None).map_err(host("poll"))?;
+            let [ended, signalled] = entries;
+            while signalled.is_ready() {
+                match signal::read_signal(signals.as_fd()).map_err(host("read"))? {
+                    Some(number) if !signal::is_own_doing(number) => {
+                        let _ = process::pidfd_signal(self.pidfd.as_fd(), number);
+                    }
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+            if ended.is_ready() {
+                break;
+            }
+        }
+        let ended = process::wait(WaitFor::PidFd(self.pidfd.as_fd()), true).map_err(host("waitid"))?;
+        let _ = signal::restore(mask);
+        let out_of_memory = self.groups.out_of_memory();
+        self.groups.remove();
+        let exit_code = match ended {
+            Some((_, Ended::Code(code))) => code,
+            Some((_, Ended::Signal(number))) => number.saturating_add(128),
+            None => 125,
+        };
+        Ok(Outcome { exit_code, out_of_memory })
+    }
+}
