@@ -10,6 +10,7 @@ use ctr_layer::codec::{self, Codec};
 use ctr_layer::limits::Limits;
 
 use super::Source;
+use super::appc::AppcArchive;
 use super::docker::DockerArchive;
 use super::layout::Layout;
 use super::members::{Members, Positioned};
@@ -36,9 +37,11 @@ pub(crate) fn open(argument: &Argument, scratch: &Path) -> Result<Box<dyn Source
     let members = Members::of_tar(Arc::clone(&file), path)?;
     let layout = members.has("oci-layout") && members.has("index.json");
     let docker = members.has("manifest.json");
+    let appc = members.has("manifest") && members.has_below("rootfs");
     match argument.kind {
         Kind::OciArchive | Kind::Path if layout => Ok(Box::new(Layout::new(members))),
         Kind::DockerArchive | Kind::Path if docker => Ok(Box::new(DockerArchive::new(members))),
+        Kind::Path if appc => Ok(Box::new(AppcArchive::new(file, members, scratch))),
         Kind::DockerArchive => Err(Failure::new(format!("{shown} is not a docker-archive: it has no manifest.json"))),
         Kind::OciArchive => {
             Err(Failure::new(format!("{shown} is not an OCI archive: it has no oci-layout and index.json")))
@@ -121,7 +124,7 @@ fn other_format(file: &Arc<File>, path: &Path) -> Result<(), Failure> {
         "an Apptainer image (SIF)"
     } else if at(0, b"PK\x03\x04") {
         "a zip archive"
-    } else if !at(257, b"ustar") && head.iter().take(512).all(|b| *b != 0) {
+    } else if !at(257, b"ustar") {
         "no archive"
     } else {
         return Ok(());

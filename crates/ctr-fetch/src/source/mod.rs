@@ -3,6 +3,7 @@
 //!
 //! Registries will be one more [`Source`].
 
+mod appc;
 mod detect;
 mod docker;
 mod layout;
