@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn one_that_is_to_be_removed_is_gone_afterwards() {
         let root = tempfile::tempdir().unwrap();
-        let (containers, container, mut child) = start(root.path(), "touch ready; sleep 60", true);
+        let (containers, container, mut child) = start(root.path(), "touch ready; exec sleep 60", true);
         let dir = container.dir.clone();
         let outcome = stop(&containers, container, Some(0));
         assert!(outcome.removed && !dir.exists());
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn a_process_that_got_the_number_later_is_not_touched() {
         let root = tempfile::tempdir().unwrap();
-        let (containers, container, mut child) = start(root.path(), "touch ready; sleep 60", false);
+        let (containers, container, mut child) = start(root.path(), "touch ready; exec sleep 60", false);
         let path = container.dir.join("process");
         let mut process = container.process().unwrap().unwrap();
         process.start_time += 1;
