@@ -20,13 +20,13 @@ use select::{Filter, LabelFilter, Selection};
 /// List containers
 ///
 /// Without arguments: those that run. With ids or names: these, in whatever state they are. The exit code is 0 if all that
-/// was asked for could be shown; with --wait, 0 once the containers have ended, whatever their programs returned (the
-/// table and the JSON tell), and 1 if they still run after the timeout.
+/// was asked for could be shown, 1 if a part could not; with --wait, 0 once the containers have ended, whatever their
+/// programs returned (the table and the JSON tell), and 1 if one still runs after the timeout.
 #[derive(Debug, Parser)]
 #[command(name = "ctr-ps", version = ctr_cli::VERSION)]
 pub struct Options {
     /// Containers to show: ids, beginnings of ids (3 characters or more) or names
-    #[arg(value_name = "CONTAINER")]
+    #[arg(value_name = "CONTAINER", conflicts_with = "all")]
     containers: Vec<String>,
     /// Show also the containers that do not run
     #[arg(long, short)]
@@ -38,7 +38,7 @@ pub struct Options {
     #[arg(long, short, value_name = "KEY[=VALUE]")]
     label: Vec<LabelFilter>,
     /// Wait until the containers have ended, then show them
-    #[arg(long, requires = "containers")]
+    #[arg(long, requires = "containers", conflicts_with_all = ["filter", "label"])]
     wait: bool,
     /// Longest time to wait, in seconds or as 500ms, 5m, 1h30m
     #[arg(long, value_name = "DURATION", requires = "wait", value_parser = human::parse_duration)]
@@ -61,45 +61,54 @@ pub fn main() -> ExitCode {
     ctr_cli::run_main(command(), exit::TOOL, run)
 }
 
-/// Does what `options` ask for.
-pub fn run(options: Options) -> Result<(), Failure> {
-    let containers = Containers::open(&options.global.root_or(Store::default_root));
-    let selection = Selection::new(options.all, options.filter, options.label);
-    let entries = if options.wait {
-        let named = find(&containers, &options.containers)?;
-        wait::until_ended(&containers, named, options.timeout)?
-    } else if options.containers.is_empty() {
-        everything(&containers)?.into_iter().filter(|entry| selection.takes(entry)).collect()
+/// Does what `options` ask for. A container that cannot be shown is told of and hides no other (CLI-10, CLI-43).
+pub fn run(options: Options) -> Result<ExitCode, Failure> {
+    let Options { containers: names, all, filter, label, wait, timeout, no_trunc, global } = options;
+    let containers = Containers::open(&global.root_or(Store::default_root));
+    let mut failures = Vec::new();
+    let found = if names.is_empty() {
+        everything(&containers, &mut failures)?
     } else {
-        let named = find(&containers, &options.containers)?;
-        let entries = named.into_iter().map(Entry::look).collect::<Result<Vec<_>, _>>().map_err(failure)?;
-        entries.into_iter().filter(|entry| selection.matches(entry)).collect()
+        find(&containers, &names, &mut failures)
     };
-    show(&entries, options.global.format, options.global.quiet, options.no_trunc)
+    let mut entries = Vec::with_capacity(found.len());
+    if wait {
+        wait::until_ended(&containers, found, timeout, &mut entries, &mut failures)?;
+    } else {
+        for container in found {
+            match Entry::look(container) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => failures.push(failure(error)),
+            }
+        }
+    }
+    // Whoever was named is shown in whatever state.
+    let selection = Selection::new(all || !names.is_empty(), filter, label);
+    entries.retain(|entry| selection.takes(entry));
+    show(&entries, global.format, global.quiet, no_trunc)?;
+    failures.iter().for_each(ctr_cli::print_error);
+    Ok(ExitCode::from(if failures.is_empty() { exit::SUCCESS } else { exit::FAILURE }))
 }
 
 fn failure(error: ContainerError) -> Failure {
     Failure::hinted(error, ContainerError::hint)
 }
 
-fn find(containers: &Containers, names: &[String]) -> Result<Vec<Container>, Failure> {
-    names.iter().map(|name| containers.find(name).map_err(failure)).collect()
-}
-
-/// All containers. One that cannot be read is told of and hides no other.
-fn everything(containers: &Containers) -> Result<Vec<Entry>, Failure> {
-    let (found, damaged) = containers.scan().map_err(failure)?;
-    let mut entries = Vec::with_capacity(found.len());
-    for container in found {
-        match Entry::look(container) {
-            Ok(entry) => entries.push(entry),
-            Err(error) => ctr_cli::print_error(&failure(error)),
+fn find(containers: &Containers, names: &[String], failures: &mut Vec<Failure>) -> Vec<Container> {
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        match containers.find(name) {
+            Ok(container) => found.push(container),
+            Err(error) => failures.push(failure(error)),
         }
     }
-    for error in damaged {
-        ctr_cli::print_error(&failure(error));
-    }
-    Ok(entries)
+    found
+}
+
+fn everything(containers: &Containers, failures: &mut Vec<Failure>) -> Result<Vec<Container>, Failure> {
+    let (found, damaged) = containers.scan().map_err(failure)?;
+    failures.extend(damaged.into_iter().map(failure));
+    Ok(found)
 }
 
 fn show(entries: &[Entry], format: OutputFormat, quiet: bool, full: bool) -> Result<(), Failure> {
@@ -134,6 +143,8 @@ mod tests {
         }
         for bad in [
             &["ctr-ps", "--wait"][..],
+            &["ctr-ps", "--all", "web"],
+            &["ctr-ps", "web", "--wait", "--label", "a"],
             &["ctr-ps", "web", "--timeout", "5s"],
             &["ctr-ps", "web", "--wait", "--timeout", "soon"],
             &["ctr-ps", "--filter", "colour=red"],

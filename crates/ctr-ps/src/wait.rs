@@ -10,35 +10,37 @@ use ctr_cli::{Failure, human};
 use ctr_core::container::{Container, ContainerError, Containers, EXIT_RECORD_MAX, ExitRecord, State, Status};
 use ctr_sys::{pidfd, poll};
 
-use crate::entry::{Entry, state_name};
+use crate::entry::Entry;
 use crate::failure;
 
 /// How often a container is looked at that has no process to wait for: it is being started, or its PID 1 is gone and the
 /// kernel is still ending the rest.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Waits until all of `containers` have ended, at most `timeout`, and returns how they ended.
+/// Waits until all of `containers` have ended, at most `timeout`; adds how they ended to `entries`, and those that have not
+/// to `failures`.
 pub(crate) fn until_ended(
     all: &Containers,
     containers: Vec<Container>,
     timeout: Option<Duration>,
-) -> Result<Vec<Entry>, Failure> {
+    entries: &mut Vec<Entry>,
+    failures: &mut Vec<Failure>,
+) -> Result<(), Failure> {
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let watched: Vec<Watched> = containers.into_iter().map(Watched::new).collect();
-    let mut entries = Vec::with_capacity(watched.len());
-    let mut late = Vec::new();
     for watched in watched {
         match watched.wait(all, deadline)? {
             Ok(entry) => entries.push(entry),
-            Err(late_one) => late.push(late_one),
+            Err(late) => {
+                let after = timeout.map(human::rough).unwrap_or_default();
+                failures.push(
+                    Failure::new(format!("{late} has not ended after {after}"))
+                        .hint("wait longer by --timeout, or end it with ctr-stop"),
+                );
+            }
         }
     }
-    if late.is_empty() {
-        return Ok(entries);
-    }
-    let after = timeout.map(human::rough).unwrap_or_default();
-    Err(Failure::new(format!("not ended after {after}: {}", late.join(", ")))
-        .hint("wait longer by --timeout, or end them with ctr-stop"))
+    Ok(())
 }
 
 /// A container and its exit record, open: who removes the container (`--rm`) does not take the record from us.
@@ -65,7 +67,7 @@ impl Watched {
             if left == Some(Duration::ZERO) {
                 let record = &self.container.record;
                 let name = record.name.as_deref().unwrap_or(&record.id);
-                return Ok(Err(format!("{name} ({})", state_name(status.state))));
+                return Ok(Err(name.to_owned()));
             }
             self.sleep(left)?;
         }
@@ -155,12 +157,18 @@ mod tests {
         (containers, container, child)
     }
 
+    fn ended(all: &Containers, container: Container, timeout: Duration) -> (Vec<Entry>, Vec<Failure>) {
+        let (mut entries, mut failures) = (Vec::new(), Vec::new());
+        until_ended(all, vec![container], Some(timeout), &mut entries, &mut failures).unwrap();
+        (entries, failures)
+    }
+
     #[test]
     fn the_end_is_waited_for() {
         let root = tempfile::tempdir().unwrap();
         let (containers, container, mut child) = start(root.path(), "0.2");
-        let entries = until_ended(&containers, vec![container], Some(Duration::from_secs(20))).unwrap();
-        assert_eq!(entries[0].status.state, State::Killed);
+        let (entries, failures) = ended(&containers, container, Duration::from_secs(20));
+        assert_eq!((entries[0].status.state, failures.len()), (State::Killed, 0));
         child.wait().unwrap();
     }
 
@@ -168,8 +176,9 @@ mod tests {
     fn the_timeout_is_kept_and_names_who_is_late() {
         let root = tempfile::tempdir().unwrap();
         let (containers, container, mut child) = start(root.path(), "60");
-        let failure = until_ended(&containers, vec![container], Some(Duration::from_millis(50))).unwrap_err();
-        assert_eq!(failure.what(), "not ended after 50 milliseconds: web (running)");
+        let (entries, failures) = ended(&containers, container, Duration::from_millis(50));
+        assert!(entries.is_empty());
+        assert_eq!(failures[0].what(), "web has not ended after 50 milliseconds");
         child.kill().unwrap();
         child.wait().unwrap();
     }
