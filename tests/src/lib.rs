@@ -6,6 +6,7 @@ pub mod images;
 pub mod leaks;
 pub mod oci;
 pub mod powerloss;
+pub mod schema;
 pub mod scratch;
 pub mod skip;
 pub mod tarball;
