@@ -162,7 +162,7 @@ pub fn is_cgroup2(path: &CStr) -> bool {
     // SAFETY: the path is a C string and the buffer a whole struct statfs.
     let failed = unsafe { libc::statfs(path.as_ptr(), stat.as_mut_ptr()) } != 0;
     // SAFETY: zeroed; plain integers.
-    !failed && unsafe { stat.assume_init() }.f_type == libc::CGROUP2_SUPER_MAGIC
+    !failed && unsafe { stat.assume_init() }.f_type as u64 == libc::CGROUP2_SUPER_MAGIC as u64
 }
 
 /// Makes an open directory the current one.
