@@ -85,7 +85,10 @@ pub fn run(options: Options) -> Result<ExitCode, Failure> {
     // Whoever was named is shown in whatever state.
     let selection = Selection::new(all || !names.is_empty(), filter, label);
     entries.retain(|entry| selection.takes(entry));
-    show(&entries, global.format, global.quiet, no_trunc)?;
+    // A head over nothing would only stand in the way of the errors.
+    if failures.is_empty() || !entries.is_empty() || global.format == OutputFormat::Json {
+        show(&entries, global.format, global.quiet, no_trunc)?;
+    }
     failures.iter().for_each(ctr_cli::print_error);
     Ok(ExitCode::from(if failures.is_empty() { exit::SUCCESS } else { exit::FAILURE }))
 }

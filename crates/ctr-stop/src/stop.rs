@@ -103,8 +103,8 @@ impl Stopping {
     pub(crate) fn finish(self, containers: &Containers) -> Result<Outcome, Failure> {
         let killed = self.was_running && self.end()?;
         let record = &self.container.record;
+        let exit = self.container.exit().map_err(failure)?;
         let removed = record.rm && remove::container(containers, &self.container)?;
-        let exit = if removed { None } else { self.container.exit().map_err(failure)? };
         Ok(Outcome {
             id: record.id.clone(),
             name: record.name.clone(),
@@ -296,7 +296,7 @@ mod tests {
         let (containers, container, mut child) = start(root.path(), "touch ready; exec sleep 60", true);
         let dir = container.dir.clone();
         let outcome = stop(&containers, container, Some(0));
-        assert!(outcome.removed && !dir.exists());
+        assert!(outcome.removed && outcome.exit.is_some() && !dir.exists());
         assert_eq!(fs::read_dir(containers.place(Place::Garbage)).unwrap().count(), 0);
         child.wait().unwrap();
     }
