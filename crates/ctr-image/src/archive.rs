@@ -13,15 +13,20 @@ use ctr_layer::archive::ArchiveWriter;
 /// The full name of an image, as containerd writes it into an index.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// The entry of `index.json` for a manifest, with its name: the tag alone where tools look for a tag, and all of it.
-pub(crate) fn entry(mut manifest: Descriptor, name: Option<&Reference>) -> Descriptor {
+/// The entry of `index.json` for a manifest, with its name: all of it where containerd and Podman look, and the tag alone
+/// where other tools look for a tag. `tag` is one to use instead of the name's.
+pub(crate) fn entry(mut manifest: Descriptor, name: Option<&Reference>, tag: Option<&str>) -> Descriptor {
     manifest.annotations = BTreeMap::new();
-    if let Some(name) = name {
+    // A tag that is a name of its own replaces the other.
+    let full = match tag {
+        Some(tag) => tag.contains(['/', ':']).then(|| tag.parse().ok()).flatten().or_else(|| name?.with_tag(tag).ok()),
+        None => name.cloned(),
+    };
+    if let Some(name) = full.filter(|name| name.tag().is_some()) {
         manifest.annotations.insert(CONTAINERD_NAME.to_owned(), name.to_string());
-        if let Some(tag) = name.tag() {
-            manifest.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
-        }
+        manifest.annotations.extend(name.tag().map(|tag| (REF_NAME.to_owned(), tag.to_owned())));
     }
+    manifest.annotations.extend(tag.map(|tag| (REF_NAME.to_owned(), tag.to_owned())));
     manifest
 }
 

@@ -3,6 +3,7 @@
 
 mod archive;
 mod details;
+mod export;
 mod inspect;
 mod list;
 mod names;
@@ -32,6 +33,7 @@ enum Verb {
     Inspect(inspect::Options),
     Tag(names::TagOptions),
     Rm(names::RemoveOptions),
+    Export(export::Options),
     Pack(Box<pack::Options>),
 }
 
@@ -55,6 +57,7 @@ fn run(options: Options) -> Result<(), Failure> {
         Verb::Inspect(options) => inspect::run(options, global, &store()?),
         Verb::Tag(options) => names::tag(options, &store()?),
         Verb::Rm(options) => names::remove(options, global, &store()?),
+        Verb::Export(options) => export::run(options, global, &store()?),
         Verb::Pack(options) => pack::run(options, global),
     }
 }

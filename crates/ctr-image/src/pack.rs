@@ -162,7 +162,7 @@ fn image(
     let manifest = write::manifest(&config_descriptor, &layers, &BTreeMap::new());
     let digest = Digest::of(&manifest);
     let descriptor = Descriptor::new(MediaType::MANIFEST, digest, manifest.len() as u64);
-    let mut archive = OciArchive::begin(out, archive::entry(descriptor, name))?;
+    let mut archive = OciArchive::begin(out, archive::entry(descriptor, name, None))?;
     archive.blob(&digest, manifest.len() as u64, manifest.as_slice())?;
     archive.blob(&config_descriptor.digest, config.len() as u64, config.as_slice())?;
     archive.blob(&layer.digest, layer.size, blob)?;
