@@ -399,16 +399,24 @@ fn what_was_resolved_and_registered_under_the_gate_is_not_collected() {
             while !done.load(Ordering::Relaxed) {
                 store.untag(&"one".parse().unwrap()).unwrap();
                 add_image(&store, &image, &["one"]);
+                std::thread::sleep(Duration::from_millis(5));
             }
         });
         let starters: Vec<_> = (0..4)
             .map(|starter| {
                 let (store, leases, started) = (&store, &leases, &started);
                 scope.spawn(move || {
-                    for round in 0..100 {
+                    let end = Instant::now() + Duration::from_secs(60);
+                    for round in 0..25 {
                         let lease = leases.join(format!("{starter}-{round}"));
-                        let gate = store.gate_shared().unwrap();
-                        let Ok(found) = store.find_image("one") else { continue };
+                        let (gate, found) = loop {
+                            assert!(Instant::now() < end, "the image was never there");
+                            let gate = store.gate_shared().unwrap();
+                            match store.find_image("one") {
+                                Ok(found) => break (gate, found),
+                                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+                            }
+                        };
                         let launch = store.launch_record(&found.digest).unwrap();
                         fs::write(&lease, "").unwrap();
                         drop(gate);
@@ -427,5 +435,5 @@ fn what_was_resolved_and_registered_under_the_gate_is_not_collected() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    assert!(started.load(Ordering::Relaxed) > 0);
+    assert_eq!(started.load(Ordering::Relaxed), 100);
 }
