@@ -3,7 +3,6 @@
 //! No network, no codecs, no processes. `spec/` is the normative text; items here cite its clauses.
 #![forbid(unsafe_code)]
 
-pub mod cgroup;
 pub mod container;
 pub mod digest;
 pub mod launch;

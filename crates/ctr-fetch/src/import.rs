@@ -70,7 +70,8 @@ fn complete(store: &Store, txn: &Txn, image: &Image) -> Result<Option<LaunchReco
     let manifest = (image.digest, image.manifest_bytes.len() as u64);
     let layers = image.manifest.layers.iter().chain([config]).map(|blob| (blob.digest, blob.size));
     for (digest, size) in layers.chain([manifest]) {
-        if !matches!(store.blob(&digest), Ok(blob) if blob.size == size) {
+        // Its bytes are hashed: fetching again is what repairs a damaged one.
+        if !txn.has_blob(&digest, size).map_err(hinted)? {
             return Ok(None);
         }
     }
@@ -200,13 +201,12 @@ fn unpack(
 /// The blob of a layer whose tree is there: it may have been brought in another compression.
 fn bring_blob(txn: &Txn, layer: &Layer<'_>, bar: &Bar) -> Result<(), Failure> {
     let Descriptor { digest, size, .. } = layer.descriptor;
-    match txn.keep_blob(digest).map_err(hinted)? {
-        Some(blob) if blob.size == *size => bar.finish("already there"),
-        _ => {
-            let source = bar.reading(layer.source.blob(layer.descriptor)?);
-            txn.copy_blob(source, Some((*digest, *size))).map_err(hinted).map_err(|f| in_layer(layer, &f))?;
-            bar.finish("stored");
-        }
+    if txn.has_blob(digest, *size).map_err(hinted)? {
+        bar.finish("already there");
+    } else {
+        let source = bar.reading(layer.source.blob(layer.descriptor)?);
+        txn.copy_blob(source, Some((*digest, *size))).map_err(hinted).map_err(|f| in_layer(layer, &f))?;
+        bar.finish("stored");
     }
     Ok(())
 }

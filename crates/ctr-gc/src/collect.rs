@@ -1,17 +1,18 @@
 //! One collection.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ctr_cli::Failure;
 use ctr_core::container::{Containers, Place};
 use ctr_core::store::gc::{Item, Plan, Policy, Reach};
 use ctr_core::store::{Store, Txn};
 
-use crate::containers::{self, Dead, Scan};
+use crate::containers::{self, Dead, Scan, names_in};
 use crate::report::Report;
 use crate::{Options, failure, groups};
 
@@ -84,6 +85,7 @@ impl Collection<'_> {
             self.remove_container(dead, garbage, &mut report);
         }
         self.add_leftovers(&mut report, |leftover| leftover.remove(self.containers))?;
+        self.remove_group_parents();
         delete(moved, trash, &mut report);
         report.kept_because = plan.kept_because;
         Ok(report)
@@ -92,13 +94,16 @@ impl Collection<'_> {
     /// Moves the dead to `garbage/`, where nobody finds them any more. One that cannot be moved keeps what it uses.
     fn bury(&self, scan: &mut Scan, report: &mut Report) -> Vec<(Dead, PathBuf)> {
         let mut buried = Vec::new();
+        let place = self.containers.place(Place::Garbage);
+        let made = DirBuilder::new().mode(0o700).recursive(true).create(&place);
+        report.errors.extend(made.err().map(|error| format!("cannot create {}: {error}", place.display())));
         for dead in std::mem::take(&mut scan.dead) {
-            let garbage = self.containers.place(Place::Garbage).join(&dead.id);
+            let garbage = place.join(&dead.id);
             let moved = if dead.place == Place::Garbage { Ok(()) } else { fs::rename(&dead.dir, &garbage) };
             match moved {
                 Ok(()) => buried.push((dead, garbage)),
                 // ctr-stop or ctr-run --rm was first.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::NotFound && !dead.dir.exists() => {}
                 Err(error) => {
                     let problem = format!("cannot move container {} to garbage/: {error}", dead.id);
                     scan.roots.unreadable.push(problem.clone());
@@ -130,13 +135,34 @@ impl Collection<'_> {
         report.errors.extend(problems.into_iter().map(|problem| format!("container {}: {problem}", dead.id)));
     }
 
+    /// Without any container our part of the control group trees goes too.
+    fn remove_group_parents(&self) {
+        let none = || {
+            let living = Place::ALL.iter().filter(|place| **place != Place::Garbage);
+            living.map(|place| self.containers.place(*place)).all(|dir| names_in(&dir).is_ok_and(|ids| ids.is_empty()))
+        };
+        if none() {
+            // A busy store is none without containers.
+            if let Ok(_gate) = self.store.gate_exclusive(Duration::from_millis(200))
+                && none()
+            {
+                groups::remove_parents(&self.group_parent());
+            }
+        }
+    }
+
+    fn group_parent(&self) -> String {
+        format!("ctr/{}", ctr_core::container::root_hash(self.store.root()))
+    }
+
     /// Names and control groups that belong to no container.
     fn add_leftovers(&self, report: &mut Report, act: impl Fn(&Leftover) -> Result<(), String>) -> Result<(), Failure> {
-        let parent = ctr_core::cgroup::parent(self.store.root());
         let stale = containers::stale_names(self.containers)?.into_iter();
         let mut leftovers: Vec<Leftover> = stale.map(|(name, id)| Leftover::Name { name, id }).collect();
         leftovers.extend(
-            groups::leftover(self.containers, &parent).into_iter().map(|(id, path)| Leftover::Group { id, path }),
+            groups::leftover(self.containers, &self.group_parent())
+                .into_iter()
+                .map(|(id, path)| Leftover::Group { id, path }),
         );
         for leftover in leftovers {
             if let Err(error) = act(&leftover) {

@@ -15,17 +15,19 @@ const MOUNTS: &str = "/sys/fs/cgroup";
 /// How often a group is tried that the kernel still holds: it counts a process a moment longer than it is seen.
 const TRIES: u32 = 20;
 
-/// Groups below `ctr/ROOTHASH` of every hierarchy whose container has no directory. `parent` is `ctr/ROOTHASH`.
-pub(crate) fn leftover(containers: &Containers, parent: &str) -> Vec<(String, PathBuf)> {
-    let mut found = Vec::new();
+/// `parent` (`ctr/ROOTHASH`) in every hierarchy that has it.
+fn parents(parent: &str) -> Vec<PathBuf> {
     let top = Path::new(MOUNTS);
     let hierarchies = names_in(top).unwrap_or_default().into_iter().map(|name| top.join(name));
-    for hierarchy in std::iter::once(top.to_owned()).chain(hierarchies) {
-        // v1 controllers that are mounted together have several names for one directory.
-        if hierarchy.is_symlink() {
-            continue;
-        }
-        let ours = hierarchy.join(parent);
+    // v1 controllers that are mounted together have several names for one directory.
+    let all = std::iter::once(top.to_owned()).chain(hierarchies.filter(|hierarchy| !hierarchy.is_symlink()));
+    all.map(|hierarchy| hierarchy.join(parent)).filter(|ours| ours.is_dir()).collect()
+}
+
+/// Groups below `parent` whose container has no directory.
+pub(crate) fn leftover(containers: &Containers, parent: &str) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    for ours in parents(parent) {
         for id in names_in(&ours).unwrap_or_default() {
             let group = ours.join(&id);
             let container = Place::ALL.iter().any(|place| containers.place(*place).join(&id).exists());
@@ -36,6 +38,15 @@ pub(crate) fn leftover(containers: &Containers, parent: &str) -> Vec<(String, Pa
         }
     }
     found
+}
+
+/// Removes `parent` itself where nothing is in it. The caller holds the gate alone and has seen that there is no
+/// container: a start makes its directory under the gate, and its groups after that.
+pub(crate) fn remove_parents(parent: &str) {
+    for ours in parents(parent) {
+        // One that is still in use for a moment stays for the next collection.
+        let _ = fs::remove_dir(ours);
+    }
 }
 
 /// Removes a group that a container recorded, with those below it. Anything but a group of that container is refused.

@@ -112,8 +112,14 @@ fn stay(started: start::Started, root: &Path, id: &str, args: &Args) -> Result<E
     }
     if args.rm {
         let containers = Containers::open(root);
-        let container = containers.find(id).map_err(container_failure)?;
-        if let Some(garbage) = containers.discard(&container).map_err(container_failure)? {
+        // ctr-gc may have been faster: a container with --rm that has ended is its business too.
+        let container = match containers.find(id) {
+            Ok(container) => Some(container),
+            Err(ContainerError::NotFound(_)) => None,
+            Err(error) => return Err(container_failure(error)),
+        };
+        let garbage = container.map(|container| containers.discard(&container)).transpose();
+        if let Some(garbage) = garbage.map_err(container_failure)?.flatten() {
             ctr_sys::tree::remove_tree(&garbage)
                 .map_err(|error| Failure::new(format!("cannot remove {}", garbage.display())).caused_by(&error))?;
         }

@@ -154,7 +154,11 @@ impl Layout {
 
     /// Makes what is missing. Several processes may do so at once.
     pub(crate) fn create(&self) -> Result<(), StoreError> {
+        let new = self.root.ancestors().take_while(|dir| !dir.exists()).map(Path::to_owned).collect::<Vec<_>>();
         make_dir(&self.root, true)?;
+        for dir in new {
+            record::sync_parent(&dir)?;
+        }
         let meta = fs::metadata(&self.root).map_err(StoreError::io("look at", &self.root))?;
         if meta.uid() != ctr_sys::ids::effective_uid() {
             return Err(StoreError::Foreign { root: self.root.clone(), owner: meta.uid() });

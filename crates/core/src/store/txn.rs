@@ -317,8 +317,10 @@ impl Txn {
                 LayerState::Damaged(reason) => return Err(StoreError::damaged(&layout.layer(id), reason)),
             }
         }
-        record::sync_dir(&layout.blobs())?;
-        record::sync_dir(&layout.layers())?;
+        // The store itself too: its maker may have been killed before that came to last.
+        for dir in [layout.blobs(), layout.layers(), layout.store.clone()] {
+            record::sync_dir(&dir)?;
+        }
         keep::add(&self.keep_path(), &[Kept::Image(launch.image)])?;
         let image = layout.image(&launch.image);
         record::publish(&self.fresh("image"), &image, &record::to_json(&image, launch)?)?;

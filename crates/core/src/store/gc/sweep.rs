@@ -112,7 +112,8 @@ pub(super) fn sweep(layout: &Layout, plan: &Plan, trash: &Path) -> (Vec<(Item, P
     for (number, item) in first.iter().enumerate() {
         take_out(item, trash.join(format!("record-{number}")), &mut moved, &mut failed);
     }
-    if !first.is_empty() {
+    // A name that another process took away may not be gone for good yet: what it meant must not go before it.
+    if !plan.items.is_empty() {
         for dir in [layout.refs(), layout.images()] {
             if let Err(error) = record::sync_dir(&dir) {
                 // What the records refer to stays until they are known to be gone.
