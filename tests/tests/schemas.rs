@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use ctr_tests::scratch::{Root, names};
 use ctr_tests::{images, schema};
@@ -37,7 +38,7 @@ fn files_of_the_store() {
     let file = root.file("app.aci");
     root.ctr("image").args(["pack", "--entrypoint", "/hello", "--name", "app:1", "-o"]).arg(&file).arg(&tree).ok();
     // A file that was written just now is not remembered (ACI-60).
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    std::thread::sleep(Duration::from_millis(100));
     root.ctr("fetch").arg(&file).ok();
     root.fetch(&images::tiny(), "tiny");
     let store = root.store();
@@ -70,4 +71,55 @@ fn messages() {
         assert!(!lines.is_empty());
         lines.iter().for_each(|line| schema::check_text("message.json", line));
     }
+}
+
+#[test]
+fn output_of_image() {
+    // spec: CLI-70, CLI-71, CLI-73
+    ctr_tests::need!(root);
+    let root = Root::new();
+    root.fetch(&images::tiny(), "tiny");
+    let image = |args: &[&str]| root.ctr("image").args(["--format", "json"]).args(args.iter().copied()).ok();
+    schema::check_text("image-list.json", &image(&["list"]));
+    schema::check_text("image.json", &image(&["inspect", "tiny"]));
+    let tree = root.file("tree");
+    fs::create_dir(&tree).unwrap();
+    let (tree, file) = (tree.display().to_string(), root.file("x.aci").display().to_string());
+    schema::check_text("packed.json", &image(&["pack", &tree, "--entrypoint", "/x", "-o", &file]));
+    schema::check_text("untagged.json", &image(&["rm", "tiny"]));
+}
+
+#[test]
+fn a_container_from_its_plan_to_its_removal() {
+    // spec: CLI-32, CLI-35, CLI-41, CLI-50, CLI-62, CLI-80, CLI-83, LIFE-6, LIFE-10
+    ctr_tests::need!(root);
+    let root = Root::with_busybox();
+    let json = |name: &str, args: &[&str]| root.ctr(name).args(["--format", "json"]).args(args.iter().copied()).ok();
+    let options =
+        ["--name", "x", "-m", "64M", "--tmpfs", "/run", "--add-host", "a:10.0.0.1", "--ulimit", "nofile=9:10"];
+    let run = |more: &[&str]| {
+        let program = ["busybox", "sh", "-c", "echo out; echo err >&2; sleep 60"];
+        json("run", &[&options, more, &program].concat())
+    };
+    schema::check_text("plan.json", &run(&["--dry-run"]));
+    schema::check_text("started.json", &run(&[]));
+    // The program needs a moment for its second line.
+    let written = || json("logs", &["x"]).lines().count() == 2;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !written() {
+        assert!(Instant::now() < deadline, "no output");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    schema::check_text("ps.json", &json("ps", &["x"]));
+    let container = root.path().join("containers/run").join(&root.containers("run")[0]);
+    schema::check_text("container.json", &fs::read_to_string(container.join("container.json")).unwrap());
+    schema::check_text("process.json", &fs::read_to_string(container.join("process")).unwrap());
+    schema::check_text("stop.json", &json("stop", &["-t", "5", "x"]));
+    schema::check_text("ps.json", &json("ps", &["--all"]));
+    let log = json("logs", &["x"]);
+    assert_eq!(log.lines().count(), 2, "{log}");
+    log.lines().for_each(|line| schema::check_text("log.json", line));
+    schema::check_text("gc.json", &json("gc", &["--grace", "0s", "--dry-run"]));
+    schema::check_text("gc.json", &json("gc", &["--grace", "0s"]));
+    schema::check_text("check.json", &json("gc", &["--check"]));
 }
