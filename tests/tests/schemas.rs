@@ -96,7 +96,7 @@ fn a_container_from_its_plan_to_its_removal() {
     let root = Root::with_busybox();
     let json = |name: &str, args: &[&str]| root.ctr(name).args(["--format", "json"]).args(args.iter().copied()).ok();
     let options =
-        ["--name", "x", "-m", "64M", "--tmpfs", "/run", "--add-host", "a:10.0.0.1", "--ulimit", "nofile=9:10"];
+        ["--name", "x", "-m", "64M", "--tmpfs", "/run", "--add-host", "a:10.0.0.1", "--ulimit", "nofile=64:128"];
     let run = |more: &[&str]| {
         let program = ["busybox", "sh", "-c", "echo out; echo err >&2; sleep 60"];
         json("run", &[&options, more, &program].concat())
