@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bins;
+pub mod crash;
 pub mod images;
 pub mod leaks;
 pub mod oci;
@@ -9,6 +10,9 @@ pub mod powerloss;
 pub mod schema;
 pub mod scratch;
 pub mod skip;
+pub mod store_check;
 pub mod tarball;
 pub mod trace;
+pub mod tree;
+pub mod users;
 pub mod vectors;

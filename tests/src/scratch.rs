@@ -15,7 +15,7 @@ use crate::trace::Traced;
 use crate::{bins, leaks};
 
 /// A command that takes longer hangs.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// An empty `--root`, on the disk, with a place for other files beside it. Dropping it ends and removes everything.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ impl Cmd {
 
     /// Runs a maker of images, which may take minutes.
     pub fn start_unlimited(&self) -> Done {
-        self.start().wait_for(Duration::from_secs(600))
+        self.start().wait_for(Duration::from_mins(10))
     }
 
     /// Runs it, asserts success, and returns its standard output without the last newline.

@@ -114,7 +114,7 @@ impl Tar {
 
     /// Adds the whiteout of `dir/name` (OCI image-spec, layer.md "Whiteouts").
     pub fn whiteout(self, dir: &str, name: &str) -> Self {
-        self.file(&format!("{dir}/.wh.{name}").trim_start_matches('/').to_owned(), 0o644, "")
+        self.file(format!("{dir}/.wh.{name}").trim_start_matches('/'), 0o644, "")
     }
 
     /// Makes `dir` hide what lower layers have in it.

@@ -42,7 +42,7 @@ impl Unpacker<'_> {
     }
 
     /// Opens a directory of the layer, through no symbolic link.
-    fn open_directory(&self, path: &[u8]) -> ctr_sys::Result<OwnedFd> {
+    pub(super) fn open_directory(&self, path: &[u8]) -> ctr_sys::Result<OwnedFd> {
         let path = if path.is_empty() { b"." } else { path };
         dirfd::openat2(self.root.as_fd(), path, DIRECTORY, 0, dirfd::BENEATH_NO_LINKS)
     }

@@ -50,6 +50,9 @@ pub(super) fn kind_of(path: &[u8]) -> std::result::Result<Name<'_>, EntryFault> 
 impl Unpacker<'_> {
     /// Deletes `name`, in the directory `asked`, of the layers below.
     pub(super) fn white_out(&mut self, asked: &[u8], name: &[u8]) -> Result<()> {
+        if self.is_no_directory(asked) {
+            return Ok(());
+        }
         let parent = self.parent(asked)?;
         let child = path::join(&parent.path, name);
         match dirfd::statat(parent.fd.as_fd(), name) {
@@ -74,8 +77,17 @@ impl Unpacker<'_> {
         Ok(())
     }
 
+    /// Whether this layer has something else at `asked` or above it. umoci deletes the content of a directory that became a
+    /// file name by name, after the file: that hides all of it already, and must not become a directory again.
+    fn is_no_directory(&self, asked: &[u8]) -> bool {
+        self.open_directory(asked).is_err_and(|error| error.errno == Errno::ENOTDIR)
+    }
+
     /// Hides what the directory `asked` has below.
     pub(super) fn make_opaque(&mut self, asked: &[u8]) -> Result<()> {
+        if self.is_no_directory(asked) {
+            return Ok(());
+        }
         let parent = self.parent(asked)?;
         if let Some(dir) = self.dirs.get_mut(&parent.path) {
             dir.opaque = true;

@@ -1,0 +1,663 @@
+//! `ctr-run`: exit codes, what the program finds, limits, what is left behind.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use ctr_tests::scratch::{Cmd, Done, Root, until};
+use ctr_tests::{images, leaks, need, store_check};
+use serde_json::Value;
+
+/// `ctr-run --wait --rm OPTIONS busybox COMMAND`.
+fn run(root: &Root, options: &[&str], command: &[&str]) -> Done {
+    let args = ["--wait", "--rm", "--log=inherit"];
+    root.ctr("run").args(args).args(options.iter().copied()).arg("busybox").args(command.iter().copied()).run()
+}
+
+/// What a shell script inside prints.
+#[track_caller]
+fn inside(root: &Root, options: &[&str], script: &str) -> String {
+    run(root, options, &["sh", "-c", script]).ok()
+}
+
+#[track_caller]
+fn assert_nothing_left(root: &Root, what: &str) {
+    let remains: Vec<String> =
+        store_check::remains(&root.path()).into_iter().filter(|path| path.starts_with("containers/")).collect();
+    assert_eq!(remains, Vec::<String>::new(), "{what}");
+    assert_eq!(leaks::outside(&root.path(), &[]), Vec::<String>::new(), "{what}");
+}
+
+#[test]
+fn the_exit_code_is_the_programs() {
+    need!(root);
+    let root = Root::with_busybox();
+    for (script, code) in [
+        ("exit 0", 0),
+        ("exit 3", 3),
+        ("exit 255", 255),
+        ("kill -TERM $$", 143),
+        ("kill -KILL $$", 137),
+        ("kill -SEGV $$", 139),
+    ] {
+        for options in [&[][..], &["--no-init"]] {
+            // PID 1 of a namespace does not get its own fatal signals: without init the program is PID 1.
+            if options == ["--no-init"] && script.starts_with("kill") {
+                continue;
+            }
+            let done = run(&root, options, &["sh", "-c", script]);
+            assert_eq!(done.code, code, "{script} {options:?}: {done}");
+        }
+    }
+    assert_nothing_left(&root, "after --rm");
+}
+
+#[test]
+fn what_cannot_start_says_why_and_leaves_nothing() {
+    need!(root);
+    let root = Root::with_busybox();
+    let cases: &[(i32, &[&str], &[&str])] = &[
+        (127, &[], &["/no/such/program"]),
+        (127, &[], &["no-such-program"]),
+        (126, &[], &["/etc/not-executable"]),
+        (126, &[], &["/etc"]),
+        (126, &["--workdir", "/etc/passwd"], &["true"]),
+        (125, &["--user", "nobody-of-that-name"], &["true"]),
+        (125, &["--user", "0:no-such-group"], &["true"]),
+        (125, &["--no-such-option"], &["true"]),
+        (125, &["--memory", "much"], &["true"]),
+        (125, &["--cap-add", "CAP_NONSENSE"], &["true"]),
+        (125, &["-v", "/no/such/source:/x"], &["true"]),
+        (125, &["-v", "relative:/x"], &["true"]),
+        (125, &["-v", "/tmp:relative"], &["true"]),
+        (125, &["-v", "/tmp:/x:nonsense"], &["true"]),
+        (125, &["-v", "/tmp:/x", "-v", "/var:/x"], &["true"]),
+        (125, &["--tmpfs", "/x:size=lots"], &["true"]),
+        (125, &["--env-file", "/no/such/file"], &["true"]),
+        (125, &["--ulimit", "nonsense=1"], &["true"]),
+        (125, &["--hostname", "no spaces"], &["true"]),
+        (125, &["--name", "no/slashes"], &["true"]),
+        (125, &["--network", "nonsense"], &["true"]),
+    ];
+    for (code, options, command) in cases {
+        for wait in [true, false] {
+            let flags: &[&str] = if wait { &["--wait"] } else { &[] };
+            let done = root
+                .ctr("run")
+                .args(flags.iter().copied())
+                .args(options.iter().copied())
+                .arg("busybox")
+                .args(command.iter().copied())
+                .run();
+            assert_eq!(done.code, *code, "{options:?} {command:?}: {done}");
+            assert!(done.stderr.starts_with("ctr-run: ") || done.stderr.starts_with("error: "), "{done}");
+            assert_eq!(done.stdout, "", "no id of what does not run: {done}");
+            assert_nothing_left(&root, &format!("{options:?} {command:?}"));
+        }
+    }
+    let done = root.ctr("run").args(["--wait", "no-such-image", "true"]).fails(125);
+    assert!(done.stderr.contains("no-such-image"), "{done}");
+}
+
+#[test]
+fn a_missing_interpreter_is_not_a_missing_file() {
+    need!(root);
+    let root = Root::with_busybox();
+    let done = run(&root, &[], &["/bin/script-without-interpreter"]);
+    assert!(matches!(done.code, 126 | 127), "{done}");
+    assert!(done.stderr.contains("interpreter"), "{done}");
+    assert_nothing_left(&root, "interpreter");
+}
+
+#[test]
+fn detached_prints_the_id_and_returns() {
+    need!(root);
+    let root = Root::with_busybox();
+    let start = Instant::now();
+    let id = root.ctr("run").args(["busybox", "sleep", "600"]).ok();
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(root.containers("run"), [id.clone()]);
+    assert!(id.len() >= 12 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+    let alive = leaks::processes(&root.path(), &[id.clone()]);
+    assert_eq!(alive.len(), 2, "init and the program: {:?}", leaks::outside(&root.path(), &[id]));
+    assert_eq!(leaks::mounts(&root.path()), Vec::<String>::new());
+}
+
+#[test]
+fn the_command_comes_from_the_image_or_the_caller() {
+    need!(root);
+    let root = Root::with_busybox();
+    let plain =
+        |args: &[&str]| root.ctr("run").args(["--wait", "--rm", "--log=inherit"]).args(args.iter().copied()).ok();
+    assert_eq!(plain(&["busybox"]), "from the image");
+    assert_eq!(plain(&["busybox", "echo", "mine"]), "mine");
+    assert_eq!(plain(&["--entrypoint", "echo", "busybox", "a", "b"]), "a b");
+    assert_eq!(
+        plain(&["busybox", "echo", "--wait", "-v", "--", "x"]),
+        "--wait -v -- x",
+        "options after the image are the program's"
+    );
+}
+
+#[test]
+fn the_environment_is_the_images_and_the_callers_choice() {
+    need!(root);
+    let root = Root::with_busybox();
+    let file = root.write("env", "# comment\nFROM_FILE=file\nBOTH=file\n\nHOST_SET\n");
+    let env = root
+        .ctr("run")
+        .env("HOST_SET", "host")
+        .env("SECRET", "of the caller")
+        .args(["--wait", "--rm", "--log=inherit", "--env", "BOTH=option", "-e", "WITH=a=b c"])
+        .arg("--env-file")
+        .arg(file)
+        .args(["busybox", "env"])
+        .ok();
+    for line in [
+        "FROM_IMAGE=yes",
+        "PATH=/bin",
+        "FROM_FILE=file",
+        "BOTH=option",
+        "WITH=a=b c",
+        "HOST_SET=host",
+        "HOME=/root",
+        "container=ctr",
+    ] {
+        assert!(env.lines().any(|found| found == line), "{line} in {env}");
+    }
+    assert!(!env.contains("SECRET") && !env.contains("CTR_ROOT"), "{env}");
+}
+
+#[test]
+fn the_working_directory() {
+    need!(root);
+    let root = Root::with_busybox();
+    assert_eq!(inside(&root, &[], "pwd"), "/");
+    assert_eq!(inside(&root, &["--workdir", "/etc"], "pwd"), "/etc");
+    assert_eq!(inside(&root, &["-w", "/made/for/me"], "pwd; stat -c %u:%g ."), "/made/for/me\n0:0");
+}
+
+#[test]
+fn users_by_name_and_number() {
+    need!(root);
+    let root = Root::with_busybox();
+    let who = "id -u; id -g; id -G; echo $HOME";
+    for (user, wanted) in [
+        ("0", "0\n0\n0 10\n/root"),
+        ("root", "0\n0\n0 10\n/root"),
+        ("bob", "1000\n1001\n1001 10 50\n/home/bob"),
+        ("1000", "1000\n1001\n1001 10 50\n/home/bob"),
+        ("bob:staff", "1000\n50\n50\n/home/bob"),
+        ("bob:50", "1000\n50\n50\n/home/bob"),
+        ("1234", "1234\n0\n0\n/"),
+        ("1234:5678", "1234\n5678\n5678\n/"),
+    ] {
+        let seen = inside(&root, &["--user", user], who);
+        let sorted = |text: &str| {
+            text.lines()
+                .map(|line| {
+                    let mut words: Vec<&str> = line.split(' ').collect();
+                    words.sort_unstable();
+                    words.join(" ")
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(sorted(&seen), sorted(wanted), "{user}");
+    }
+}
+
+#[test]
+fn host_name_and_files_of_the_network() {
+    need!(root);
+    let root = Root::with_busybox();
+    assert_eq!(inside(&root, &["--hostname", "web1"], "hostname; cat /etc/hostname"), "web1\nweb1");
+    let id = inside(&root, &[], "hostname");
+    assert_eq!(id.len(), 12, "{id}");
+    let hosts = inside(&root, &["--hostname", "web1", "--add-host", "db:10.1.2.3"], "cat /etc/hosts");
+    assert!(hosts.contains("127.0.0.1") && hosts.contains("::1") && hosts.contains("web1"), "{hosts}");
+    assert!(hosts.lines().any(|line| line.split_whitespace().eq(["10.1.2.3", "db"])), "{hosts}");
+    assert_eq!(inside(&root, &[], "cat /etc/resolv.conf"), "");
+    assert!(inside(&root, &["--dns", "192.0.2.1"], "cat /etc/resolv.conf").contains("nameserver 192.0.2.1"));
+}
+
+#[test]
+fn the_network_is_its_own_with_loopback_up() {
+    need!(root);
+    let root = Root::with_busybox();
+    let links = inside(&root, &[], "ls /sys/class/net; cat /sys/class/net/lo/operstate; ip -o addr show lo");
+    assert!(links.starts_with("lo\n") && links.contains("127.0.0.1") && links.contains("::1"), "{links}");
+    assert_eq!(inside(&root, &[], "ls /sys/class/net | wc -l"), "1");
+    let host = fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
+    assert_ne!(inside(&root, &[], "readlink /proc/self/ns/net"), host);
+    assert_eq!(inside(&root, &["--network", "host"], "readlink /proc/self/ns/net"), host);
+}
+
+#[test]
+fn namespaces_are_not_the_hosts() {
+    need!(root);
+    let root = Root::with_busybox();
+    for name in ["mnt", "pid", "ipc", "uts", "net", "cgroup"] {
+        let host = fs::read_link(format!("/proc/self/ns/{name}")).unwrap().display().to_string();
+        assert_ne!(inside(&root, &[], &format!("readlink /proc/self/ns/{name}")), host, "{name}");
+    }
+    // Nothing of the host's processes is seen.
+    assert!(inside(&root, &[], "ls /proc | grep -c '^[0-9]'").parse::<u32>().unwrap() < 8);
+}
+
+#[test]
+fn the_root_is_writable_or_not_and_never_the_images() {
+    need!(root);
+    let root = Root::with_busybox();
+    assert_eq!(inside(&root, &[], "echo changed > /etc/group && rm /bin/ls && cat /etc/group"), "changed");
+    assert!(inside(&root, &[], "cat /etc/group && ls / >/dev/null").contains("staff"), "the next one sees the image's");
+    let done = run(&root, &["--read-only"], &["sh", "-c", "touch /x"]);
+    assert!(done.code != 0 && done.stderr.contains("Read-only file system"), "{done}");
+    assert_eq!(inside(&root, &["--read-only", "--tmpfs", "/scratch"], "touch /scratch/x && echo ok"), "ok");
+    assert_eq!(inside(&root, &["--read-only"], "mount -o remount,rw / 2>/dev/null || echo refused"), "refused");
+    assert_eq!(store_check::complaints(&root.store()), Vec::<String>::new());
+}
+
+#[test]
+fn tmpfs_mounts() {
+    need!(root);
+    let root = Root::with_busybox();
+    let seen = inside(
+        &root,
+        &["--tmpfs", "/t:size=1m,mode=0700"],
+        "grep ' /t ' /proc/self/mountinfo; stat -c %a /t; dd if=/dev/zero of=/t/f bs=1k count=2000 2>&1 | tail -1",
+    );
+    assert!(
+        seen.contains("nosuid,nodev,noexec")
+            && seen.contains("tmpfs")
+            && seen.contains("size=1024k")
+            && seen.contains("\n700\n"),
+        "{seen}"
+    );
+    let full = run(&root, &["--tmpfs", "/t:size=1m"], &["dd", "if=/dev/zero", "of=/t/f", "bs=1k", "count=2000"]);
+    assert!(full.code != 0 && full.stderr.contains("No space left"), "{full}");
+}
+
+#[test]
+fn volumes() {
+    need!(root);
+    let root = Root::with_busybox();
+    let dir = root.file("volume");
+    fs::create_dir(&dir).unwrap();
+    let file = root.write("file", "of the host\n");
+    let (dir, file) = (dir.display().to_string(), file.display().to_string());
+    assert_eq!(inside(&root, &["-v", &format!("{dir}:/data")], "echo inside > /data/f; cat /data/f"), "inside");
+    assert_eq!(fs::read_to_string(root.file("volume/f")).unwrap(), "inside\n");
+    let ro = run(&root, &["-v", &format!("{dir}:/data:ro")], &["sh", "-c", "cat /data/f; touch /data/g"]);
+    assert!(ro.code != 0 && ro.stdout == "inside\n" && ro.stderr.contains("Read-only"), "{ro}");
+    assert_eq!(inside(&root, &["-v", &format!("{file}:/etc/passwd:ro")], "cat /etc/passwd"), "of the host");
+    assert_eq!(inside(&root, &["-v", &format!("{file}:/new/place/file")], "cat /new/place/file"), "of the host");
+    let options = inside(&root, &["-v", &format!("{dir}:/data")], "grep ' /data ' /proc/self/mountinfo");
+    assert!(options.contains("nosuid,nodev"), "{options}");
+    let mount = format!("type=bind,source={dir},target=/data,readonly");
+    assert_eq!(
+        inside(&root, &["--mount", &mount], "cat /data/f; touch /data/x 2>/dev/null || echo refused"),
+        "inside\nrefused"
+    );
+    assert_eq!(inside(&root, &["--mount", "type=tmpfs,target=/data"], "ls /data | wc -l"), "0");
+    // Mount points that were made are the container's, not the image's.
+    assert_eq!(inside(&root, &[], "ls -d /new /data 2>/dev/null | wc -l"), "0");
+}
+
+/// `Cap...` lines of `/proc/self/status` inside, as bit sets.
+fn capabilities(root: &Root, options: &[&str]) -> [u64; 5] {
+    let text = inside(root, options, "grep ^Cap /proc/self/status");
+    let set = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap()
+    };
+    [set("CapInh"), set("CapPrm"), set("CapEff"), set("CapBnd"), set("CapAmb")]
+}
+
+#[test]
+fn capabilities_are_reduced_added_and_dropped() {
+    need!(root);
+    let root = Root::with_busybox();
+    // capabilities(7): CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, FSETID 4, KILL 5, SETGID 6, SETUID 7, SETPCAP 8,
+    // NET_BIND_SERVICE 10, SYS_CHROOT 18, SETFCAP 31 (spec/07-executor.md EXEC-60).
+    let default = [0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31].iter().fold(0u64, |set, bit| set | 1 << bit);
+    assert_eq!(capabilities(&root, &[]), [0, default, default, default, 0]);
+    let net_admin = 1 << 12;
+    assert_eq!(capabilities(&root, &["--cap-add", "NET_ADMIN"])[2], default | net_admin);
+    assert_eq!(
+        capabilities(&root, &["--cap-add", "CAP_NET_ADMIN", "--cap-drop", "chown"])[2],
+        (default | net_admin) & !1
+    );
+    assert_eq!(capabilities(&root, &["--cap-drop", "ALL"])[1..4], [0, 0, 0]);
+    assert_eq!(capabilities(&root, &["--cap-drop", "ALL", "--cap-add", "CHOWN"])[2], 1);
+    let bob = capabilities(&root, &["--user", "bob"]);
+    assert_eq!((bob[1], bob[2], bob[3]), (0, 0, default));
+    let all = capabilities(&root, &["--cap-add", "ALL"]);
+    assert!(all[2] & net_admin != 0 && all[2].count_ones() > 30, "{all:x?}");
+}
+
+#[test]
+fn seccomp_and_no_new_privileges() {
+    need!(root);
+    let root = Root::with_busybox();
+    let status = |options: &[&str]| inside(&root, options, "grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status");
+    assert_eq!(status(&[]).split_whitespace().collect::<Vec<_>>(), ["NoNewPrivs:", "0", "Seccomp:", "2"]);
+    assert!(status(&["--no-new-privileges"]).contains("NoNewPrivs:\t1"));
+    // A user namespace would give all capabilities back: the filter refuses it.
+    let done = run(&root, &[], &["unshare", "-U", "true"]);
+    assert!(done.code != 0 && done.stderr.contains("not permitted"), "{done}");
+    let done = run(&root, &[], &["unshare", "-m", "true"]);
+    assert!(done.code != 0, "{done}");
+}
+
+#[test]
+fn resource_limits() {
+    need!(root);
+    let root = Root::with_busybox();
+    let limits = inside(&root, &["--ulimit", "nofile=100:200", "--ulimit", "core=0"], "cat /proc/self/limits");
+    let line = |name: &str| {
+        limits
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap()
+            .split_whitespace()
+            .rev()
+            .take(3)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(line("Max open files"), ["files", "200", "100"]);
+    assert_eq!(line("Max core file size"), ["bytes", "0", "0"]);
+}
+
+#[test]
+fn a_fork_bomb_is_contained() {
+    need!(root);
+    let root = Root::with_busybox();
+    let script = "n=0; while [ $n -lt 60 ]; do sleep 5 & n=$((n+1)); done; echo started";
+    let done = run(&root, &["--pids-limit", "20"], &["sh", "-c", script]);
+    assert!(done.stderr.contains("fork"), "{done}");
+    assert_ne!(done.stdout, "started\n");
+    assert_nothing_left(&root, "bomb");
+}
+
+#[test]
+fn memory_is_limited_and_the_kill_reported() {
+    need!(root);
+    let root = Root::with_busybox();
+    // The shell doubles a string until the limit ends it.
+    let script = "x=0123456789; while :; do x=$x$x; done";
+    let done =
+        root.ctr("run").args(["--wait", "--memory", "32m", "--name", "hog", "busybox", "sh", "-c", script]).run();
+    assert_eq!(done.code, 137, "{done}");
+    let status: Value = serde_json::from_str(&root.ctr("ps").args(["--all", "--format", "json"]).ok()).unwrap();
+    assert!(status.to_string().to_lowercase().contains("out of memory"), "{status}");
+    assert_eq!(run(&root, &["--memory", "64m"], &["true"]).code, 0);
+}
+
+#[test]
+fn cpu_is_limited() {
+    need!(root);
+    let root = Root::with_busybox();
+    // User and system time of a loop of one second: a tenth of a CPU gives 0.1 s, with room for the clock's grain.
+    let script = "timeout 1 sh -c 'while :; do :; done'; cat /proc/self/stat | awk '{print $16+$17}'";
+    let ticks: u64 = inside(&root, &["--cpus", "0.1"], script).lines().last().unwrap().trim().parse().unwrap();
+    assert!(ticks <= 40, "{ticks} ticks of 10 ms in one second");
+}
+
+#[test]
+fn id_and_pid_files() {
+    need!(root);
+    let root = Root::with_busybox();
+    let (cid, pid) = (root.file("cid"), root.file("pid"));
+    let id =
+        root.ctr("run").arg("--cidfile").arg(&cid).arg("--pidfile").arg(&pid).args(["busybox", "sleep", "600"]).ok();
+    assert_eq!(fs::read_to_string(&cid).unwrap().trim(), id);
+    let pid: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+    assert!(leaks::processes(&root.path(), &[id]).contains(&pid));
+    let again = root.ctr("run").arg("--cidfile").arg(&cid).args(["busybox", "true"]).fails(125);
+    assert!(again.stderr.contains("cid"), "an id file of another container is not overwritten: {again}");
+    assert_eq!(root.containers("run").len(), 1);
+}
+
+#[test]
+fn names_and_labels() {
+    need!(root);
+    let root = Root::with_busybox();
+    root.ctr("run").args(["--name", "web", "--label", "tier=front", "busybox", "sleep", "600"]).ok();
+    root.ctr("run").args(["--name", "web", "busybox", "true"]).fails(125).says("web");
+    let listed = root.ctr("ps").args(["--format", "json"]).ok();
+    assert!(listed.contains("tier") && listed.contains("front") && listed.contains("org.example.maker"), "{listed}");
+    root.ctr("stop").args(["--timeout", "0", "web"]).ok();
+    root.ctr("gc").args(["--grace", "0"]).ok();
+    root.ctr("run").args(["--wait", "--rm", "--name", "web", "busybox", "true"]).ok();
+}
+
+#[test]
+fn rm_removes_and_without_it_the_container_stays() {
+    need!(root);
+    let root = Root::with_busybox();
+    root.ctr("run").args(["--wait", "busybox", "true"]).ok();
+    assert_eq!(root.containers("run").len(), 1);
+    root.ctr("run").args(["--wait", "--rm", "busybox", "true"]).ok();
+    assert_eq!(root.containers("run").len(), 1);
+    let id = root.ctr("run").args(["--rm", "busybox", "true"]).ok();
+    until("its end", || leaks::processes(&root.path(), &[id.clone()]).is_empty());
+    // Marked, and removed by the next that looks, without a grace.
+    root.ctr("gc").ok();
+    assert!(!root.containers("run").contains(&id));
+}
+
+#[test]
+fn init_reaps_and_passes_signals_on() {
+    need!(root);
+    let root = Root::with_busybox();
+    // An orphan that ends: no zombie remains.
+    let script = "sh -c 'sleep 0.1 & exit' ; sleep 0.5; cat /proc/[0-9]*/stat | grep -c ') Z ' ; echo pid $$";
+    let seen = inside(&root, &[], script);
+    assert!(seen.starts_with("0\n") && !seen.ends_with("pid 1"), "{seen}");
+    assert_eq!(inside(&root, &["--no-init"], "echo $$"), "1");
+    let script = "trap 'echo got; exit 7' TERM; echo ready; while :; do sleep 0.05; done";
+    for options in [&[][..], &["--no-init"]] {
+        let mut running = root
+            .ctr("run")
+            .args(["--wait", "--log=inherit"])
+            .args(options.iter().copied())
+            .args(["busybox", "sh", "-c", script])
+            .start();
+        until("ready", || running.stdout().contains("ready"));
+        Cmd::new("kill").args(["-TERM", &running.pid().to_string()]).ok();
+        let done = running.wait();
+        assert_eq!((done.code, done.stdout.as_str()), (7, "ready\ngot\n"), "{options:?}: {done}");
+    }
+}
+
+#[test]
+fn the_programs_end_ends_all_of_the_container() {
+    need!(root);
+    let root = Root::with_busybox();
+    assert_eq!(run(&root, &[], &["sh", "-c", "setsid sleep 600 & sleep 600 & exit 4"]).code, 4);
+    assert_nothing_left(&root, "background processes");
+}
+
+#[test]
+fn descriptors_of_the_caller_do_not_leak() {
+    need!(root);
+    let root = Root::with_busybox();
+    // Descriptors 5 and 9 are open in the caller, not close-on-exec.
+    let ctr = ctr_tests::bins::binary("ctr-run").display().to_string();
+    let script = format!("exec 5</etc/passwd 9</; {ctr} --wait --rm --log=inherit busybox ls -l /proc/self/fd");
+    let seen = Cmd::new("sh").args(["-c", &script]).env("CTR_ROOT", root.path()).ok();
+    let numbers: Vec<&str> = seen
+        .lines()
+        .filter(|line| !line.starts_with("total"))
+        .filter_map(|line| line.split(" -> ").next()?.split_whitespace().last()?.parse::<u32>().ok().map(|_| line))
+        .collect();
+    // ls has the directory itself open as 3.
+    assert_eq!(numbers.len(), 4, "{seen}");
+    assert!(
+        !seen.contains("passwd") && numbers.iter().all(|line| !line.contains(" -> /etc") && !line.ends_with(" -> /")),
+        "{seen}"
+    );
+}
+
+#[test]
+fn standard_input_and_detached_descriptors() {
+    need!(root);
+    let root = Root::with_busybox();
+    let cmd = root.ctr("run").args(["--wait", "--rm", "--log=inherit", "busybox", "cat"]).input("from the caller\n");
+    assert_eq!(cmd.ok(), "from the caller");
+    root.ctr("run")
+        .args(["--name", "d", "--log=file", "busybox", "sh", "-c", "ls -l /proc/self/fd; cat; echo end"])
+        .ok();
+    let mut log = String::new();
+    until("the log's end", || {
+        log = root.ctr("logs").arg("d").ok();
+        log.contains("end")
+    });
+    assert!(log.contains("0 -> /dev/null"), "{log}");
+}
+
+#[test]
+fn proc_and_sys_are_masked() {
+    need!(root);
+    let root = Root::with_busybox();
+    let script = "for f in /proc/kcore /proc/keys /proc/interrupts /proc/timer_list /proc/sched_debug /proc/latency_stats; do
+        [ -e $f ] && head -c 1 $f 2>/dev/null | wc -c; done
+        for d in /proc/acpi /proc/scsi /proc/asound /sys/firmware /sys/devices/virtual/powercap; do [ -e $d ] && ls $d 2>/dev/null | wc -l; done; true";
+    for line in inside(&root, &[], script).lines() {
+        assert_eq!(line.trim(), "0");
+    }
+    for path in [
+        "/proc/sys/kernel/domainname",
+        "/proc/sysrq-trigger",
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+        "/proc/irq/default_smp_affinity",
+    ] {
+        if !std::path::Path::new(path).exists() {
+            continue;
+        }
+        let done = run(&root, &["--cap-add", "ALL"], &["sh", "-c", &format!("echo x > {path}")]);
+        assert!(done.code != 0 && done.stderr.contains("Read-only"), "{path}: {done}");
+    }
+    let mounts = inside(&root, &[], "cat /proc/self/mountinfo");
+    for (at, options) in [
+        (" /proc ", "nosuid,nodev,noexec"),
+        (" /sys ", "ro,nosuid,nodev,noexec"),
+        (" /dev/shm ", "nosuid,nodev,noexec"),
+        (" /dev/mqueue ", "nosuid,nodev,noexec"),
+    ] {
+        let line = mounts.lines().find(|line| line.contains(at)).unwrap_or_else(|| panic!("{at} in {mounts}"));
+        assert!(line.contains(options), "{line}");
+    }
+}
+
+#[test]
+fn devices() {
+    need!(root);
+    let root = Root::with_busybox();
+    let listed = inside(&root, &[], "cd /dev; ls -1 | sort | tr '\\n' ' '");
+    assert_eq!(listed.trim(), "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero");
+    assert_eq!(
+        inside(&root, &[], "cd /dev; for d in null zero full random urandom tty; do stat -c '%n %t:%T %a' $d; done"),
+        "null 1:3 666\nzero 1:5 666\nfull 1:7 666\nrandom 1:8 666\nurandom 1:9 666\ntty 5:0 666"
+    );
+    assert_eq!(
+        inside(&root, &[], "echo x > /dev/null; head -c 3 /dev/zero | wc -c; echo out | cat; stat -c %a:%F /dev/shm"),
+        "3\nout\n1777:directory"
+    );
+    let done = run(&root, &[], &["mknod", "/tmp/sda", "b", "8", "0"]);
+    assert_ne!(done.code, 0, "{done}");
+}
+
+#[test]
+fn control_groups_hold_the_program() {
+    need!(root);
+    let root = Root::with_busybox();
+    let id = root.ctr("run").args(["--memory", "48m", "--pids-limit", "33", "busybox", "sleep", "600"]).ok();
+    let groups = leaks::cgroups(std::slice::from_ref(&id));
+    assert!(!groups.is_empty());
+    let read = |name: &str| {
+        groups.iter().find_map(|group| fs::read_to_string(group.join(name)).ok()).map(|text| text.trim().to_owned())
+    };
+    assert_eq!(read("pids.max"), Some("33".to_owned()));
+    let memory = read("memory.limit_in_bytes").or_else(|| read("memory.max"));
+    assert_eq!(memory, Some((48 << 20).to_string()));
+    for group in &groups {
+        let count = fs::read_to_string(group.join("cgroup.procs")).unwrap().lines().count();
+        assert_eq!(count, 2, "init and the program are in {}", group.display());
+    }
+    assert_eq!(
+        inside(&root, &[], "cat /proc/self/cgroup | cut -d: -f3 | sort -u"),
+        "/",
+        "seen from inside it is the root"
+    );
+    root.ctr("stop").args(["--timeout", "0", &id]).ok();
+    root.ctr("gc").args(["--grace", "0"]).ok();
+    assert_eq!(leaks::cgroups(&[id]), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn explain_and_dry_run() {
+    need!(root);
+    let root = Root::with_busybox();
+    let plan = root.ctr("run").args(["--dry-run", "--explain", "-v", "/tmp:/data:ro", "busybox", "true"]).run();
+    assert_eq!(plan.code, 0, "{plan}");
+    let text = format!("{}{}", plan.stdout, plan.stderr);
+    for word in ["overlay", "/data", "/proc", "seccomp", "true"] {
+        assert!(text.contains(word), "{word} in {text}");
+    }
+    assert_nothing_left(&root, "dry run");
+    let done = root.ctr("run").args(["--dry-run", "busybox", "true"]).run();
+    assert_eq!(done.code, 0, "{done}");
+    let both = root.ctr("run").args(["--explain", "--wait", "--rm", "--log=inherit", "busybox", "echo", "ran"]).run();
+    assert!(both.code == 0 && both.stdout.contains("ran"), "{both}");
+}
+
+#[test]
+fn a_path_is_fetched_and_run() {
+    need!(root);
+    let root = Root::new();
+    let dir = images::busybox_dir();
+    let run = || root.ctr("run").args(["--wait", "--rm", "--log=inherit"]).arg(&dir).args(["echo", "from a path"]).ok();
+    assert_eq!(run(), "from a path");
+    assert_eq!(run(), "from a path");
+}
+
+#[test]
+fn the_root_is_closed_to_others() {
+    need!(root);
+    let root = Root::with_busybox();
+    root.ctr("run").args(["--wait", "busybox", "true"]).ok();
+    assert_eq!(fs::metadata(root.path()).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn deleted_files_of_lower_layers_stay_deleted() {
+    need!(root);
+    let root = Root::new();
+    root.fetch(&format!("oci:{}:latest", images::umoci_layers().display()), "m");
+    let script = "ls -A /etc /etc/conf.d /gone /back; cat /becomes-dir/f; cat /becomes-file; stat -c %a /setuid";
+    let seen = root.ctr("run").args(["--wait", "--rm", "--log=inherit", "m", "sh", "-c", script]).ok();
+    for absent in ["two", "hard", "deep"] {
+        assert!(!seen.lines().any(|line| line == absent), "{absent} in {seen}");
+    }
+    for present in ["one", "soft", "new", "fresh", "again", "now"] {
+        assert!(seen.lines().any(|line| line == present), "{present} in {seen}");
+    }
+    // A directory of the image can be removed and made again, and then is empty.
+    let script = "rm -r /gone /etc/conf.d && mkdir /gone /etc/conf.d && ls -A /gone /etc/conf.d | grep -c '^[a-z]'";
+    let done = root.ctr("run").args(["--wait", "--rm", "--log=inherit", "m", "sh", "-c", script]).run();
+    assert_eq!(done.stderr, "", "{done}");
+}
+
+#[test]
+fn a_debian_image_runs_python() {
+    need!(root, "mmdebstrap");
+    let root = Root::new();
+    root.fetch(&images::debian(), "debian");
+    let version = root.ctr("run").args(["--wait", "--rm", "--log=inherit", "debian", "python3", "--version"]).ok();
+    assert!(version.starts_with("Python 3."), "{version}");
+    let script = "import os, threading; t = threading.Thread(target=print, args=('thread',)); t.start(); t.join(); print(os.getpid() > 1)";
+    let seen = root.ctr("run").args(["--wait", "--rm", "--log=inherit", "debian", "python3", "-c", script]).run();
+    assert_eq!((seen.code, seen.stdout.as_str()), (0, "thread\nTrue\n"), "{seen}");
+}
