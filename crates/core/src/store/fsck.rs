@@ -126,13 +126,14 @@ impl Store {
         };
         for damage in checked.damage.iter().filter(|damage| inode_of(&damage.path) == damage.inode) {
             let names: BTreeSet<String> = damage.images.iter().cloned().collect();
-            // Names first: what they lead to must be whole at any time.
+            // Names first, then records: what a name leads to is whole at any time, after a loss of power too.
             let mut done = Ok(());
             if damage.fatal {
-                for path in records_of(layout, &names) {
-                    done = done.and_then(|()| take_out(&path));
+                let (refs, records) = records_of(layout, &names);
+                for (paths, dir) in [(refs, layout.refs()), (records, layout.images())] {
+                    done = done.and_then(|()| paths.iter().try_for_each(|path| take_out(path)));
+                    done = done.and_then(|()| record::sync_dir(&dir));
                 }
-                done = done.and_then(|()| record::sync_dir(&layout.refs()));
             }
             let done = done.and_then(|()| match (damage.kind, Digest::from_hex(&damage.id)) {
                 _ if damage.inode.is_none() => Ok(()),
@@ -152,18 +153,18 @@ impl Store {
     }
 }
 
-/// Files of names and launch records of images, given by name or digest. A name's image goes with it.
-fn records_of(layout: &Layout, names: &BTreeSet<String>) -> Vec<PathBuf> {
-    let mut paths = Vec::new();
+/// Files of names, and launch records, of images given by name or digest. A name's image goes with it.
+fn records_of(layout: &Layout, names: &BTreeSet<String>) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let (mut refs, mut records) = (Vec::new(), Vec::new());
     for name in names {
         if let Ok(digest) = name.parse::<Digest>() {
-            paths.push(layout.image(&digest));
+            records.push(layout.image(&digest));
         } else {
-            paths.push(layout.reference(name));
-            paths.extend(image::read_ref(layout, name).ok().flatten().map(|digest| layout.image(&digest)));
+            refs.push(layout.reference(name));
+            records.extend(image::read_ref(layout, name).ok().flatten().map(|digest| layout.image(&digest)));
         }
     }
-    paths
+    (refs, records)
 }
 
 fn inode_of(path: &Path) -> Option<(u64, u64)> {

@@ -317,10 +317,7 @@ impl Txn {
                 LayerState::Damaged(reason) => return Err(StoreError::damaged(&layout.layer(id), reason)),
             }
         }
-        // The store itself too: its maker may have been killed before that came to last.
-        for dir in [layout.blobs(), layout.layers(), layout.store.clone()] {
-            record::sync_dir(&dir)?;
-        }
+        self.settle()?;
         keep::add(&self.keep_path(), &[Kept::Image(launch.image)])?;
         let image = layout.image(&launch.image);
         record::publish(&self.fresh("image"), &image, &record::to_json(&image, launch)?)?;
@@ -328,6 +325,15 @@ impl Txn {
             self.write_ref(name, launch.image)?;
         }
         Ok(())
+    }
+
+    /// Makes the names of all objects last, those of others too: whoever renamed them, or made the store, may have been
+    /// killed before that came to last. Costs next to nothing where nothing is pending.
+    fn settle(&self) -> Result<(), StoreError> {
+        let layout = &self.store.layout;
+        [layout.blobs(), layout.layers(), layout.images(), layout.store.clone()]
+            .iter()
+            .try_for_each(|d| record::sync_dir(d))
     }
 
     fn write_ref(&self, name: &Reference, digest: Digest) -> Result<(), StoreError> {
@@ -343,6 +349,7 @@ impl Txn {
         if super::image::read_launch(&self.store.layout, image)?.is_none() {
             return Err(StoreError::NoImage(image.to_string()));
         }
+        self.settle()?;
         self.write_ref(name, *image)
     }
 }

@@ -103,27 +103,30 @@ fn plan_tmp(layout: &Layout, marked: &Marked, roots: &ContainerRoots, plan: &mut
     Ok(())
 }
 
-/// Names and records are removed first, and that made to last, so that no crash leaves one without what it refers to.
+/// Names go first, then launch records, then what those refer to; each is known to be gone for good before the next goes,
+/// so that no loss of power brings one back without what it refers to.
 pub(super) fn sweep(layout: &Layout, plan: &Plan, trash: &Path) -> (Vec<(Item, PathBuf)>, Vec<StoreError>) {
     let mut moved = Vec::new();
     let mut failed = Vec::new();
-    let (first, rest): (Vec<&Item>, Vec<&Item>) =
-        plan.items.iter().partition(|item| matches!(item.kind, ItemKind::Name | ItemKind::Image | ItemKind::KnownFile));
-    for (number, item) in first.iter().enumerate() {
-        take_out(item, trash.join(format!("record-{number}")), &mut moved, &mut failed);
-    }
-    // A name that another process took away may not be gone for good yet: what it meant must not go before it.
-    if !plan.items.is_empty() {
-        for dir in [layout.refs(), layout.images()] {
-            if let Err(error) = record::sync_dir(&dir) {
-                // What the records refer to stays until they are known to be gone.
-                failed.push(error);
-                return (moved, failed);
-            }
+    let step = |item: &Item| match item.kind {
+        ItemKind::Name | ItemKind::KnownFile | ItemKind::Partial | ItemKind::Staging | ItemKind::OldLayer => 0,
+        ItemKind::Image => 1,
+        ItemKind::Layer | ItemKind::Blob => 2,
+    };
+    for (number, lasting) in [None, Some(layout.refs()), Some(layout.images())].into_iter().enumerate() {
+        let mut items = plan.items.iter().enumerate().filter(|(_, item)| step(item) == number).peekable();
+        if items.peek().is_none() {
+            continue;
         }
-    }
-    for (number, item) in rest.iter().enumerate() {
-        take_out(item, trash.join(format!("object-{number}")), &mut moved, &mut failed);
+        // Also for names that another process took away, and was killed before it made that last.
+        if let Some(Err(error)) = lasting.map(|dir| record::sync_dir(&dir)) {
+            // What they refer to stays until they are known to be gone.
+            failed.push(error);
+            break;
+        }
+        for (place, item) in items {
+            take_out(item, trash.join(format!("item-{place}")), &mut moved, &mut failed);
+        }
     }
     (moved, failed)
 }
