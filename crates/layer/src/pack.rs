@@ -157,11 +157,13 @@ impl<W: Write> Packer<'_, W> {
                 continue;
             };
             let child = path::join(&level.path, &entry.name);
-            if let Some(fd) = self.file(level.fd.as_fd(), &entry.name, &child)? {
-                let limit = self.options.limits.path_depth;
-                if stack.len() >= limit {
-                    return Err(limited(&child, LimitError::PathDepth { limit, found: limit + 1 }));
-                }
+            let opened = self.file(level.fd.as_fd(), &entry.name, &child)?;
+            // As deep as there are directories above, the root among them.
+            let (depth, limit) = (stack.len(), self.options.limits.path_depth);
+            if depth > limit {
+                return Err(limited(&child, LimitError::PathDepth { limit, found: depth }));
+            }
+            if let Some(fd) = opened {
                 stack.push(self.enter(fd, child)?);
             }
         }
