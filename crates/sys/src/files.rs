@@ -214,6 +214,32 @@ pub fn write_all(fd: BorrowedFd<'_>, mut buffer: &[u8]) -> RawResult<()> {
     Ok(())
 }
 
+/// The type of a directory entry that is a directory.
+pub const DT_DIR: u8 = libc::DT_DIR;
+
+/// Reads directory entries into `buffer` (getdents64(2)) and returns how many bytes they take, 0 at the end.
+pub fn read_entries(dir: BorrowedFd<'_>, buffer: &mut [u8]) -> RawResult<usize> {
+    let (pointer, len) = (buffer.as_mut_ptr(), buffer.len());
+    call!(libc::SYS_getdents64, dir.as_raw_fd(), pointer, len).map(|count| count as usize)
+}
+
+/// Names and types (`DT_*`) of what [`read_entries`] read.
+pub fn entries(mut buffer: &[u8]) -> impl Iterator<Item = (&CStr, u8)> {
+    // struct linux_dirent64: inode (8), offset (8), length (2), type (1), name.
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes([*buffer.get(16)?, *buffer.get(17)?]));
+        let kind = *buffer.get(18)?;
+        let name = CStr::from_bytes_until_nul(buffer.get(19..length)?).ok()?;
+        buffer = buffer.get(length..)?;
+        Some((name, kind))
+    })
+}
+
+/// Goes back to the first entry of a directory.
+pub fn rewind(dir: BorrowedFd<'_>) -> RawResult<()> {
+    call!(libc::SYS_lseek, dir.as_raw_fd(), 0, libc::SEEK_SET).map(drop)
+}
+
 /// Empties a regular file (ftruncate(2)); the caller's offset is not moved.
 pub fn truncate(fd: BorrowedFd<'_>) -> RawResult<()> {
     call!(libc::SYS_ftruncate, fd.as_raw_fd(), 0).map(drop)

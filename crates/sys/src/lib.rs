@@ -13,6 +13,7 @@
 )]
 
 pub mod dirfd;
+pub mod arena;
 pub mod durable;
 mod error;
 pub mod files;
@@ -28,6 +29,7 @@ pub mod procfs;
 pub mod random;
 mod raw;
 pub mod signal;
+pub mod small;
 pub mod syscalls;
 pub mod tree;
 pub mod userns;

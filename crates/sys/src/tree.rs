@@ -77,32 +77,32 @@ impl Removal<'_> {
         let mut stuck = 0;
         // Entries that could not be removed stay; they are skipped by reading past them.
         loop {
-            let names = match read_batch(dir, stuck) {
-                Ok(names) => names,
+            let moved_before = self.moved_up;
+            let (entries, whole) = match read_batch(dir, stuck) {
+                Ok(batch) => batch,
                 Err(error) => return self.note(error),
             };
-            if names.is_empty() {
-                return;
-            }
-            for name in names {
-                if let Err(error) = self.remove_entry(dir, &name, depth) {
+            for entry in entries {
+                if let Err(error) = self.remove_entry(dir, &entry, depth) {
                     self.note(error);
                     stuck += 1;
                 }
             }
+            // The top is read again where something from below was moved to it.
+            if whole && (depth > 0 || self.moved_up == moved_before) {
+                return;
+            }
         }
     }
 
-    fn remove_entry(&mut self, dir: BorrowedFd<'_>, name: &CStr, depth: usize) -> Result<()> {
-        match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
-            Err(Errno::EISDIR | Errno::EPERM) => {}
-            Err(errno) => return Err(fail("unlinkat", name, errno)),
-        }
-        match unlinkat(dir, name, UnlinkatFlags::RemoveDir) {
-            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
-            Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::EACCES) => {}
-            Err(errno) => return Err(fail("rmdir", name, errno)),
+    fn remove_entry(&mut self, dir: BorrowedFd<'_>, entry: &Entry, depth: usize) -> Result<()> {
+        let name = entry.name.as_c_str();
+        if entry.may_be_file {
+            match unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+                Err(Errno::EISDIR | Errno::EPERM) => {}
+                Err(errno) => return Err(fail("unlinkat", name, errno)),
+            }
         }
         let child = open_for_removal(dir, name)?;
         if depth >= DESCENT {
@@ -140,30 +140,48 @@ fn open_for_removal(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
         }
         Err(errno) => return Err(fail("openat", name, errno)),
     };
-    let stat = fstat(&fd).map_err(|errno| fail("fstat", name, errno))?;
-    if stat.st_mode & 0o300 != 0o300 {
-        // Root does not need this; an ordinary owner does. A failure shows at the first unlink.
-        let _ = nix::sys::stat::fchmod(&fd, Mode::S_IRWXU);
+    // Root needs no permission bits; an ordinary owner does.
+    if crate::ids::effective_uid() != 0 {
+        let stat = fstat(&fd).map_err(|errno| fail("fstat", name, errno))?;
+        if stat.st_mode & 0o300 != 0o300 {
+            // A failure shows at the first unlink.
+            let _ = nix::sys::stat::fchmod(&fd, Mode::S_IRWXU);
+        }
     }
     Ok(fd)
 }
 
-/// Up to [`BATCH`] names of `dir` after the first `skip`.
-fn read_batch(dir: BorrowedFd<'_>, skip: usize) -> Result<Vec<CString>> {
-    let reopened = openat(dir, c".", OPEN_DIR, Mode::empty()).map_err(|errno| fail("openat", c".", errno))?;
-    let mut listing = Dir::from_fd(reopened).map_err(|errno| fail("fdopendir", c".", errno))?;
-    let mut names = Vec::new();
-    for entry in listing.iter() {
-        let entry = entry.map_err(|errno| fail("readdir", c".", errno))?;
-        if !is_dot(entry.file_name()) {
-            names.push(entry.file_name().to_owned());
-            if names.len() >= BATCH + skip {
-                break;
+/// A name in a directory.
+struct Entry {
+    name: CString,
+    /// Not known to be a directory.
+    may_be_file: bool,
+}
+
+/// Up to [`BATCH`] entries of `dir` after the first `skip`, and whether these were all.
+fn read_batch(dir: BorrowedFd<'_>, skip: usize) -> Result<(Vec<Entry>, bool)> {
+    let list = |errno| fail("getdents64", c".", errno);
+    crate::files::rewind(dir).map_err(|errno| fail("lseek", c".", errno))?;
+    let mut buffer = vec![0u8; 16 << 10];
+    let (mut entries, mut seen) = (Vec::new(), 0);
+    loop {
+        let count = crate::files::read_entries(dir, &mut buffer).map_err(list)?;
+        if count == 0 {
+            return Ok((entries, true));
+        }
+        for (name, kind) in crate::files::entries(buffer.get(..count).unwrap_or_default()) {
+            if is_dot(name) {
+                continue;
+            }
+            seen += 1;
+            if seen > skip {
+                entries.push(Entry { name: name.to_owned(), may_be_file: kind != crate::files::DT_DIR });
             }
         }
+        if entries.len() >= BATCH {
+            return Ok((entries, false));
+        }
     }
-    names.drain(..skip.min(names.len()));
-    Ok(names)
 }
 
 /// What a tree holds.

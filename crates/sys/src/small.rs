@@ -1,0 +1,94 @@
+//! Small files read and written whole in as few system calls as can be: the start path opens a dozen of them.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::files::{self, CWD};
+use crate::raw::{RawResult, call, owned, retry};
+use std::os::fd::AsRawFd;
+
+fn open(path: &Path, flags: i32, mode: u32) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let opened: RawResult<_> =
+        retry(|| call!(libc::SYS_openat, CWD.as_raw_fd(), path.as_ptr(), flags | libc::O_CLOEXEC, mode));
+    Ok(opened.map(owned)?)
+}
+
+/// Opens a file to read. Unlike the standard library on musl, it makes one system call of it.
+pub fn open_read(path: &Path) -> io::Result<OwnedFd> {
+    open(path, libc::O_RDONLY, 0)
+}
+
+/// Opens a file that must be there to read and write.
+pub fn open_read_write(path: &Path) -> io::Result<OwnedFd> {
+    open(path, libc::O_RDWR, 0)
+}
+
+/// Makes a new file, which must not be there, with exactly this mode if the umask lets it.
+pub fn create(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    open(path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, mode)
+}
+
+/// Makes a new file to append to.
+pub fn create_append(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    open(path, libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, mode)
+}
+
+/// Makes a new file with this content.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let file = create(path, mode)?;
+    Ok(files::write_all(file.as_fd(), bytes)?)
+}
+
+/// Writes to a file that must be there, without emptying it first: control files of the kernel.
+pub fn write_existing(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = open(path, libc::O_WRONLY, 0)?;
+    Ok(files::write_all(file.as_fd(), bytes)?)
+}
+
+/// Reads a file of at most `limit` bytes; `None` if it is longer. A read that gives less than was asked for is the end, as
+/// it is for regular files and for those of procfs that have less than a page.
+pub fn read(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let file = open(path, libc::O_RDONLY, 0)?;
+    let mut bytes = vec![0; 4096.min(limit + 1)];
+    let mut filled = 0;
+    loop {
+        let room = bytes.get_mut(filled..).unwrap_or_default();
+        let wanted = room.len();
+        let count = files::read(file.as_fd(), room)?;
+        filled += count;
+        if filled > limit {
+            return Ok(None);
+        }
+        if count < wanted {
+            bytes.truncate(filled);
+            return Ok(Some(bytes));
+        }
+        bytes.resize((bytes.len() * 2).min(limit + 1), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_whole_or_not_at_all() {
+        let dir = crate::test_dir("small");
+        for size in [0usize, 1, 4095, 4096, 4097, 8192, 10000] {
+            let path = dir.join(size.to_string());
+            let bytes: Vec<u8> = (0..size).map(|at| at as u8).collect();
+            write_new(&path, &bytes, 0o600).unwrap();
+            assert_eq!(read(&path, 10000).unwrap().as_deref(), Some(bytes.as_slice()), "{size}");
+            assert_eq!(read(&path, size).unwrap().as_deref(), Some(bytes.as_slice()), "{size}");
+            if size > 0 {
+                assert_eq!(read(&path, size - 1).unwrap(), None, "{size}");
+            }
+            assert!(write_new(&path, b"", 0o600).is_err(), "there already");
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
