@@ -9,8 +9,9 @@ mod image;
 mod mounts;
 mod request;
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -97,12 +98,13 @@ fn reserve(
 }
 
 fn decide(id: &str, found: &Found, launch: &LaunchRecord, options: &RunOptions, root: &Path) -> Result<Plan, Failure> {
-    let host = ctr_sandbox::host::facts(root);
+    let host = ctr_sandbox::host::facts(root, options);
     plan::plan(id, found.name.as_deref(), launch, options, &host).map_err(sandbox_failure)
 }
 
 /// Waits; afterwards the container is removed if that was asked for.
 fn stay(started: start::Started, root: &Path, id: &str, args: &Args) -> Result<ExitCode, Failure> {
+    let dir = started.dir.clone();
     let outcome = started.wait().map_err(sandbox_failure)?;
     if outcome.out_of_memory {
         ctr_cli::warn(format!(
@@ -111,16 +113,10 @@ fn stay(started: start::Started, root: &Path, id: &str, args: &Args) -> Result<E
         ));
     }
     if args.rm {
-        let containers = Containers::open(root);
         // ctr-gc may have been faster: a container with --rm that has ended is its business too.
-        let container = match containers.find(id) {
-            Ok(container) => Some(container),
-            Err(ContainerError::NotFound(_)) => None,
-            Err(error) => return Err(container_failure(error)),
-        };
-        let garbage = container.map(|container| containers.discard(&container)).transpose();
-        if let Some(garbage) = garbage.map_err(container_failure)?.flatten() {
-            ctr_sys::tree::remove_tree(&garbage)
+        let discarded = Containers::open(root).discard_dir(&dir, id, args.name.as_deref());
+        if let Some(garbage) = discarded.map_err(container_failure)? {
+            ctr_core::container::delete(&garbage)
                 .map_err(|error| Failure::new(format!("cannot remove {}", garbage.display())).caused_by(&error))?;
         }
     }
@@ -164,12 +160,13 @@ fn write_id_files(args: &Args, id: &str, pid: i32) -> Result<(), Failure> {
         Failure::new(format!("the container {id} runs, but {} could not be written", path.display())).caused_by(&error)
     };
     if let Some(path) = &args.cidfile {
-        let mut file =
-            OpenOptions::new().create_new(true).write(true).open(path).map_err(|error| cannot(path, error))?;
-        file.write_all(id.as_bytes()).map_err(|error| cannot(path, error))?;
+        ctr_sys::small::write_new(path, id.as_bytes(), 0o644).map_err(|error| cannot(path, error))?;
     }
     if let Some(path) = &args.pidfile {
-        fs::write(path, format!("{pid}\n")).map_err(|error| cannot(path, error))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o644);
+        let mut file = options.open(path).map_err(|error| cannot(path, error))?;
+        file.write_all(format!("{pid}\n").as_bytes()).map_err(|error| cannot(path, error))?;
     }
     Ok(())
 }

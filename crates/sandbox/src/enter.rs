@@ -24,8 +24,10 @@ use crate::script::{Stage, Step};
 
 /// What [`enter`] needs; the child takes it as it is.
 #[derive(Debug)]
-pub(crate) struct Script {
+pub(crate) struct Script<'a> {
     pub(crate) namespaces: Namespaces,
+    /// The root filesystem, detached.
+    pub(crate) root: OwnedFd,
     /// The v2 control group to be born in.
     pub(crate) cgroup: Option<OwnedFd>,
     /// Steps of PID 1.
@@ -33,7 +35,7 @@ pub(crate) struct Script {
     /// Steps of the program's process.
     pub(crate) program: Vec<Step>,
     /// What init keeps; `None` without init.
-    pub(crate) init: Option<InitFiles>,
+    pub(crate) init: Option<InitFiles<'a>>,
 }
 
 /// A container whose PID 1 exists.
@@ -59,7 +61,7 @@ pub(crate) struct FailedStep {
 }
 
 /// Clones. Signals stay blocked in the parent until it restores `mask`.
-pub(crate) fn enter(script: &Script) -> Result<Entered, Errno> {
+pub(crate) fn enter(script: &Script<'_>) -> Result<Entered, Errno> {
     let (report, child_report) = files::pipe()?;
     let mask = signal::block_all()?;
     match process::clone3(script.namespaces, script.cgroup.as_ref().map(AsFd::as_fd)) {
@@ -95,13 +97,13 @@ impl Entered {
 }
 
 /// PID 1. Never returns, never unwinds, never allocates.
-fn child(script: &Script, report: OwnedFd) -> ! {
+fn child(script: &Script<'_>, report: OwnedFd) -> ! {
     use std::os::fd::IntoRawFd;
     let mut report = files::numbered(report.into_raw_fd());
     // Nobody of the container may look into this process (proc(5), PTRACE_MODE_READ).
     let _ = privilege::set_dumpable(false);
     process::umask(0);
-    let mut stage = Stage::default();
+    let mut stage = Stage::new(script.root.as_fd());
     run_steps(SETUP, &script.setup, &mut stage, &mut report);
     let Some(init) = &script.init else { program(script, &mut stage, &mut report) };
     match process::fork() {
@@ -112,13 +114,13 @@ fn child(script: &Script, report: OwnedFd) -> ! {
     }
 }
 
-fn program(script: &Script, stage: &mut Stage, report: &mut BorrowedFd<'static>) -> ! {
+fn program(script: &Script<'_>, stage: &mut Stage<'_>, report: &mut BorrowedFd<'static>) -> ! {
     run_steps(PROGRAM, &script.program, stage, report);
     // The last step is the exec, which does not return unless it failed.
     fail(*report, PROGRAM, script.program.len(), Errno::ENOEXEC)
 }
 
-fn run_steps(list: u8, steps: &[Step], stage: &mut Stage, report: &mut BorrowedFd<'static>) {
+fn run_steps(list: u8, steps: &[Step], stage: &mut Stage<'_>, report: &mut BorrowedFd<'static>) {
     for (index, step) in steps.iter().enumerate() {
         if let Err(errno) = stage.apply(step, report) {
             fail(*report, list, index, errno);

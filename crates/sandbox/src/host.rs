@@ -5,32 +5,40 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::options::RunOptions;
 use crate::plan::{CgroupLayout, HostFacts};
 
-/// v1 controllers that limits use, as their directories are named.
-const V1_CONTROLLERS: [&str; 5] = ["memory", "cpu", "pids", "devices", "freezer"];
-
 /// Looks at the host for containers of `root`.
-pub fn facts(root: &Path) -> HostFacts {
+/// Looks only for what `options` need: each look is a system call of every start.
+pub fn facts(root: &Path, options: &RunOptions) -> HostFacts {
     HostFacts {
-        cgroups: cgroup_layout(Path::new("/sys/fs/cgroup")),
+        cgroups: cgroup_layout(Path::new("/sys/fs/cgroup"), options),
         cgroup_parent: format!("ctr/{}", ctr_core::container::root_hash(root)),
         stdout_is_journal: stdout_is_journal(),
-        euid: ctr_sys::ids::effective_uid(),
     }
 }
 
 /// The hierarchies where every distribution mounts them (cgroups(7)).
-fn cgroup_layout(mounted: &Path) -> CgroupLayout {
+fn cgroup_layout(mounted: &Path, options: &RunOptions) -> CgroupLayout {
     let is_v2 = |path: &Path| {
         path.to_str().and_then(|path| CString::new(path).ok()).is_some_and(|path| ctr_sys::files::is_cgroup2(&path))
     };
     if is_v2(mounted) {
         return CgroupLayout::Unified;
     }
-    let controllers: Vec<_> =
-        V1_CONTROLLERS.into_iter().filter(|name| mounted.join(name).join("cgroup.procs").exists()).collect();
     let unified = is_v2(&mounted.join("unified"));
+    let limits = options.limits;
+    let controllers: Vec<_> = [
+        ("memory", limits.memory.is_some()),
+        ("cpu", limits.cpu_millis.is_some()),
+        ("pids", limits.pids != Some(0)),
+        ("devices", crate::plan::needs_device_rules(options.cap_add)),
+        ("freezer", !unified),
+    ]
+    .into_iter()
+    .filter(|(name, needed)| *needed && mounted.join(name).join("cgroup.procs").exists())
+    .map(|(name, _)| name)
+    .collect();
     if controllers.is_empty() && !unified { CgroupLayout::None } else { CgroupLayout::V1 { unified, controllers } }
 }
 

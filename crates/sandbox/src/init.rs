@@ -17,9 +17,9 @@ use crate::log::LogWriter;
 
 /// What init keeps open.
 #[derive(Debug)]
-pub(crate) struct InitFiles {
+pub(crate) struct InitFiles<'a> {
     /// The container's lock: held as long as this process lives.
-    pub(crate) lock: OwnedFd,
+    pub(crate) lock: BorrowedFd<'a>,
     /// The empty `exit` file.
     pub(crate) exit: OwnedFd,
     /// Log files and the pipes to read, with `--log=file`.
@@ -41,7 +41,7 @@ pub(crate) struct LogFiles {
 const KEPT_MAX: usize = 7;
 
 /// Lives until the program `main` has ended, then ends itself, and with it the container.
-pub(crate) fn run(files: &InitFiles, main: i32) -> ! {
+pub(crate) fn run(files: &InitFiles<'_>, main: i32) -> ! {
     let ended = match lives(files, main) {
         Ok(ended) => ended,
         // Without signals or poll there is nothing to be done but to wait.
@@ -57,7 +57,7 @@ pub(crate) fn run(files: &InitFiles, main: i32) -> ! {
     process::exit_now(status.exit_code())
 }
 
-fn lives(files: &InitFiles, main: i32) -> RawResult<Ended> {
+fn lives(files: &InitFiles<'_>, main: i32) -> RawResult<Ended> {
     let signals = signal::signalfd_all()?;
     close_all_but(files, signals.as_fd())?;
     privilege::set_capabilities(CapSet::KILL, CapSet::KILL, CapSet::default())?;
@@ -119,7 +119,7 @@ fn wait_only(main: i32) -> Ended {
 }
 
 /// Closes every descriptor that is not in `files` and not `signals`.
-fn close_all_but(files: &InitFiles, signals: BorrowedFd<'_>) -> RawResult<()> {
+fn close_all_but(files: &InitFiles<'_>, signals: BorrowedFd<'_>) -> RawResult<()> {
     let mut kept = [i32::MAX; KEPT_MAX];
     let log = files.log.as_ref();
     let numbers = [
@@ -156,7 +156,7 @@ struct Streams<'a> {
 }
 
 impl<'a> Streams<'a> {
-    fn open(files: &'a InitFiles) -> RawResult<Self> {
+    fn open(files: &'a InitFiles<'_>) -> RawResult<Self> {
         let Some(log) = &files.log else { return Ok(Self { stdout: None, stderr: None }) };
         files::set_nonblocking(log.stdout.as_fd())?;
         files::set_nonblocking(log.stderr.as_fd())?;

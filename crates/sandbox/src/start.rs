@@ -1,6 +1,5 @@
 //! A start from the plan to the running program, and what follows where the caller stays.
 
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +28,9 @@ pub struct Started {
     pub notes: Vec<String>,
     pidfd: OwnedFd,
     groups: Groups,
+    /// The caller's signal mask; until [`Started::wait`] is over all signals are blocked.
+    mask: u64,
+    counts_memory: bool,
 }
 
 /// How a container that was waited for ended.
@@ -74,26 +76,26 @@ pub fn record(plan: &Plan, labels: std::collections::BTreeMap<String, String>) -
 
 /// Starts `plan` in `embryo`, whose record has been written. When it fails, nothing of the container is left.
 pub fn start(plan: &Plan, mut embryo: Embryo, layers: &Path, user_xattrs: bool) -> Result<Started, SandboxError> {
-    let lock = embryo.lock().try_clone().map_err(|source| ContainerError::Io {
-        action: "keep open",
-        path: embryo.dir().join("lock"),
-        source,
-    })?;
+    // What is created from here on has exactly the mode that is asked for.
+    process::umask(0);
+    let lock = embryo.lock();
     let places = Places { layers, container: embryo.dir(), user_xattrs };
-    let Prepared { script, mut groups, rootfs, notes } = prepare::prepare(plan, places, lock.into())?;
+    let Prepared { script, mut groups, notes } = prepare::prepare(plan, places, lock.as_fd())?;
     embryo.publish()?;
     let entered = enter::enter(&script).map_err(clone_failed)?;
     // The child is on its way; this is written beside it, not before it.
     let recorded = write_process(embryo.dir(), &entered);
-    let executed = entered.wait_for_exec().map_err(|failed| explain(plan, &script, &rootfs, failed));
-    let _ = signal::restore(entered.mask);
+    let executed = entered.wait_for_exec().map_err(|failed| explain(plan, &script, failed));
     if let Err(error) = executed.and(recorded.map_err(SandboxError::from)) {
         entered.kill();
+        let _ = signal::restore(entered.mask);
         return Err(error);
     }
     groups.keep();
-    let (pid, pidfd) = (entered.pid, entered.pidfd);
-    Ok(Started { pid, dir: embryo.keep(), notes, pidfd, groups })
+    let Entered { pid, pidfd, mask, .. } = entered;
+    let counts_memory = plan.cgroups.memory.is_some();
+    drop(script);
+    Ok(Started { pid, dir: embryo.keep(), notes, pidfd, groups, mask, counts_memory })
 }
 
 fn clone_failed(errno: Errno) -> SandboxError {
@@ -122,17 +124,21 @@ fn write_process(dir: &Path, entered: &Entered) -> Result<(), ContainerError> {
     let path = dir.join("process");
     let json = serde_json::to_vec(&record)
         .map_err(|error| ContainerError::Damaged { path: path.clone(), reason: error.to_string() })?;
-    fs::write(&path, json).map_err(|source| ContainerError::Io { action: "write", path, source })
+    ctr_sys::small::write_new(&path, &json, 0o600).map_err(|source| ContainerError::Io {
+        action: "write",
+        path,
+        source,
+    })
 }
 
 /// The step that failed, in words, with what to do.
-fn explain(plan: &Plan, script: &Script, rootfs: &OwnedFd, failed: FailedStep) -> SandboxError {
+fn explain(plan: &Plan, script: &Script<'_>, failed: FailedStep) -> SandboxError {
     let list = if failed.in_program { &script.program } else { &script.setup };
     let Some(step) = list.get(failed.index) else {
         return SandboxError::host("start the program", "clone", "the program's process", failed.errno);
     };
     match step {
-        Step::Exec { .. } => exec_failed(plan, rootfs, failed.errno),
+        Step::Exec { .. } => exec_failed(plan, &script.root, failed.errno),
         step => SandboxError::Step {
             step: step.to_string(),
             cause: StepCause { errno: failed.errno },
@@ -195,7 +201,6 @@ impl Started {
     /// Waits for the end, passing signals on, and removes the control groups.
     pub fn wait(mut self) -> Result<Outcome, SandboxError> {
         let host = |call: &'static str| move |errno| SandboxError::host("wait for the container", call, "", errno);
-        let mask = signal::block_all().map_err(host("rt_sigprocmask"))?;
         let signals = signal::signalfd_all().map_err(host("signalfd"))?;
         loop {
             let mut entries =
@@ -216,8 +221,8 @@ impl Started {
             }
         }
         let ended = process::wait(WaitFor::PidFd(self.pidfd.as_fd()), true).map_err(host("waitid"))?;
-        let _ = signal::restore(mask);
-        let out_of_memory = self.groups.out_of_memory();
+        let _ = signal::restore(self.mask);
+        let out_of_memory = self.counts_memory && self.groups.out_of_memory();
         self.groups.remove();
         let exit_code = match ended {
             Some((_, Ended::Code(code))) => code,

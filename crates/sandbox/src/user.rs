@@ -2,7 +2,7 @@
 //! and bounded; a line that cannot be read is passed over, as the C library does.
 
 /// The largest `passwd` or `group` that is read, in bytes (spec/limits.md).
-pub const ACCOUNT_FILE_MAX: u64 = 4 * 1024 * 1024;
+pub const ACCOUNT_FILE_MAX: usize = 4 * 1024 * 1024;
 
 /// Who a program runs as.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

@@ -70,8 +70,8 @@ unsafe impl GlobalAlloc for Arena {
             return unsafe { System.realloc(pointer, layout, new_size) };
         };
         let (end, new_end) = (start + layout.size(), start.saturating_add(new_size));
-        let in_place = new_end <= SIZE
-            && USED.compare_exchange(end, new_end, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let in_place =
+            new_end <= SIZE && USED.compare_exchange(end, new_end, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if in_place || new_size <= layout.size() {
             return pointer;
         }

@@ -12,8 +12,8 @@
     clippy::unnecessary_cast
 )]
 
-pub mod dirfd;
 pub mod arena;
+pub mod dirfd;
 pub mod durable;
 mod error;
 pub mod files;

@@ -1,7 +1,9 @@
 //! Facts about processes and the boot, from `/proc` (proc(5)).
 
-use std::fs;
 use std::io;
+use std::path::Path;
+
+use crate::small;
 use std::sync::OnceLock;
 
 /// What `/proc/PID/stat` says of a process.
@@ -22,8 +24,8 @@ impl ProcessStat {
 
 /// Reads `/proc/PID/stat`; `None` if there is no such process.
 pub fn process_stat(pid: i32) -> io::Result<Option<ProcessStat>> {
-    match fs::read(format!("/proc/{pid}/stat")) {
-        Ok(stat) => Ok(parse_stat(&stat)),
+    match small::read(Path::new(&format!("/proc/{pid}/stat")), 4095) {
+        Ok(stat) => Ok(stat.as_deref().and_then(parse_stat)),
         // ESRCH: the process ended between open and read.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH)) => Ok(None),
         Err(error) => Err(error),
@@ -47,7 +49,8 @@ pub fn boot_id() -> io::Result<String> {
     if let Some(id) = BOOT_ID.get() {
         return Ok(id.clone());
     }
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned();
+    let bytes = small::read(Path::new("/proc/sys/kernel/random/boot_id"), 128)?.unwrap_or_default();
+    let id = String::from_utf8_lossy(&bytes).trim_end().to_owned();
     Ok(BOOT_ID.get_or_init(|| id).clone())
 }
 

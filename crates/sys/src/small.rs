@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -20,6 +20,12 @@ fn open(path: &Path, flags: i32, mode: u32) -> io::Result<OwnedFd> {
 /// Opens a file to read. Unlike the standard library on musl, it makes one system call of it.
 pub fn open_read(path: &Path) -> io::Result<OwnedFd> {
     open(path, libc::O_RDONLY, 0)
+}
+
+/// The path of a file with every link resolved, as the kernel has it (proc(5), `/proc/self/fd`).
+pub fn real_path(path: &Path) -> io::Result<std::path::PathBuf> {
+    let file = open(path, libc::O_PATH, 0)?;
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Opens a file that must be there to read and write.
@@ -53,12 +59,17 @@ pub fn write_existing(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// it is for regular files and for those of procfs that have less than a page.
 pub fn read(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let file = open(path, libc::O_RDONLY, 0)?;
+    Ok(read_open(file.as_fd(), limit)?)
+}
+
+/// [`read`] of a file that is open.
+pub fn read_open(file: BorrowedFd<'_>, limit: usize) -> RawResult<Option<Vec<u8>>> {
     let mut bytes = vec![0; 4096.min(limit + 1)];
     let mut filled = 0;
     loop {
         let room = bytes.get_mut(filled..).unwrap_or_default();
         let wanted = room.len();
-        let count = files::read(file.as_fd(), room)?;
+        let count = files::read(file, room)?;
         filled += count;
         if filled > limit {
             return Ok(None);

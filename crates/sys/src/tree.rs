@@ -33,10 +33,10 @@ pub fn remove_tree(path: &Path) -> Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(refuse(Errno::EINVAL)) };
     let name = CString::new(name.as_bytes()).map_err(|_| refuse(Errno::EINVAL))?;
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    match open(parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()) {
+    match crate::small::open_read(parent) {
         Ok(dir) => remove_tree_at(dir, &name),
-        Err(Errno::ENOENT) => Ok(()),
-        Err(errno) => Err(SysError::new("open", parent.display().to_string(), errno)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(SysError::from_io("open", parent.display().to_string(), &error)),
     }
 }
 
@@ -48,8 +48,9 @@ pub fn remove_tree_at(dir: impl AsFd, name: &CStr) -> Result<()> {
         Err(Errno::EISDIR | Errno::EPERM) => {}
         Err(errno) => return Err(fail("unlinkat", name, errno)),
     }
-    let top = open_for_removal(dir, name)?;
-    let mut removal = Removal { top: top.as_fd(), moved_up: 0, first_error: None };
+    let as_root = crate::ids::effective_uid() == 0;
+    let top = open_for_removal(dir, name, as_root)?;
+    let mut removal = Removal { top: top.as_fd(), as_root, moved_up: 0, first_error: None };
     // What is moved up becomes a child of the top, which is read until nothing is left in it.
     removal.empty(top.as_fd(), 0);
     match removal.first_error.take() {
@@ -63,6 +64,7 @@ pub fn remove_tree_at(dir: impl AsFd, name: &CStr) -> Result<()> {
 
 struct Removal<'a> {
     top: BorrowedFd<'a>,
+    as_root: bool,
     moved_up: u64,
     first_error: Option<SysError>,
 }
@@ -74,11 +76,11 @@ impl Removal<'_> {
 
     /// Empties the directory `dir`, `depth` levels below the top.
     fn empty(&mut self, dir: BorrowedFd<'_>, depth: usize) {
-        let mut stuck = 0;
+        let (mut stuck, mut again) = (0, false);
         // Entries that could not be removed stay; they are skipped by reading past them.
         loop {
             let moved_before = self.moved_up;
-            let (entries, whole) = match read_batch(dir, stuck) {
+            let (entries, whole) = match read_batch(dir, stuck, again) {
                 Ok(batch) => batch,
                 Err(error) => return self.note(error),
             };
@@ -88,6 +90,7 @@ impl Removal<'_> {
                     stuck += 1;
                 }
             }
+            again = true;
             // The top is read again where something from below was moved to it.
             if whole && (depth > 0 || self.moved_up == moved_before) {
                 return;
@@ -104,7 +107,12 @@ impl Removal<'_> {
                 Err(errno) => return Err(fail("unlinkat", name, errno)),
             }
         }
-        let child = open_for_removal(dir, name)?;
+        match unlinkat(dir, name, UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => return Ok(()),
+            Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::EACCES) => {}
+            Err(errno) => return Err(fail("rmdir", name, errno)),
+        }
+        let child = open_for_removal(dir, name, self.as_root)?;
         if depth >= DESCENT {
             drop(child);
             self.moved_up += 1;
@@ -120,7 +128,7 @@ impl Removal<'_> {
 }
 
 /// Opens a directory that shall be emptied, gives it permissions if it lacks them, and refuses other filesystems.
-fn open_for_removal(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+fn open_for_removal(dir: BorrowedFd<'_>, name: &CStr, as_root: bool) -> Result<OwnedFd> {
     // RESOLVE_NO_XDEV: what is mounted inside, a bind mount of the same filesystem too, is not ours to empty.
     let open_it = || openat2(dir, name, OpenHow::new().flags(OPEN_DIR).resolve(ResolveFlag::RESOLVE_NO_XDEV));
     let fd = match open_it() {
@@ -141,7 +149,7 @@ fn open_for_removal(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
         Err(errno) => return Err(fail("openat", name, errno)),
     };
     // Root needs no permission bits; an ordinary owner does.
-    if crate::ids::effective_uid() != 0 {
+    if !as_root {
         let stat = fstat(&fd).map_err(|errno| fail("fstat", name, errno))?;
         if stat.st_mode & 0o300 != 0o300 {
             // A failure shows at the first unlink.
@@ -158,17 +166,19 @@ struct Entry {
     may_be_file: bool,
 }
 
-/// Up to [`BATCH`] entries of `dir` after the first `skip`, and whether these were all.
-fn read_batch(dir: BorrowedFd<'_>, skip: usize) -> Result<(Vec<Entry>, bool)> {
+/// Up to [`BATCH`] entries of `dir` after the first `skip`, and whether these were all. `again`: it was read before.
+fn read_batch(dir: BorrowedFd<'_>, skip: usize, again: bool) -> Result<(Vec<Entry>, bool)> {
     let list = |errno| fail("getdents64", c".", errno);
-    crate::files::rewind(dir).map_err(|errno| fail("lseek", c".", errno))?;
+    if again {
+        crate::files::rewind(dir).map_err(|errno| fail("lseek", c".", errno))?;
+    }
     let mut buffer = vec![0u8; 16 << 10];
     let (mut entries, mut seen) = (Vec::new(), 0);
     loop {
         let count = crate::files::read_entries(dir, &mut buffer).map_err(list)?;
-        if count == 0 {
-            return Ok((entries, true));
-        }
+        // What fits in half of the buffer was all that there is, on every file system that we know; were there more, the
+        // directory would not let itself be removed, and would be reported.
+        let whole = count < buffer.len() / 2;
         for (name, kind) in crate::files::entries(buffer.get(..count).unwrap_or_default()) {
             if is_dot(name) {
                 continue;
@@ -178,8 +188,8 @@ fn read_batch(dir: BorrowedFd<'_>, skip: usize) -> Result<(Vec<Entry>, bool)> {
                 entries.push(Entry { name: name.to_owned(), may_be_file: kind != crate::files::DT_DIR });
             }
         }
-        if entries.len() >= BATCH {
-            return Ok((entries, false));
+        if whole || entries.len() >= BATCH {
+            return Ok((entries, whole));
         }
     }
 }

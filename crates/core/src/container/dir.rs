@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::{ContainerError, ContainerRecord};
 
@@ -14,7 +15,7 @@ const PREFIX_MIN: usize = 3;
 /// The name of a root in host-wide trees: control groups are `ctr/ROOTHASH/ID`. The first 16 hexadecimal digits of the
 /// SHA-256 of the root's path, links resolved.
 pub fn root_hash(root: &Path) -> String {
-    let real = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let real = ctr_sys::small::real_path(root).unwrap_or_else(|_| root.to_owned());
     let mut hash = crate::digest::Digest::of(real.as_os_str().as_encoded_bytes()).hex();
     hash.truncate(16);
     hash
@@ -71,7 +72,7 @@ pub struct Embryo {
     containers: Containers,
     id: String,
     dir: PathBuf,
-    lock: File,
+    lock: Rc<File>,
     name: Option<String>,
     kept: bool,
 }
@@ -114,8 +115,8 @@ impl Containers {
         }
         made.map_err(ContainerError::io("create", dir.clone()))?;
         let path = dir.join("lock");
-        let lock = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(&path);
-        let lock = lock.map_err(ContainerError::io("create", path.clone()))?;
+        let lock = ctr_sys::small::create(&path, 0o600).map_err(ContainerError::io("create", path.clone()))?;
+        let lock = Rc::new(File::from(lock));
         ctr_sys::lock::try_exclusive(lock.as_fd()).map_err(|source| ContainerError::Lock { path, source })?;
         Ok(Embryo { containers: self.clone(), id: id.to_owned(), dir, lock, name: None, kept: false })
     }
@@ -226,17 +227,36 @@ impl Containers {
     /// Moves a dead container to `garbage/` and returns its directory there, for the caller to delete. The caller has seen
     /// that it is dead. `None` if another process was first.
     pub fn discard(&self, container: &Container) -> Result<Option<PathBuf>, ContainerError> {
-        let garbage = self.place(Place::Garbage).join(&container.record.id);
-        match fs::rename(&container.dir, &garbage) {
+        self.discard_dir(&container.dir, &container.record.id, container.record.name.as_deref())
+    }
+
+    /// [`Self::discard`] of a container whose record need not be read again.
+    pub fn discard_dir(&self, dir: &Path, id: &str, name: Option<&str>) -> Result<Option<PathBuf>, ContainerError> {
+        let garbage = self.place(Place::Garbage).join(id);
+        match fs::rename(dir, &garbage) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(ContainerError::io("rename", &container.dir)(error)),
+            Err(error) => return Err(ContainerError::io("rename", dir)(error)),
         }
-        if let Some(name) = &container.record.name {
-            self.release_name(name, &container.record.id)?;
+        if let Some(name) = name {
+            self.release_name(name, id)?;
         }
         Ok(Some(garbage))
     }
+}
+
+/// Deletes a directory that [`Containers::discard`] returned.
+///
+/// A kernel's overlay leaves the same few directories in every volatile `work`; taking them by name saves a look into
+/// each. Whatever else is there, the walk finds.
+pub fn delete(garbage: &Path) -> Result<(), ctr_sys::SysError> {
+    let work = garbage.join("work");
+    if fs::remove_file(work.join("work/incompat/volatile/dirty")).is_ok() {
+        for dir in ["work/incompat/volatile", "work/incompat", "work", ""] {
+            let _ = fs::remove_dir(work.join(dir));
+        }
+    }
+    ctr_sys::tree::remove_tree(garbage)
 }
 
 impl Embryo {
@@ -251,8 +271,8 @@ impl Embryo {
     }
 
     /// The lock file, locked. Whoever inherits the descriptor keeps the container alive.
-    pub fn lock(&self) -> &File {
-        &self.lock
+    pub fn lock(&self) -> Rc<File> {
+        Rc::clone(&self.lock)
     }
 
     /// Takes a name, or says whose it is. A name whose container is gone is taken over.
@@ -284,7 +304,7 @@ impl Embryo {
         let path = self.dir.join("container.json");
         let json = serde_json::to_vec(record)
             .map_err(|error| ContainerError::Damaged { path: path.clone(), reason: error.to_string() })?;
-        fs::write(&path, json).map_err(ContainerError::io("write", path))
+        ctr_sys::small::write_new(&path, &json, 0o600).map_err(ContainerError::io("write", path))
     }
 
     /// Renames the directory to `run/`: from now on it is a container, dead or alive by its lock.
@@ -313,7 +333,7 @@ impl Drop for Embryo {
         }
         let garbage = self.containers.place(Place::Garbage).join(&self.id);
         if fs::rename(&self.dir, &garbage).is_ok() {
-            let _ = fs::remove_dir_all(&garbage);
+            let _ = delete(&garbage);
         }
     }
 }

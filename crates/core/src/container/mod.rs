@@ -16,7 +16,7 @@ mod exit;
 mod record;
 mod status;
 
-pub use dir::{Container, Containers, Embryo, Place, root_hash};
+pub use dir::{Container, Containers, Embryo, Place, delete, root_hash};
 pub use error::ContainerError;
 pub use exit::{EXIT_RECORD_MAX, ExitRecord, ExitStatus};
 pub use record::{ContainerRecord, ImageRecord, IsolationRecord, LogMode, ProcessRecord, RECORD_VERSION};

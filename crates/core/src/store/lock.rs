@@ -8,12 +8,13 @@
 //! ```
 //! Two digests can share a byte; they then wait for each other for nothing, which is harmless and does not happen.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ctr_sys::lock::{self, LockKind, LockRange};
+use ctr_sys::small;
 
 use super::StoreError;
 use crate::digest::Digest;
@@ -99,8 +100,8 @@ fn range(digest: &Digest) -> LockRange {
 
 /// A lock belongs to an open file, so each hold opens the file anew.
 fn open(path: &Path, write: bool) -> Result<File, StoreError> {
-    let opened = OpenOptions::new().read(true).write(write).open(path);
-    opened.map_err(|error| match error.kind() {
+    let opened = if write { small::open_read_write(path) } else { small::open_read(path) };
+    opened.map(File::from).map_err(|error| match error.kind() {
         ErrorKind::NotFound => StoreError::damaged(path, "the lock file is gone"),
         _ => StoreError::io("open", path)(error),
     })

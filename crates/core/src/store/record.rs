@@ -1,7 +1,7 @@
 //! Small files of our own: read with a limit, written in whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -15,18 +15,15 @@ pub(crate) const RECORD_MAX: u64 = 8 << 20;
 
 /// Reads at most `limit` bytes of `path`; `None` if it is not there.
 pub(crate) fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StoreError::io("open", path)(error)),
-    };
-    let mut bytes = Vec::with_capacity(4096);
-    (&file).take(limit + 1).read_to_end(&mut bytes).map_err(StoreError::io("read", path))?;
-    if bytes.len() as u64 > limit {
-        let size = file.metadata().map_or(limit + 1, |meta| meta.len());
-        return Err(StoreError::TooLarge { path: path.to_owned(), size, limit });
+    match ctr_sys::small::read(path, usize::try_from(limit).unwrap_or(usize::MAX - 1)) {
+        Ok(Some(bytes)) => Ok(Some(bytes)),
+        Ok(None) => {
+            let size = fs::metadata(path).map_or(limit + 1, |meta| meta.len());
+            Err(StoreError::TooLarge { path: path.to_owned(), size, limit })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::io("read", path)(error)),
     }
-    Ok(Some(bytes))
 }
 
 /// Reads a JSON record; `None` if it is not there.

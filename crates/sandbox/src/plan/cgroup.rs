@@ -26,7 +26,7 @@ pub enum CgroupLayout {
     V1 {
         /// `/sys/fs/cgroup/unified`, where it is mounted.
         unified: bool,
-        /// Names of the controller directories that exist.
+        /// Names of the controller directories that this start can need and that exist.
         controllers: Vec<&'static str>,
     },
     /// No control groups can be seen.
@@ -101,7 +101,8 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-fn needs_device_rules(capabilities: CapSet) -> bool {
+/// Whether capabilities let a program make or mount device nodes.
+pub(crate) fn needs_device_rules(capabilities: CapSet) -> bool {
     MAKES_DEVICES.iter().any(|capability| capabilities.has(*capability))
 }
 

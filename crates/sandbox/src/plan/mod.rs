@@ -11,6 +11,7 @@ use ctr_core::digest::Digest;
 use ctr_core::launch::{LaunchRecord, LayerId};
 use serde::Serialize;
 
+pub(crate) use cgroup::needs_device_rules;
 pub use cgroup::{CgroupLayout, CgroupPlan, GroupPlan};
 pub use mounts::{PlannedMount, Shown};
 pub use process::{DEFAULT_CAPABILITIES, ProcessPlan};
@@ -30,8 +31,6 @@ pub struct HostFacts {
     pub cgroup_parent: String,
     /// Standard output is the journal stream of a systemd unit (systemd.exec(5), `$JOURNAL_STREAM`).
     pub stdout_is_journal: bool,
-    /// Effective user id of the caller.
-    pub euid: u32,
 }
 
 /// A start, decided.

@@ -149,8 +149,7 @@ fn write_limit(group: &GroupPlan, hierarchy: &Path, dir: &Path, file: &str, valu
 
 /// Without O_CREAT and O_TRUNC, which control group files refuse or do not need.
 fn write(path: &Path, value: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    fs::OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
+    ctr_sys::small::write_existing(path, value.as_bytes())
 }
 
 /// Makes every group above the last one, and on v2 hands the controllers down to it.

@@ -1,40 +1,32 @@
 //! Files in the container's directory: the exit record, the logs, and what is mounted over the image's `/etc`.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ctr_core::container::ContainerError;
+use ctr_sys::small;
 
 use crate::error::SandboxError;
 use crate::options::Network;
 use crate::plan::{Plan, Shown};
 
-fn open(dir: &Path, name: &str, mode: u32, append: bool) -> Result<OwnedFd, SandboxError> {
-    let path = dir.join(name);
-    let mut options = OpenOptions::new();
-    options.create_new(true).mode(mode);
-    if append {
-        options.append(true)
-    } else {
-        options.write(true)
-    };
-    match options.open(&path) {
-        Ok(file) => Ok(file.into()),
-        Err(source) => Err(ContainerError::Io { action: "create", path, source }.into()),
-    }
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> SandboxError {
+    let path = path.to_owned();
+    move |source| ContainerError::Io { action: "create", path, source }.into()
 }
 
 /// A new file that init writes once.
 pub(super) fn create(dir: &Path, name: &str) -> Result<OwnedFd, SandboxError> {
-    open(dir, name, 0o600, false)
+    let path = dir.join(name);
+    small::create(&path, 0o600).map_err(failed(&path))
 }
 
 /// A new file that init appends to.
 pub(super) fn append(dir: &Path, name: &str) -> Result<OwnedFd, SandboxError> {
-    open(dir, name, 0o600, true)
+    let path = dir.join(name);
+    small::create_append(&path, 0o600).map_err(failed(&path))
 }
 
 /// Writes the files that the plan mounts as generated.
@@ -47,10 +39,8 @@ pub(super) fn generate(plan: &Plan, dir: &Path) -> Result<(), SandboxError> {
             _ => resolv_conf(plan),
         };
         // The program reads them as whatever user it is.
-        let fd = open(dir, file, 0o644, false)?;
-        ctr_sys::files::change_mode(std::os::fd::AsFd::as_fd(&fd), 0o644)
-            .and_then(|()| ctr_sys::files::write_all(std::os::fd::AsFd::as_fd(&fd), text.as_bytes()))
-            .map_err(|errno| SandboxError::host(format!("write {file}"), "write", dir.display().to_string(), errno))?;
+        let path = dir.join(file);
+        small::write_new(&path, text.as_bytes(), 0o644).map_err(failed(&path))?;
     }
     Ok(())
 }

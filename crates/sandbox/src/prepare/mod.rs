@@ -9,7 +9,7 @@ mod setup;
 mod volume;
 
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use ctr_core::container::LogMode;
@@ -39,17 +39,15 @@ pub(crate) struct Places<'a> {
 
 /// A start that only has to be entered.
 #[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) script: Script,
+pub(crate) struct Prepared<'a> {
+    pub(crate) script: Script<'a>,
     pub(crate) groups: Groups,
-    /// The root filesystem, detached, to look at after a failure.
-    pub(crate) rootfs: OwnedFd,
     /// What was found out on the way that the plan could not know.
     pub(crate) notes: Vec<String>,
 }
 
 /// Prepares `plan`. `lock` is a descriptor of the container's lock for init to keep. The current directory changes.
-pub(crate) fn prepare(plan: &Plan, places: Places<'_>, lock: OwnedFd) -> Result<Prepared, SandboxError> {
+pub(crate) fn prepare<'a>(plan: &Plan, places: Places<'_>, lock: BorrowedFd<'a>) -> Result<Prepared<'a>, SandboxError> {
     let rootfs = rootfs::mount(plan, places)?;
     let identity = rootfs::identity(&plan.process, &rootfs)?;
     let mut notes = Vec::new();
@@ -60,12 +58,11 @@ pub(crate) fn prepare(plan: &Plan, places: Places<'_>, lock: OwnedFd) -> Result<
         false => None,
     };
     files::generate(plan, places.container)?;
-    let attached = sys_files::duplicate_from(std::os::fd::AsFd::as_fd(&rootfs), 0)
-        .map_err(|errno| SandboxError::host("prepare the root filesystem", "fcntl", "F_DUPFD_CLOEXEC", errno))?;
-    let setup = setup::steps(plan, places, attached, groups.take_joins())?;
+    let setup = setup::steps(plan, places, groups.take_joins())?;
     let program = program::steps(plan, &identity, streams)?;
-    let script = Script { namespaces: namespaces(plan), cgroup: groups.take_unified(), setup, program, init };
-    Ok(Prepared { script, groups, rootfs, notes })
+    let cgroup = groups.take_unified();
+    let script = Script { namespaces: namespaces(plan), root: rootfs, cgroup, setup, program, init };
+    Ok(Prepared { script, groups, notes })
 }
 
 /// All but the cgroup namespace, which is made when the v1 groups have been joined.

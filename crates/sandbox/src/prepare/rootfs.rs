@@ -69,9 +69,13 @@ fn make_upper(top: &LayerId, container: &Path) -> Result<(), SandboxError> {
     let facts = std::fs::metadata(&layer).map_err(io("read the layer", &layer))?;
     let (upper, work) = (container.join("upper"), container.join("work"));
     DirBuilder::new().mode(0o700).create(&work).map_err(io("create", &work))?;
-    DirBuilder::new().mode(0o755).create(&upper).map_err(io("create", &upper))?;
-    std::fs::set_permissions(&upper, std::fs::Permissions::from_mode(facts.mode() & 0o7777))
-        .map_err(io("set the mode of", &upper))?;
+    // The launcher's umask is 0; mkdir(2) may leave out the set-ID and sticky bits.
+    let mode = facts.mode() & 0o7777;
+    DirBuilder::new().mode(mode & 0o777).create(&upper).map_err(io("create", &upper))?;
+    if mode > 0o777 {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&upper, mode).map_err(io("set the mode of", &upper))?;
+    }
     if (facts.uid(), facts.gid()) != (0, 0) {
         std::os::unix::fs::chown(&upper, Some(facts.uid()), Some(facts.gid()))
             .map_err(io("change the owner of", &upper))?;
@@ -171,26 +175,16 @@ fn account_file(rootfs: &OwnedFd, path: &CStr) -> Result<Vec<u8>, SandboxError> 
         Err(errno) => return Err(SandboxError::host(format!("read the image's {shown}"), "openat2", shown, errno)),
     };
     let read = |errno| SandboxError::host(format!("read the image's {shown}"), "read", shown.clone(), errno);
-    let facts = files::facts(file.as_fd()).map_err(read)?;
-    if !facts.is_file() {
-        return Ok(Vec::new());
+    // A fifo gives nothing, a device cannot be opened on this mount, a directory cannot be read.
+    match ctr_sys::small::read_open(file.as_fd(), ACCOUNT_FILE_MAX) {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err(SandboxError::request_hint(
+            format!("the image's /{shown} has more than the {ACCOUNT_FILE_MAX} bytes that are read"),
+            "give an image with smaller account files",
+        )),
+        Err(Errno::EISDIR | Errno::EAGAIN) => Ok(Vec::new()),
+        Err(errno) => Err(read(errno)),
     }
-    if facts.size > ACCOUNT_FILE_MAX {
-        return Err(SandboxError::request_hint(
-            format!("the image's /{shown} has {} bytes, more than the {ACCOUNT_FILE_MAX} that are read", facts.size),
-            "give numbers, as in --user 1000:1000, and an image with smaller account files",
-        ));
-    }
-    let mut bytes = vec![0; usize::try_from(facts.size).unwrap_or_default()];
-    let mut filled = 0;
-    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
-        match files::read(file.as_fd(), room).map_err(read)? {
-            0 => break,
-            count => filled += count,
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
 }
 
 /// Why a program that the child could not execute could not be: looked at from outside, after the fact, for words only.

@@ -1,7 +1,6 @@
 //! The steps of PID 1: from the new namespaces to the container's own root.
 
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::{Places, c_string, volume};
@@ -24,14 +23,9 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Directories of `/dev` that are mounted on.
 const DEVICE_DIRS: [&str; 3] = ["pts", "shm", "mqueue"];
 
-pub(super) fn steps(
-    plan: &Plan,
-    places: Places<'_>,
-    root: OwnedFd,
-    joins: Vec<Step>,
-) -> Result<Vec<Step>, SandboxError> {
+pub(super) fn steps(plan: &Plan, places: Places<'_>, joins: Vec<Step>) -> Result<Vec<Step>, SandboxError> {
     let mut steps = joins;
-    steps.extend([Step::NewCgroupNamespace, Step::SlaveMounts, Step::AttachRoot { root }]);
+    steps.extend([Step::NewCgroupNamespace, Step::SlaveMounts, Step::AttachRoot]);
     for mount in &plan.mounts {
         add_mount(mount, places, &mut steps)?;
     }
@@ -118,9 +112,12 @@ fn add_mount(mount: &PlannedMount, places: Places<'_>, steps: &mut Vec<Step>) ->
             steps.push(Step::Attach { mount: copy, target: target(Base::Root, &mount.target, leaf, Links::Follow)? });
         }
         Shown::Generated { file } => {
-            let (copy, leaf) = volume::open(&places.container.join(file), false, false, mount)?;
+            let copy = volume::own_file(&places.container.join(file), mount)?;
             // The name itself is covered: an image's link there leads nowhere that we would have to judge.
-            steps.push(Step::Attach { mount: copy, target: target(Base::Root, &mount.target, leaf, Links::Cover)? });
+            steps.push(Step::Attach {
+                mount: copy,
+                target: target(Base::Root, &mount.target, Leaf::File, Links::Cover)?,
+            });
         }
     }
     Ok(())

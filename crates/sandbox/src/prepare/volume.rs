@@ -42,6 +42,18 @@ pub(super) fn open(
     Ok((copy, if facts.is_dir() { Leaf::Dir } else { Leaf::File }))
 }
 
+/// A detached copy of a file that ctr itself wrote.
+pub(super) fn own_file(path: &Path, mount: &PlannedMount) -> Result<OwnedFd, SandboxError> {
+    let shown = path.display();
+    let host =
+        |call, errno| SandboxError::host(format!("prepare the mount of {shown}"), call, shown.to_string(), errno);
+    let copy =
+        mount::open_tree_clone(files::CWD, &super::c_path(path)?, false).map_err(|errno| host("open_tree", errno))?;
+    mount::mount_setattr(copy.as_fd(), false, attributes(mount), MountAttr::NONE, Some(Propagation::Private))
+        .map_err(|errno| host("mount_setattr", errno))?;
+    Ok(copy)
+}
+
 /// The attributes of a planned mount as mount_setattr(2) takes them.
 pub(super) fn attributes(mount: &PlannedMount) -> MountAttr {
     [

@@ -16,9 +16,9 @@ use super::{Base, Step, Stream, Target};
 const REPORT: i32 = 3;
 
 /// The mounts that the child has made and that later steps are relative to.
-#[derive(Debug, Default)]
-pub(crate) struct Stage {
-    root: Option<OwnedFd>,
+#[derive(Debug)]
+pub(crate) struct Stage<'a> {
+    root: BorrowedFd<'a>,
     proc: Option<OwnedFd>,
     sys: Option<OwnedFd>,
     dev: Option<OwnedFd>,
@@ -26,10 +26,15 @@ pub(crate) struct Stage {
     empty: Option<OwnedFd>,
 }
 
-impl Stage {
+impl<'a> Stage<'a> {
+    /// With a root filesystem that is still detached.
+    pub(crate) fn new(root: BorrowedFd<'a>) -> Self {
+        Self { root, proc: None, sys: None, dev: None, empty: None }
+    }
+
     fn base(&self, base: Base) -> RawResult<BorrowedFd<'_>> {
         let slot = match base {
-            Base::Root => &self.root,
+            Base::Root => return Ok(self.root),
             Base::Proc => &self.proc,
             Base::Sys => &self.sys,
             Base::Dev => &self.dev,
@@ -39,7 +44,7 @@ impl Stage {
 
     fn keep(&mut self, base: Base, mount: OwnedFd) {
         let slot = match base {
-            Base::Root => &mut self.root,
+            Base::Root => return,
             Base::Proc => &mut self.proc,
             Base::Sys => &mut self.sys,
             Base::Dev => &mut self.dev,
@@ -53,11 +58,9 @@ impl Stage {
             Step::JoinCgroup { procs, .. } => files::write_all(procs.as_fd(), b"0"),
             Step::NewCgroupNamespace => process::unshare(Namespaces::CGROUP),
             Step::SlaveMounts => mount::make_all_slave(),
-            Step::AttachRoot { root } => {
-                mount::move_mount_to_path(root.as_fd(), c"/")?;
-                files::enter_dir(root.as_fd())?;
-                self.root = Some(files::duplicate_from(root.as_fd(), 0)?);
-                Ok(())
+            Step::AttachRoot => {
+                mount::move_mount_to_path(self.root, c"/")?;
+                files::enter_dir(self.root)
             }
             Step::Mount { kind, options, attributes, target, keep } => {
                 let made = make(kind, options, *attributes)?;

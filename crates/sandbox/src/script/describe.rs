@@ -21,7 +21,7 @@ impl fmt::Display for Step {
             Self::JoinCgroup { group, .. } => write!(f, "join the control group {group}"),
             Self::NewCgroupNamespace => f.write_str("make a cgroup namespace"),
             Self::SlaveMounts => f.write_str("take the mounts out of the host's propagation"),
-            Self::AttachRoot { .. } => f.write_str("attach the root filesystem"),
+            Self::AttachRoot => f.write_str("attach the root filesystem"),
             Self::Mount { kind, target, .. } => write!(f, "mount {} on {}", kind.to_string_lossy(), target.path()),
             Self::Attach { target, .. } => write!(f, "mount on {}", target.path()),
             Self::DevDir { name } => write!(f, "make the directory /dev/{}", name.to_string_lossy()),

@@ -40,7 +40,7 @@ pub(crate) enum Step {
     /// Mounts of the host no longer receive ours.
     SlaveMounts,
     /// Puts the root filesystem over `/` of the new mount namespace and makes it the current directory.
-    AttachRoot { root: OwnedFd },
+    AttachRoot,
     /// Mounts a file system that belongs to the new namespaces; `keep` makes it a base.
     Mount { kind: CString, options: Vec<(CString, CString)>, attributes: MountAttr, target: Target, keep: Option<Base> },
     /// Attaches a mount that the parent prepared.
