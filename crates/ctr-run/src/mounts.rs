@@ -131,10 +131,10 @@ fn new_tmpfs(target: &str) -> Result<MountRequest, String> {
         return Err(format!("the place in the container, \"{target}\", is not an absolute path"));
     }
     let kind = MountKind::Tmpfs { size: None, mode: TMPFS_MODE };
-    Ok(MountRequest { target: target.to_owned(), kind, read_only: false, noexec: false })
+    Ok(MountRequest { target: target.to_owned(), kind, read_only: false, noexec: true })
 }
 
-/// `DST[:OPTIONS]`.
+/// `DST[:OPTIONS]`; programs can be executed on it only with `exec`.
 fn tmpfs(text: &str) -> Result<MountRequest, Failure> {
     let cannot = |why: String| bad("--tmpfs", text, why);
     let (target, options) = text.split_once(':').unwrap_or((text, ""));
@@ -185,7 +185,7 @@ mod tests {
     fn mounts_are_read() {
         let request = mount("type=tmpfs,dst=/t,tmpfs-size=1M,tmpfs-mode=700,ro").unwrap();
         let kind = MountKind::Tmpfs { size: Some(1 << 20), mode: 0o700 };
-        assert_eq!(request, MountRequest { target: "/t".into(), kind, read_only: true, noexec: false });
+        assert_eq!(request, MountRequest { target: "/t".into(), kind, read_only: true, noexec: true });
         assert!(mount("type=bind,src=/x,target=/y,readonly=false").is_ok_and(|request| !request.read_only));
         for bad in
             ["type=bind,target=/y", "type=volume,target=/y", "src=/x", "src=/x,dst=/y,zz", "type=tmpfs,src=/x,dst=/y"]

@@ -51,7 +51,8 @@ pub(crate) fn request(args: &Args) -> Result<RunOptions, Failure> {
         },
         add_hosts: args.add_host.iter().map(|host| add_host(host)).collect::<Result<_, _>>()?,
         dns: args.dns.iter().map(|server| name_server(server)).collect::<Result<_, _>>()?,
-        cap_add: capabilities("--cap-add", &args.cap_add)?,
+        cap_drop_all: args.cap_drop.iter().any(|name| is_all(name)),
+        cap_add: added_capabilities(&args.cap_add)?,
         cap_drop: capabilities("--cap-drop", &args.cap_drop)?,
         seccomp: match args.seccomp {
             SeccompArg::Default => SeccompChoice::Default,
@@ -137,13 +138,31 @@ fn name_server(text: &str) -> Result<String, Failure> {
     address.map(|address| address.to_string()).map_err(|_| bad("--dns", text, "it is the address of a name server"))
 }
 
+fn is_all(name: &str) -> bool {
+    name.eq_ignore_ascii_case("ALL")
+}
+
+/// `ALL` is all that ctr-run has itself; one by name must be among them.
+fn added_capabilities(names: &[String]) -> Result<CapSet, Failure> {
+    let mut set = capabilities("--cap-add", names)?;
+    if names.is_empty() {
+        return Ok(set);
+    }
+    let held =
+        privilege::held_capabilities().map_err(|error| Failure::new("cannot read capabilities").caused_by(&error))?;
+    if let Some(missing) = CapSet(set.0 & !held.0).names().first() {
+        return Err(bad("--cap-add", missing, "ctr-run itself does not have this capability, so it cannot give it"));
+    }
+    if names.iter().any(|name| is_all(name)) {
+        set = held;
+    }
+    Ok(set)
+}
+
+/// Those that are named; `ALL` is left out.
 fn capabilities(option: &str, names: &[String]) -> Result<CapSet, Failure> {
     let mut set = CapSet::default();
-    for name in names {
-        if name.eq_ignore_ascii_case("ALL") {
-            set = privilege::all_capabilities();
-            continue;
-        }
+    for name in names.iter().filter(|name| !is_all(name)) {
         let number = privilege::capability(name)
             .ok_or_else(|| bad(option, name, "there is no such capability (capabilities(7) lists them)"))?;
         set.0 |= 1 << number;

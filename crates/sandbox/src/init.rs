@@ -172,7 +172,7 @@ impl<'a> Streams<'a> {
             match files::read(stream, &mut buffer) {
                 Ok(0) => *slot = None,
                 Ok(count) => {
-                    log.write(tag, buffer.get(..count).unwrap_or_default());
+                    log.write(*tag, buffer.get(..count).unwrap_or_default());
                     moved = true;
                 }
                 Err(_) => {}

@@ -31,7 +31,7 @@ impl<'a> LogWriter<'a> {
     }
 
     /// Writes what one read of a stream gave: one record for each line, the last one partial if no newline ends it.
-    pub(crate) fn write(&mut self, stream: &[u8; 6], data: &[u8]) {
+    pub(crate) fn write(&mut self, stream: [u8; 6], data: &[u8]) {
         let mut stamp = [0; TIMESTAMP_LEN];
         Timestamp::now().write(&mut stamp);
         for piece in data.split_inclusive(|byte| *byte == b'\n') {
@@ -40,7 +40,7 @@ impl<'a> LogWriter<'a> {
                 None => (piece, b" P "),
             };
             self.rotate(text.len() as u64);
-            for part in [stamp.as_slice(), b" ", stream, tag, text, b"\n"] {
+            for part in [stamp.as_slice(), b" ", &stream, tag, text, b"\n"] {
                 self.put(part);
             }
         }
@@ -101,20 +101,20 @@ mod tests {
         let paths = [dir.path().join("log"), dir.path().join("log.1")];
         let files = paths.each_ref().map(|path| append(path));
         let mut log = LogWriter::new([files[0].as_fd(), files[1].as_fd()]);
-        log.write(b"stdout", b"one\ntwo");
-        log.write(b"stderr", b"\nlast\n");
+        log.write(*b"stdout", b"one\ntwo");
+        log.write(*b"stderr", b"\nlast\n");
         let text = read_to_string(&paths[0]).unwrap();
         let tails: Vec<&str> = text.lines().map(|line| &line[TIMESTAMP_LEN..]).collect();
         assert_eq!(tails, [" stdout F one", " stdout P two", " stderr F ", " stderr F last"]);
 
         let line = [[b'x'; 8191].as_slice(), b"\n"].concat();
         for _ in 0..LOG_FILE_MAX / 8192 + 1 {
-            log.write(b"stdout", &line);
+            log.write(*b"stdout", &line);
         }
         let sizes = paths.each_ref().map(|path| path.metadata().unwrap().len());
         assert!(sizes[0] <= LOG_FILE_MAX && sizes[1] > 0 && sizes[1] < LOG_FILE_MAX, "{sizes:?}");
         for _ in 0..LOG_FILE_MAX / 8192 + 1 {
-            log.write(b"stdout", &line);
+            log.write(*b"stdout", &line);
         }
         assert!(paths[0].metadata().unwrap().len() < sizes[0], "the older file was emptied");
     }

@@ -8,6 +8,7 @@ use ctr_sys::privilege::{CapSet, Resource};
 
 /// What to run, and how. `None` and empty mean "as the image says", then "as ctr's default is".
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct RunOptions {
     /// Arguments after the image: they replace the image's command.
     pub args: Vec<String>,
@@ -37,6 +38,8 @@ pub struct RunOptions {
     pub add_hosts: Vec<(String, String)>,
     /// Name servers for `/etc/resolv.conf`.
     pub dns: Vec<String>,
+    /// Begin with no capability instead of the default ones.
+    pub cap_drop_all: bool,
     /// Capabilities to add.
     pub cap_add: CapSet,
     /// Capabilities to drop; they win over those to add.

@@ -33,12 +33,17 @@ pub fn capability(name: &str) -> Option<u8> {
     full.parse::<caps::Capability>().ok().map(|capability| capability.index())
 }
 
-/// Every capability that this kernel knows (`/proc/sys/kernel/cap_last_cap`).
-pub fn all_capabilities() -> CapSet {
-    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok();
-    let last = last.and_then(|text| text.trim().parse::<u32>().ok()).unwrap_or(40).min(63);
-    CapSet(u64::MAX >> (63 - last))
+/// The permitted capabilities of the caller (capget(2), version 3).
+pub fn held_capabilities() -> RawResult<CapSet> {
+    let header = [CAPABILITY_VERSION_3, 0u32];
+    let mut data = [0u32; 6];
+    call!(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr())?;
+    let [_, low, _, _, high, _] = data;
+    Ok(CapSet(u64::from(low) | u64::from(high) << 32))
 }
+
+/// `_LINUX_CAPABILITY_VERSION_3`.
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 /// Takes from the bounding set all that `keep` has not. Numbers that the kernel does not know are passed over.
 pub fn drop_bounding(keep: CapSet) -> RawResult<()> {
@@ -53,8 +58,7 @@ pub fn drop_bounding(keep: CapSet) -> RawResult<()> {
 
 /// Sets the effective, permitted and inheritable capabilities (capset(2), version 3).
 pub fn set_capabilities(effective: CapSet, permitted: CapSet, inheritable: CapSet) -> RawResult<()> {
-    const VERSION_3: u32 = 0x2008_0522;
-    let header = [VERSION_3, 0u32];
+    let header = [CAPABILITY_VERSION_3, 0u32];
     let (e, p, i) = (effective.0, permitted.0, inheritable.0);
     let low = |set: u64| set as u32;
     let high = |set: u64| (set >> 32) as u32;

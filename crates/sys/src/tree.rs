@@ -295,7 +295,7 @@ mod tests {
         }
         let size = measure_tree(&tree).unwrap();
         assert_eq!((size.entries, size.bytes), (1 + 3 + 1500 + 240, 1 + 360));
-        fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&locked, fs::Permissions::from_mode(0o0)).unwrap();
         remove_tree(&tree).unwrap();
         assert!(!tree.exists());
         assert!(outside.join("kept").exists());

@@ -115,7 +115,7 @@ impl Line<'_> {
 
     fn hex(&mut self, value: u32) {
         for shift in (0..8).rev() {
-            let nibble = (value >> (shift * 4)) as u8 & 15;
+            let nibble = (value >> (shift * 4) & 15) as u8;
             self.text(&[if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }]);
         }
     }

@@ -31,6 +31,7 @@ const SHM_SIZE: u64 = 64 << 20;
 
 /// A mount of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an attribute of mount_setattr(2)")]
 pub struct PlannedMount {
     /// Where in the container.
     pub target: String,

@@ -70,7 +70,8 @@ pub(super) fn plan(image: &LaunchRecord, options: &RunOptions, hostname: &str) -
             "give one with --workdir /PATH",
         ));
     }
-    let cap_set = CapSet((DEFAULT_CAPABILITIES.0 | options.cap_add.0) & !options.cap_drop.0);
+    let first = if options.cap_drop_all { CapSet::default() } else { DEFAULT_CAPABILITIES };
+    let cap_set = CapSet((first.0 | options.cap_add.0) & !options.cap_drop.0);
     let unlimited = |value: u64| (value != u64::MAX).then_some(value);
     Ok(ProcessPlan {
         args,

@@ -53,10 +53,8 @@ pub(crate) fn prepare<'a>(plan: &Plan, places: Places<'_>, lock: BorrowedFd<'a>)
     let mut notes = Vec::new();
     let mut groups = cgroup::create(&plan.cgroups, &mut notes)?;
     let (streams, log) = streams(plan, places)?;
-    let init = match plan.init {
-        true => Some(InitFiles { lock, exit: files::create(places.container, "exit")?, log }),
-        false => None,
-    };
+    let init =
+        if plan.init { Some(InitFiles { lock, exit: files::create(places.container, "exit")?, log }) } else { None };
     files::generate(plan, places.container)?;
     let setup = setup::steps(plan, places, groups.take_joins())?;
     let program = program::steps(plan, &identity, streams)?;

@@ -93,13 +93,12 @@ fn search(ranges: &[(u32, Action)]) -> Vec<BpfInstruction> {
         return ranges.first().map(|(_, action)| answer(*action)).unwrap_or_default();
     };
     let (left, right) = (search(left), search(right));
-    let mut code = match u8::try_from(left.len()) {
-        Ok(over) => vec![instruction(JUMP_NOT_LESS, *from, over, 0)],
+    let mut code = if let Ok(over) = u8::try_from(left.len()) {
+        vec![instruction(JUMP_NOT_LESS, *from, over, 0)]
+    } else {
         // The offset of a conditional jump has eight bits; an unconditional one has 32.
-        Err(_) => {
-            let over = u32::try_from(left.len()).unwrap_or(u32::MAX);
-            vec![instruction(JUMP_NOT_LESS, *from, 0, 1), instruction(JUMP, over, 0, 0)]
-        }
+        let over = u32::try_from(left.len()).unwrap_or(u32::MAX);
+        vec![instruction(JUMP_NOT_LESS, *from, 0, 1), instruction(JUMP, over, 0, 0)]
     };
     code.extend(left);
     code.extend(right);
