@@ -12,6 +12,7 @@ use ctr_cli::GlobalArgs;
 /// ctr-run itself, 126 if the program cannot be executed, 127 if it is not found.
 #[derive(Debug, Parser)]
 #[command(name = "ctr-run", version = ctr_cli::VERSION)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -19,8 +20,8 @@ pub(crate) struct Args {
     /// Name, digest or path of the image
     pub(crate) image: String,
     /// Arguments of the image's entrypoint, or the program to run
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) args: Vec<String>,
+    #[arg(value_name = "ARG", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) program: Vec<String>,
 
     /// Stay until the program ends, pass signals on, return its status
     #[arg(long, short = 'W', help_heading = "Life")]

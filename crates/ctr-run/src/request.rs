@@ -31,11 +31,12 @@ pub(crate) fn request(args: &Args) -> Result<RunOptions, Failure> {
         labels.insert(key, value);
     }
     let options = RunOptions {
-        args: args.args.clone(),
-        entrypoint: args.entrypoint.as_ref().map(|program| match program.is_empty() {
-            true => Vec::new(),
-            false => vec![program.clone()],
-        }),
+        args: args.program.clone(),
+        // '' clears the image's entrypoint.
+        entrypoint: args
+            .entrypoint
+            .as_ref()
+            .map(|program| Some(program.clone()).filter(|program| !program.is_empty()).into_iter().collect()),
         env: environment(args)?,
         workdir: args.workdir.clone(),
         user: args.user.clone(),

@@ -108,12 +108,12 @@ mod tests {
         assert_eq!(tails, [" stdout F one", " stdout P two", " stderr F ", " stderr F last"]);
 
         let line = [[b'x'; 8191].as_slice(), b"\n"].concat();
-        for _ in 0..LOG_FILE_MAX / 8192 + 1 {
+        for _ in 0..=LOG_FILE_MAX / 8192 {
             log.write(*b"stdout", &line);
         }
         let sizes = paths.each_ref().map(|path| path.metadata().unwrap().len());
         assert!(sizes[0] <= LOG_FILE_MAX && sizes[1] > 0 && sizes[1] < LOG_FILE_MAX, "{sizes:?}");
-        for _ in 0..LOG_FILE_MAX / 8192 + 1 {
+        for _ in 0..=LOG_FILE_MAX / 8192 {
             log.write(*b"stdout", &line);
         }
         assert!(paths[0].metadata().unwrap().len() < sizes[0], "the older file was emptied");
