@@ -25,6 +25,8 @@ use ctr_sandbox::options::RunOptions;
 use ctr_sandbox::plan::{self, Plan};
 use ctr_sandbox::start;
 
+use ctr_sys::privilege::CapSet;
+
 use crate::args::Args;
 use crate::image::{Found, store_failure};
 
@@ -52,6 +54,11 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
             .hint("another container may be running with it: remove the file if not"));
     }
     let (store, found) = image::find(&root, &args.image, args.pull, args.global.quiet)?;
+    if options.cap_add.has(CapSet::SYS_PTRACE) && !args.dry_run && !ctr_sys::sealed::is_sealed() {
+        // The container could open the executable of its PID 1, which is this one.
+        let Err(error) = ctr_sys::sealed::execute_again();
+        return Err(Failure::new("cannot run from a sealed copy, which --cap-add SYS_PTRACE needs").caused_by(&error));
+    }
     let id = new_id()?;
     if args.dry_run {
         let launch = store.launch_record(&found.digest).map_err(store_failure)?;

@@ -109,7 +109,10 @@ fn child(script: &Script<'_>, report: OwnedFd) -> ! {
     match process::fork() {
         Ok(None) => program(script, &mut stage, &mut report),
         // Init closes the pipe with all that it does not keep, so that the exec alone ends it.
-        Ok(Some(main)) => init::run(init, main),
+        Ok(Some(main)) => {
+            ctr_sys::sealed::wipe_start_strings();
+            init::run(init, main)
+        }
         Err(errno) => fail(report, SETUP, script.setup.len(), errno),
     }
 }

@@ -31,6 +31,8 @@ pub struct Started {
     /// The caller's signal mask; until [`Started::wait`] is over all signals are blocked.
     mask: u64,
     counts_memory: bool,
+    /// The container's directory outlives it.
+    keeps_record: bool,
 }
 
 /// How a container that was waited for ended.
@@ -95,7 +97,7 @@ pub fn start(plan: &Plan, mut embryo: Embryo, layers: &Path, user_xattrs: bool) 
     let Entered { pid, pidfd, mask, .. } = entered;
     let counts_memory = plan.cgroups.memory.is_some();
     drop(script);
-    Ok(Started { pid, dir: embryo.keep(), notes, pidfd, groups, mask, counts_memory })
+    Ok(Started { pid, dir: embryo.keep(), notes, pidfd, groups, mask, counts_memory, keeps_record: !plan.rm })
 }
 
 fn clone_failed(errno: Errno) -> SandboxError {
@@ -223,7 +225,12 @@ impl Started {
         let ended = process::wait(WaitFor::PidFd(self.pidfd.as_fd()), true).map_err(host("waitid"))?;
         let _ = signal::restore(self.mask);
         let out_of_memory = self.counts_memory && self.groups.out_of_memory();
-        self.groups.remove();
+        if out_of_memory && self.keeps_record {
+            // The count in the group is what tells ctr-ps why; ctr-gc removes it with the container.
+            self.groups.keep();
+        } else {
+            self.groups.remove();
+        }
         let exit_code = match ended {
             Some((_, Ended::Code(code))) => code,
             Some((_, Ended::Signal(number))) => number.saturating_add(128),

@@ -28,6 +28,7 @@ pub mod process;
 pub mod procfs;
 pub mod random;
 mod raw;
+pub mod sealed;
 pub mod signal;
 pub mod small;
 pub mod syscalls;

@@ -12,6 +12,8 @@ pub struct CapSet(pub u64);
 impl CapSet {
     /// `CAP_KILL` alone: what init needs to forward signals.
     pub const KILL: Self = Self(1 << 5);
+    /// `CAP_SYS_PTRACE`: its holder may look into any process of its user namespace.
+    pub const SYS_PTRACE: u8 = 19;
 
     /// Whether a capability is in the set.
     pub const fn has(self, capability: u8) -> bool {
