@@ -10,10 +10,10 @@ use ctr_core::launch::{LaunchRecord, LayerId};
 use ctr_core::reference::Reference;
 use ctr_core::spec::oci::Descriptor;
 use ctr_core::spec::{UnpackedLayers, launch_record};
-use ctr_core::store::{LayerDone, Store, StoreError, Txn, XattrDialect as StoreDialect};
+use ctr_core::store::{LayerDone, Store, StoreError, Txn, XattrDialect};
 use ctr_layer::limits::Limits;
 use ctr_layer::pipeline::{Expected, unpack_blob};
-use ctr_layer::unpack::{Ownership, UnpackOptions, Unpacked, Unpacker, XattrDialect};
+use ctr_layer::unpack::{Ownership, UnpackOptions, Unpacked, Unpacker};
 
 use crate::source::{Image, Source};
 
@@ -97,7 +97,7 @@ fn chain_id(below: Option<Digest>, diff_id: &Digest) -> Digest {
 /// How layers are unpacked here.
 pub(crate) struct Unpacking {
     /// Namespace of overlay's attributes in this store.
-    pub(crate) dialect: StoreDialect,
+    pub(crate) dialect: XattrDialect,
     /// Whether files can be given to other owners.
     pub(crate) ownership: Ownership,
     /// Where progress is shown.
@@ -174,10 +174,7 @@ fn unpack(
     }
     let parents: Vec<BorrowedFd<'_>> = parents.iter().map(OwnedFd::as_fd).collect();
     let options = UnpackOptions {
-        dialect: match unpacking.dialect {
-            StoreDialect::Trusted => XattrDialect::Trusted,
-            StoreDialect::User => XattrDialect::User,
-        },
+        dialect: unpacking.dialect,
         parents: &parents,
         ownership: unpacking.ownership,
         limits: Limits::default(),

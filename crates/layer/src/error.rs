@@ -81,6 +81,18 @@ pub enum LayerError {
         #[source]
         source: SysError,
     },
+    /// The file system of the store refuses overlay's whiteouts.
+    #[error(
+        "cannot keep \"{path}\" deleted: the store's file system takes no device 0:0 \
+         (inside of a container the store must lie on a volume, not on overlay)"
+    )]
+    NoWhiteouts {
+        /// What the layer deletes.
+        path: String,
+        /// The system call that failed.
+        #[source]
+        source: SysError,
+    },
     /// A tree that is to be packed cannot be read.
     #[error("cannot read \"{path}\" of the tree")]
     Tree {

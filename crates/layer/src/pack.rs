@@ -8,12 +8,15 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ctr_core::digest::{Digest, Hasher};
+use ctr_core::store::XattrDialect;
 use ctr_sys::SysError;
 use ctr_sys::dirfd::{self, DirEntry, FileKind, OpenFlags, Stat, Timestamp};
 use ctr_sys::xattr::{self, Target};
 
 use crate::codec::Compression;
-use crate::dialect::{OVERRIDE_STAT, XattrDialect, is_foreign_attribute, is_overlay_attribute, parse_override};
+use crate::dialect::{
+    OVERRIDE_STAT, is_foreign_attribute, is_opaque, is_overlay_attribute, is_whiteout, parse_override,
+};
 use crate::error::{EntryFault, LayerError, Result, show};
 use crate::limits::{LimitError, Limits};
 use crate::path;
@@ -177,7 +180,9 @@ impl<W: Write> Packer<'_, W> {
         let mut entry = self.entry(&path, &stat, Target::Fd(fd.as_fd()), EntryKind::Directory)?;
         entry.name = [if path.is_empty() { b"." } else { path.as_slice() }, b"/"].concat();
         self.write(&entry, io::empty())?;
-        if self.options.upper.is_some_and(|dialect| dialect.is_opaque(fd.as_fd()).unwrap_or(false)) {
+        if let Some(dialect) = self.options.upper
+            && is_opaque(dialect, fd.as_fd()).map_err(fail)?
+        {
             self.whiteout(&path::join(&path, b".wh..wh..opq"))?;
         }
         let mut entries = dirfd::read_dir(fd.as_fd()).map_err(fail)?;
@@ -190,7 +195,7 @@ impl<W: Write> Packer<'_, W> {
         let fail = |source| host(child, source);
         let stat = dirfd::statat(dir, name).map_err(fail)?;
         if let Some(dialect) = self.options.upper {
-            if dialect.is_whiteout(dir, name, &stat).map_err(fail)? {
+            if is_whiteout(dialect, dir, name, &stat).map_err(fail)? {
                 let (above, name) = path::split(child);
                 self.whiteout(&path::join(above, &[b".wh.", name].concat()))?;
                 return Ok(None);

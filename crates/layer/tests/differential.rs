@@ -266,7 +266,7 @@ fn an_overlay_upper_becomes_a_layer_that_makes_the_same_change() {
     let upper = PackOptions { upper: Some(options().dialect), nanoseconds: true, ..PackOptions::default() };
     let layer = packed(&work.join("upper"), &upper);
     let again = work.join("again");
-    unpack_over(&again, &layer, &[base.clone()]).unwrap();
+    unpack_over(&again, &layer, std::slice::from_ref(&base)).unwrap();
     merged(work, &[base, again], &work.join("ours"));
     let changed = snapshot(&work.join("changed"), Times::Nanoseconds);
     assert_same(&changed, &snapshot(&work.join("ours"), Times::Nanoseconds), "upper, packed and unpacked");

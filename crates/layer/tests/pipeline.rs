@@ -19,7 +19,8 @@ use ctr_tests::tarball::Tar;
 fn tar() -> Vec<u8> {
     let mut tar = Tar::new().dir("d/", 0o755);
     for index in 0..20u32 {
-        let content: Vec<u8> = (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> (index % 24)) as u8).collect();
+        let content: Vec<u8> =
+            (0..200_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> (index % 24)).to_le_bytes()[0]).collect();
         tar = tar.file(&format!("d/{index}"), 0o644, content);
     }
     tar.finish()

@@ -1,7 +1,7 @@
 //! Every archive of spec/vectors/archives.json through the extraction: the tree it has to give, or the reason to refuse.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::AsFd;
@@ -137,25 +137,25 @@ fn kind(error: &LayerError) -> &'static str {
 }
 
 fn compare(dir: &Path, wanted: &[FileSpec]) -> Result<(), String> {
-    let mut found = BTreeMap::new();
+    let mut found = BTreeSet::new();
     list(dir, &mut Vec::new(), &mut found);
     let mut problems = Vec::new();
     for file in wanted {
         let path = file.path.bytes();
         let at = dir.join(OsString::from_vec(path.clone()));
-        if path != b"." && found.remove(&path).is_none() {
+        if path != b"." && !found.remove(&path) {
             problems.push(format!("{} is missing", path.escape_ascii()));
             continue;
         }
-        differences(dir, &at, file)
-            .into_iter()
-            .for_each(|what| problems.push(format!("{}: {what}", path.escape_ascii())));
+        for what in differences(dir, &at, file) {
+            problems.push(format!("{}: {what}", path.escape_ascii()));
+        }
     }
-    problems.extend(found.keys().map(|path| format!("{} should not be there", path.escape_ascii())));
+    problems.extend(found.iter().map(|path| format!("{} should not be there", path.escape_ascii())));
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }
 
-fn list(dir: &Path, prefix: &mut Vec<u8>, found: &mut BTreeMap<Vec<u8>, ()>) {
+fn list(dir: &Path, prefix: &mut Vec<u8>, found: &mut BTreeSet<Vec<u8>>) {
     for entry in fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();
         let length = prefix.len();
@@ -163,7 +163,7 @@ fn list(dir: &Path, prefix: &mut Vec<u8>, found: &mut BTreeMap<Vec<u8>, ()>) {
             prefix.push(b'/');
         }
         prefix.extend(entry.file_name().as_bytes());
-        found.insert(prefix.clone(), ());
+        found.insert(prefix.clone());
         if entry.file_type().unwrap().is_dir() {
             list(&entry.path(), prefix, found);
         }

@@ -5,7 +5,9 @@ use std::os::fd::AsFd;
 use ctr_sys::dirfd::{self, FileKind, OpenFlags};
 use ctr_sys::{Errno, xattr};
 
+use super::whiteout::make_whiteout;
 use super::{Ownership, Unpacked, Unpacker, host};
+use crate::dialect;
 use crate::error::Result;
 use crate::path;
 
@@ -23,7 +25,7 @@ impl Unpacker<'_> {
             let flags = OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY;
             let fd = dirfd::openat2(self.root.as_fd(), name, flags, 0, dirfd::BENEATH_NO_LINKS).map_err(fail)?;
             if dir.opaque && !path.is_empty() {
-                xattr::set_open(fd.as_fd(), self.options.dialect.opaque(), b"y").map_err(fail)?;
+                xattr::set_open(fd.as_fd(), dialect::opaque(self.options.dialect), b"y").map_err(fail)?;
             }
             if path.is_empty() && self.options.ownership == Ownership::Chown {
                 // The root was made by the caller, perhaps with the group of a set-gid directory.
@@ -50,7 +52,7 @@ impl Unpacker<'_> {
                 }
                 Ok(_) => {}
                 Err(error) if error.errno == Errno::ENOENT => {
-                    dirfd::mknodat(self.root.as_fd(), &name, FileKind::CharDevice, 0, 0).map_err(fail)?;
+                    make_whiteout(self.root.as_fd(), &name, &name)?;
                 }
                 Err(error) => return Err(fail(error)),
             }

@@ -4,10 +4,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
+use ctr_core::store::XattrDialect;
 use ctr_sys::dirfd::{self, FileKind, OpenFlags, Stat};
 use ctr_sys::{Errno, Result};
 
-use crate::dialect::XattrDialect;
+use crate::dialect;
 use crate::path;
 
 /// A file of the layers below.
@@ -55,7 +56,7 @@ impl Lowers {
         }
         for dir in self.merged(parent)?.iter() {
             match dirfd::statat(dir.as_fd(), name) {
-                Ok(stat) if self.dialect.is_whiteout(dir.as_fd(), name, &stat)? => return Ok(None),
+                Ok(stat) if dialect::is_whiteout(self.dialect, dir.as_fd(), name, &stat)? => return Ok(None),
                 Ok(stat) => return Ok(Some(Found { dir: Rc::clone(dir), name: name.to_vec(), stat })),
                 Err(error) if error.errno == Errno::ENOENT => {}
                 Err(error) => return Err(error),
@@ -107,7 +108,7 @@ impl Lowers {
             if dirfd::fstat(child.as_fd())?.kind != FileKind::Directory {
                 break;
             }
-            let opaque = self.dialect.is_opaque(child.as_fd())?;
+            let opaque = dialect::is_opaque(self.dialect, child.as_fd())?;
             below.push(Rc::new(child));
             if opaque {
                 break;

@@ -28,11 +28,11 @@ use ctr_sys::SysError;
 use ctr_sys::dirfd::{self, FileKind, OpenFlags};
 use ctr_sys::xattr::{self, Target};
 
-pub use crate::dialect::XattrDialect;
 use crate::error::{EntryFault, LayerError, Result, show};
 use crate::limits::{LimitError, Limits};
 use crate::path::{self, PathError};
 use crate::tar::{Entry, EntryKind, TarReader};
+pub use ctr_core::store::XattrDialect;
 use lower::Lowers;
 use metadata::{Fresh, Metadata};
 use resolve::Parent;

@@ -1,13 +1,13 @@
 //! Whiteouts (OCI image-spec layer.md, "Whiteouts"): `.wh.NAME` deletes NAME of the layers below, `.wh..wh..opq` all that
 //! is in its directory.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use ctr_sys::Errno;
 use ctr_sys::dirfd::{self, FileKind};
 
 use super::{Unpacker, host};
-use crate::error::{EntryFault, Result};
+use crate::error::{EntryFault, LayerError, Result, show};
 use crate::path;
 
 /// What a path's name means.
@@ -72,7 +72,7 @@ impl Unpacker<'_> {
         if self.find_below(&child)?.is_none() {
             return Ok(());
         }
-        dirfd::mknodat(parent.fd.as_fd(), name, FileKind::CharDevice, 0, 0).map_err(|source| host(&child, source))?;
+        make_whiteout(parent.fd.as_fd(), name, &child)?;
         self.whiteouts.insert(child);
         Ok(())
     }
@@ -94,6 +94,15 @@ impl Unpacker<'_> {
         }
         Ok(())
     }
+}
+
+/// Makes overlay's form of a whiteout. Linux allows it to everybody since 5.8, but overlay itself, as the file system of a
+/// nested store, and some sandboxes do not; a layer whose deleted files come back must not be made.
+pub(super) fn make_whiteout(dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
+    dirfd::mknodat(dir, name, FileKind::CharDevice, 0, 0).map_err(|source| match source.errno {
+        Errno::EPERM | Errno::EOPNOTSUPP => LayerError::NoWhiteouts { path: show(path), source },
+        _ => host(path, source),
+    })
 }
 
 #[cfg(test)]
