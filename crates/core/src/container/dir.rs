@@ -97,7 +97,8 @@ impl Containers {
     fn create_places(&self) -> Result<(), ContainerError> {
         let mut builder = DirBuilder::new();
         builder.mode(0o700).recursive(true);
-        for dir in Place::ALL.map(|place| self.place(place)).into_iter().chain([self.names()]) {
+        // embryo/ comes last: where it is, all are, so that a start killed in between is repaired by the next one.
+        for dir in std::iter::once(self.names()).chain(Place::ALL.iter().rev().map(|place| self.place(*place))) {
             builder.create(&dir).map_err(ContainerError::io("create", dir))?;
         }
         Ok(())
