@@ -1,19 +1,18 @@
 //! From a source into the store: layers that are missing are unpacked, everything is verified on the way, and the name
 //! appears last, in one step.
 
-use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
-use ctr_cli::{Bar, Context as _, Failure, Progress};
+use ctr_cli::{Bar, Failure, Progress};
 use ctr_core::digest::Digest;
 use ctr_core::launch::{LaunchRecord, LayerId};
 use ctr_core::reference::Reference;
 use ctr_core::spec::oci::Descriptor;
 use ctr_core::spec::{UnpackedLayers, launch_record};
 use ctr_core::store::{LayerDone, Store, StoreError, Txn, XattrDialect};
-use ctr_layer::limits::Limits;
-use ctr_layer::pipeline::{Expected, unpack_blob};
-use ctr_layer::unpack::{Ownership, UnpackOptions, Unpacked, Unpacker};
+use ctr_layer::install::{Target, install};
+use ctr_layer::pipeline::Expected;
+use ctr_layer::unpack::{Ownership, Unpacked};
 
 use crate::source::{Image, Source};
 
@@ -158,35 +157,15 @@ fn in_layer(layer: &Layer<'_>, failure: &Failure) -> Failure {
 }
 
 /// Reads the blob once: it goes into the store, and its tree into the directory `target`.
-fn unpack(
-    txn: &Txn,
-    layer: &Layer<'_>,
-    target: &std::path::Path,
-    unpacking: &Unpacking,
-    bar: &Bar,
-) -> Result<Unpacked, Failure> {
-    let open = |path: &std::path::Path| -> Result<OwnedFd, Failure> {
-        Ok(File::open(path).context(|| format!("cannot open {}", path.display()))?.into())
-    };
-    let mut parents = Vec::with_capacity(layer.below.len());
-    for id in layer.below.iter().rev() {
-        parents.push(open(&txn.layer_fs(id))?);
-    }
-    let parents: Vec<BorrowedFd<'_>> = parents.iter().map(OwnedFd::as_fd).collect();
-    let options = UnpackOptions {
-        dialect: unpacking.dialect,
-        parents: &parents,
-        ownership: unpacking.ownership,
-        limits: Limits::default(),
-    };
-    let target = open(target)?;
-    let unpacker = Unpacker::new(target.as_fd(), options)?;
+fn unpack(txn: &Txn, layer: &Layer<'_>, target: &Path, unpacking: &Unpacking, bar: &Bar) -> Result<Unpacked, Failure> {
+    let below: Vec<PathBuf> = layer.below.iter().map(|id| txn.layer_fs(id)).collect();
+    let target = Target { dir: target, below: &below, dialect: unpacking.dialect, ownership: unpacking.ownership };
     let descriptor = layer.descriptor;
     let mut sink = txn.blob_sink(descriptor.digest, descriptor.size).map_err(hinted)?;
     let expected =
         Expected { blob: Some(descriptor.digest), size: Some(descriptor.size), diff_id: Some(layer.diff_id) };
     let source = bar.reading(layer.source.blob(descriptor)?);
-    let (_, unpacked) = unpack_blob(source, &expected, Some(&mut sink), unpacker)?;
+    let unpacked = install(source, &expected, Some(&mut sink), &target)?;
     txn.finish_blob(sink).map_err(hinted)?;
     if unpacked.devices_as_files > 0 {
         let count = unpacked.devices_as_files;

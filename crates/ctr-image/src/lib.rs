@@ -9,6 +9,7 @@ mod list;
 mod names;
 mod new_file;
 mod pack;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ enum Verb {
     Rm(names::RemoveOptions),
     Export(export::Options),
     Pack(Box<pack::Options>),
+    Verify(verify::Options),
 }
 
 /// The command line of `ctr-image`; help, man page and completions come from it.
@@ -49,10 +51,12 @@ pub fn main() -> ExitCode {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature that run_main takes")]
-fn run(options: Options) -> Result<(), Failure> {
+fn run(options: Options) -> Result<ExitCode, Failure> {
     let global = &options.global;
-    let store = || Store::open(&global.root_or(Store::default_root)).map_err(hinted);
+    let root = global.root_or(Store::default_root);
+    let store = || Store::open(&root).map_err(hinted);
     match &options.verb {
+        Verb::Verify(options) => return verify::run(options, global, &root),
         Verb::List(options) => list::run(options, global, &store()?),
         Verb::Inspect(options) => inspect::run(options, global, &store()?),
         Verb::Tag(options) => names::tag(options, &store()?),
@@ -60,6 +64,7 @@ fn run(options: Options) -> Result<(), Failure> {
         Verb::Export(options) => export::run(options, global, &store()?),
         Verb::Pack(options) => pack::run(options, global),
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 /// A store error with what the user can do about it.

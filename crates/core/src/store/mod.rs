@@ -215,9 +215,13 @@ impl Store {
     /// Takes a damaged layer out of its place. Containers may use it, so that it stays in `tmp/` until gc sees that none
     /// does. The caller holds the gate.
     fn set_layer_aside(&self, id: &LayerId) -> Result<(), StoreError> {
-        let from = self.layout.layer(id);
-        let to = self.layout.tmp().join(format!("old-{id}-{}", record::random_name(&from)?));
-        match fs::rename(&from, &to) {
+        self.set_aside(id, &self.layout.layer(id))
+    }
+
+    /// The same for a layer that was taken from its place already.
+    fn set_aside(&self, id: &LayerId, from: &Path) -> Result<(), StoreError> {
+        let to = self.layout.tmp().join(format!("old-{id}-{}", record::random_name(from)?));
+        match fs::rename(from, &to) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(StoreError::io("set aside the damaged", from)(error))
             }

@@ -294,6 +294,27 @@ impl Txn {
         }
     }
 
+    /// Puts a layer that was unpacked anew and verified into the place of a damaged one, at once. Containers that use
+    /// the old one keep it: it goes to `tmp/old-...`, where gc leaves it as long as they run.
+    pub fn replace_layer(&self, staging: LayerStaging, done: LayerDone) -> Result<LayerId, StoreError> {
+        let staged = layer::seal(staging, done)?;
+        let id = staged.done.id();
+        let layout = &self.store.layout;
+        let store = File::open(&self.dir).map_err(StoreError::io("open", &self.dir))?;
+        ctr_sys::durable::syncfs(&store).map_err(StoreError::sys("sync the filesystem of", &self.dir))?;
+        let gate = self.store.gate_shared()?;
+        let to = layout.layer(&id);
+        // In one step: whoever starts a container meanwhile finds the one or the other.
+        match ctr_sys::durable::rename_exchange(&staged.path, &to) {
+            Ok(()) => self.store.set_aside(&id, &staged.path)?,
+            Err(error) if error.errno == ctr_sys::Errno::ENOENT => self.place_layer(&staged)?,
+            Err(error) => return Err(StoreError::sys("put a layer into the place of", to)(error)),
+        }
+        drop(gate);
+        record::sync_dir(&layout.layers())?;
+        Ok(id)
+    }
+
     /// Publishes what is pending, then the launch record, then the names: from then on the image is there.
     ///
     /// Fails without a name changed if a layer or blob that the image needs is not in the store.

@@ -19,6 +19,7 @@ use ctr_core::digest::{Digest, Hasher};
 use crate::codec::{self, Codec};
 use crate::error::{LayerError, Result};
 use crate::limits::{LimitError, Limits};
+use crate::listing::Listing;
 use crate::tar::TarReader;
 use crate::unpack::{Unpacked, Unpacker};
 use channel::{Gone, Input, Message, Output, pool};
@@ -74,6 +75,17 @@ pub fn unpack_blob(
 pub fn verify_blob(source: impl Read + Send, expected: &Expected) -> Result<Digests> {
     let check = |input: &mut Input| input.drain().map_err(LayerError::Source);
     run(source, expected, None, Limits::default(), check).map(|(digests, ())| digests)
+}
+
+/// Reads the blob from `source` and lists what is in it; all of `expected` holds when this returns `Ok`.
+pub fn list_blob(source: impl Read + Send, expected: &Expected) -> Result<(Digests, Listing)> {
+    let limits = Limits::default();
+    run(source, expected, None, limits, |input| {
+        let mut reader = TarReader::new(input, limits);
+        let listing = Listing::of_archive(&mut reader, &limits)?;
+        reader.into_inner().drain().map_err(LayerError::Source)?;
+        Ok(listing)
+    })
 }
 
 /// How a stage ended, other than well.
