@@ -3,6 +3,7 @@
 
 pub mod bins;
 pub mod crash;
+pub mod image_files;
 pub mod images;
 pub mod leaks;
 pub mod oci;

@@ -219,7 +219,8 @@ impl ArchiveVector {
     }
 }
 
-fn archive(entries: &[EntrySpec], end: usize) -> Vec<u8> {
+/// An archive of these entries with `end` blocks of zeros.
+pub fn archive(entries: &[EntrySpec], end: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for entry in entries {
         entry.write(&mut out);
@@ -247,7 +248,14 @@ impl EntrySpec {
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    /// Replaces the content.
+    pub fn set_content(&mut self, content: Vec<u8>) {
+        let hex = content.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.content = Some(Bytes::Hex { hex });
+    }
+
+    /// Appends the entry, with the headers before it.
+    pub fn write(&self, out: &mut Vec<u8>) {
         if let Some(raw) = &self.raw {
             out.extend(raw.bytes());
             return;
