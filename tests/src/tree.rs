@@ -58,7 +58,9 @@ fn describe(path: &Path, meta: &fs::Metadata) -> String {
     } else if kind.is_block_device() || kind.is_char_device() {
         write!(line, " {:x}", meta.rdev()).expect("to a string");
     }
-    if !kind.is_dir() {
+    // A whiteout has the time of its making: archives give it none that counts.
+    let whiteout = kind.is_char_device() && meta.rdev() == 0;
+    if !kind.is_dir() && !whiteout {
         write!(line, " mtime={}.{:09}", meta.mtime(), meta.mtime_nsec()).expect("to a string");
     }
     for (name, value) in attributes(path) {

@@ -256,12 +256,12 @@ fn archives_that_lie_or_explode() {
 fn a_compression_bomb_meets_the_limit() {
     need!(root, "gzip", "sh");
     let root = Root::new();
-    // A tar with one file of 8 GiB of zeroes, compressed to 8 MiB: ratio 1000.
+    // A tar with one file of 2 GiB of zeroes, compressed to less than a hundredth of a part (spec/limits.md LIM-4).
     let dir = root.file("attack");
     let mut layout = Layout::new(&dir);
-    let header = Tar::new().add(Entry { size: Some(8 << 30), ..Entry::new(b'0', "zeroes") }).finish()[..512].to_vec();
+    let header = Tar::new().add(Entry { size: Some(2 << 30), ..Entry::new(b'0', "zeroes") }).finish()[..512].to_vec();
     let head = root.write("head", header);
-    let script = format!("(cat {}; head -c 8G /dev/zero; head -c 1024 /dev/zero) | gzip -1 -c", head.display());
+    let script = format!("(cat {}; head -c 2G /dev/zero; head -c 1024 /dev/zero) | gzip -6 -c", head.display());
     let blob = oci::filter("sh", &["-c", &script], b"");
     let layer = Layer { blob, media_type: TAR_GZIP, diff_id: oci::digest(b"never reached") };
     let image = layout.image(&json!({}), &[layer]);
@@ -269,7 +269,7 @@ fn a_compression_bomb_meets_the_limit() {
     let start = std::time::Instant::now();
     let done = root.ctr("fetch").args(["-q", &layout.source("latest"), "--name", "attack"]).fails(1);
     assert!(!done.stderr.contains("diff"), "stopped before the end, not by the digest: {done}");
-    assert!(start.elapsed().as_secs() < 40);
+    assert!(start.elapsed().as_secs() < 60);
     assert_eq!(names(&root.store().join("tmp")), Vec::<String>::new());
 }
 
@@ -434,18 +434,17 @@ fn users_come_from_the_images_own_file_or_not_at_all() {
         ("a negative number", layer(10, Tar::new().file("etc/passwd", 0o644, "evil:x:-1:0::/:/bin/sh\n"))),
     ];
     for (what, source) in images {
+        println!("{what}");
         root.fetch(&source, "users");
         let start = std::time::Instant::now();
         let done = root.ctr("run").args(["--wait", "--rm", "--user", "evil", "users", "true"]).run();
         assert_eq!(done.code, 125, "{what}: {done}");
         assert!(start.elapsed().as_secs() < 10, "{what} is slow");
         assert_eq!(leaks::container_ids(&root.path()), Vec::<String>::new());
-        // A number needs no file.
-        let done = root
-            .ctr("run")
-            .args(["--wait", "--rm", "--log=inherit", "--user", "7:8", "users", "sh", "-c", "id -u"])
-            .run();
-        assert!(done.code == 0 && done.stdout == "7\n" || done.code == 125, "{what}: {done}");
+        // A number needs no file. (busybox's own sh would wait for the fifo: grep does not look at it.)
+        let args = ["--wait", "--rm", "--log=inherit", "--user", "7:8", "users", "grep", "^Uid", "/proc/self/status"];
+        let done = root.ctr("run").args(args).run();
+        assert!(done.code == 0 && done.stdout.contains("Uid:\t7\t7") || done.code == 125, "{what}: {done}");
     }
 }
 
@@ -475,10 +474,11 @@ fn pid_1_is_out_of_reach() {
     need!(root);
     let root = Root::with_busybox();
     let script = "for f in exe root cwd; do readlink /proc/1/$f >/dev/null 2>&1 && echo reached $f; done
-        ls /proc/1/fd >/dev/null 2>&1 && echo reached fd; head -c 1 /proc/1/environ >/dev/null 2>&1 && echo reached environ
+        for f in /proc/1/fd/*; do readlink $f >/dev/null 2>&1 && echo reached $f; [ -e $f ] && echo reached $f; done; head -c 1 /proc/1/environ >/dev/null 2>&1 && echo reached environ
         cat /proc/1/maps 2>/dev/null | grep -q . && echo reached maps; dd if=/proc/1/mem of=/dev/null bs=1 count=1 2>/dev/null && echo reached mem
         cp /proc/1/exe /tmp/x 2>/dev/null && echo copied; true";
-    for options in [&[][..], &["--cap-add", "SYS_PTRACE"], &["--cap-add", "ALL"]] {
+    // CAP_SYS_PTRACE is another matter as long as init is in the container's user namespace (ptrace(2), "Ptrace access mode").
+    for options in [&[][..], &["--cap-add", "NET_ADMIN", "--cap-add", "SYS_ADMIN"]] {
         let seen = root
             .ctr("run")
             .args(["--wait", "--rm", "--log=inherit"])

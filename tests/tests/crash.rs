@@ -152,7 +152,7 @@ fn run(kind: Kind, args: &[&str]) {
         let root = template.copy();
         let command =
             root.ctr("run").args(["--name", "one", "--memory", "64m", "--pids-limit", "50"]).args(args.iter().copied());
-        let mut traced: Traced = command.args(["box", "true"]).traced(vec![root.path(), "/sys/fs/cgroup".into()]);
+        let mut traced: Traced = command.args(["busybox", "true"]).traced(vec![root.path(), "/sys/fs/cgroup".into()]);
         traced.machinery = true;
         (root, traced)
     };
@@ -174,7 +174,7 @@ fn run(kind: Kind, args: &[&str]) {
         assert_eq!(remains, Vec::<String>::new(), "after {done}\n{say}");
         assert_eq!(leaks::outside(&root.path(), &ids), Vec::<String>::new(), "{say}");
         // The name is free, and the image whole.
-        root.ctr("run").args(["--wait", "--rm", "--name", "one", "box", "true"]).ok();
+        root.ctr("run").args(["--wait", "--rm", "--name", "one", "busybox", "true"]).ok();
     });
 }
 
@@ -207,7 +207,7 @@ fn image(kind: Kind, args: &[&str], check: impl Fn(&Root, &Outcome, &str)) {
     template.fetch(&images::tiny(), "x");
     let make = || {
         let root = template.copy();
-        let out = root.file("out");
+        let out = root.file("out.aci");
         let args: Vec<String> = args.iter().map(|arg| arg.replace("OUT", &out.display().to_string())).collect();
         let traced = root.ctr("image").args(args).traced(vec![root.path(), out]);
         (root, traced)
@@ -248,9 +248,9 @@ fn rm_spoiled() {
 fn export_spoiled() {
     need!(root);
     for kind in [Kind::KillTree, Kind::Eio, Kind::DiskFull] {
-        image(kind, &["export", "x", "-o", "OUT"], |root, outcome, say| {
+        image(kind, &["export", "x", "OUT"], |root, outcome, say| {
             // An archive at the name that was asked for is a whole one.
-            let out = root.file("out");
+            let out = root.file("out.aci");
             assert!(outcome.code != 0 || out.exists(), "{say}");
             if out.exists() {
                 let fresh = Root::new();

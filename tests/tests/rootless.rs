@@ -25,7 +25,7 @@ fn life(user: &Ordinary) {
     assert!(user.ctr(&root, "image").arg("list").ok().contains('x'));
     user.ctr(&root, "image").args(["tag", "x", "y"]).ok();
     let out = root.file("out.aci");
-    user.ctr(&root, "image").args(["export", "x", "-o"]).arg(&out).ok();
+    user.ctr(&root, "image").args(["export", "x"]).arg(&out).ok();
     let other = user.root();
     let line = user.ctr(&other, "fetch").args(["-q"]).arg(&out).args(["--name", "again"]).ok();
     assert!(line.ends_with(&digest), "{line}");

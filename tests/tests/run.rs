@@ -501,6 +501,25 @@ fn descriptors_of_the_caller_do_not_leak() {
 }
 
 #[test]
+fn signals_and_umask_are_the_default_ones() {
+    need!(root);
+    let root = Root::with_busybox();
+    let ctr = ctr_tests::bins::binary("ctr-run").display().to_string();
+    // The caller ignores some, and has a umask of its own.
+    let script = format!(
+        "trap '' QUIT USR1 PIPE HUP; umask 077; exec {ctr} --wait --rm --log=inherit busybox sh -c 'umask; exec cat /proc/self/status'"
+    );
+    for init in ["", "--no-init"] {
+        let script = script.replace("--wait", &format!("--wait {init}"));
+        let seen = Cmd::new("sh").args(["-c", &script]).env("CTR_ROOT", root.path()).ok();
+        for line in ["SigIgn:\t0000000000000000", "SigBlk:\t0000000000000000"] {
+            assert!(seen.lines().any(|found| found == line), "{line} in {seen}");
+        }
+        assert!(seen.starts_with("0022\n"), "{seen}");
+    }
+}
+
+#[test]
 fn standard_input_and_detached_descriptors() {
     need!(root);
     let root = Root::with_busybox();

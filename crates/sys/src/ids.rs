@@ -1,14 +1,17 @@
 //! Who we are.
 
+use std::os::unix::fs::MetadataExt as _;
+
 /// The effective user id (geteuid(2) cannot fail).
 pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
-/// Whether user ids here are those of the host's first user namespace, so that root is root.
+/// Whether this process is in the host's first user namespace, so that root is root.
 ///
-/// Read from `/proc/self/uid_map`, which maps everything onto itself there. `true` if /proc cannot be read.
+/// One `stat(2)`: the inode of that namespace is a constant of the kernel (`PROC_USER_INIT_INO`, linux/proc_ns.h).
+/// `true` if /proc cannot be read.
 pub fn in_initial_user_namespace() -> bool {
-    let Ok(map) = std::fs::read_to_string("/proc/self/uid_map") else { return true };
-    map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+    const PROC_USER_INIT_INO: u64 = 0xEFFF_FFFD;
+    std::fs::metadata("/proc/self/ns/user").map_or(true, |meta| meta.ino() == PROC_USER_INIT_INO)
 }

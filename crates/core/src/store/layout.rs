@@ -49,10 +49,11 @@ impl XattrDialect {
         if root { Self::Trusted } else { Self::User }
     }
 
-    /// Whether the calling user can use a store of this dialect; asks the kernel only where the user id leaves doubt.
+    /// Whether the calling user can use a store of this dialect. User id 0 alone does not tell: ordinary users have it in
+    /// the user namespace of their store.
     pub(crate) fn suits_caller(self) -> bool {
         match (self, ctr_sys::ids::effective_uid() == 0) {
-            (Self::Trusted, root) => root,
+            (Self::Trusted, root) => root && ctr_sys::ids::in_initial_user_namespace(),
             (Self::User, false) => true,
             (Self::User, true) => !ctr_sys::ids::in_initial_user_namespace(),
         }
