@@ -115,7 +115,8 @@ fn why(rm: bool, state: State, age: Duration, grace: Duration) -> Option<String>
     if rm {
         return Some(format!("started with --rm, {ended} {}", human::ago(age)));
     }
-    (age >= grace).then(|| format!("{ended} {}, grace is {}", human::ago(age), human::rough(grace)))
+    let limit = if grace.is_zero() { String::new() } else { format!(", grace is {}", human::rough(grace)) };
+    (age >= grace).then(|| format!("{ended} {}{limit}", human::ago(age)))
 }
 
 /// Whether the process that a container without a readable record noted is still there.

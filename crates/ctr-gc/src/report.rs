@@ -65,7 +65,11 @@ impl Report {
         }
         if !self.items.is_empty() {
             let verb = if self.dry_run { "would be freed" } else { "freed" };
-            ctr_cli::note(format!("{} in {} items {verb}", human::size(self.bytes), self.items.len()));
+            let count = match self.items.len() {
+                1 => "1 item".to_owned(),
+                count => format!("{count} items"),
+            };
+            ctr_cli::note(format!("{} in {count} {verb}", human::size(self.bytes)));
         }
         Ok(())
     }
