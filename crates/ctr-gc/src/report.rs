@@ -45,7 +45,10 @@ impl Report {
     pub(crate) fn print(&self, global: &GlobalArgs) -> Result<(), Failure> {
         if global.format == OutputFormat::Json {
             ctr_cli::print_json(self)?;
-        } else if !self.items.is_empty() && (self.dry_run || !global.quiet) {
+        } else if global.quiet {
+            let ids: String = self.items.iter().map(|line| format!("{}\n", line.id)).collect();
+            ctr_cli::print(&ids)?;
+        } else if !self.items.is_empty() {
             let mut table = Table::new(["WHAT", "ID", "SIZE", "REASON"]).right(2);
             for line in &self.items {
                 table.row([
@@ -77,9 +80,12 @@ impl Report {
 
 /// Digests are shown as the other tools show them.
 fn short(id: &str) -> String {
-    let hex = id.strip_prefix("sha256:").unwrap_or(id);
-    if hex.len() >= 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return hex.chars().take(12).collect();
+    let (prefix, rest) = if let Some(hex) = id.strip_prefix("old-") { ("old-", hex) } else { ("", id) };
+    let hex = rest.strip_prefix("sha256:").unwrap_or(rest);
+    match hex.get(..64) {
+        Some(digest) if digest.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            format!("{prefix}{}", digest.get(..12).unwrap_or(digest))
+        }
+        _ => id.to_owned(),
     }
-    id.to_owned()
 }

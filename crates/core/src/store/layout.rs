@@ -15,7 +15,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -170,13 +170,17 @@ impl Layout {
                 .map_err(StoreError::io("make private", &self.root))?;
         }
         self.create_directories()?;
-        let lock = self.lock();
-        fs::OpenOptions::new().create(true).append(true).open(&lock).map_err(StoreError::io("create", &lock))?;
         for dir in [&self.store.join("blobs"), &self.store, &self.root] {
             record::sync_dir(dir)?;
         }
         record::sync_parent(&self.root)?;
         self.write_format()
+    }
+
+    fn create_lock(&self) -> Result<(), StoreError> {
+        let lock = self.lock();
+        let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&lock);
+        file.map(drop).map_err(StoreError::io("create", &lock))
     }
 
     /// Makes the directories that are missing; all are there unless somebody removed one by hand.
@@ -188,7 +192,7 @@ impl Layout {
                 record::sync_parent(&dir)?;
             }
         }
-        Ok(())
+        if self.lock().exists() { Ok(()) } else { self.create_lock() }
     }
 
     fn write_format(&self) -> Result<(), StoreError> {
