@@ -69,8 +69,13 @@ static void devices(void) {
 
 /* What the container must not see or write: the same places that every runtime covers. */
 static void masks(void) {
-	static const char *const files[] = {"proc/kcore", "proc/keys", "proc/timer_list", "proc/sched_debug"};
-	static const char *const directories[] = {"proc/acpi", "proc/scsi", "sys/firmware"};
+	static const char *const files[] = {
+		"proc/interrupts", "proc/kcore", "proc/keys", "proc/latency_stats", "proc/timer_list", "proc/timer_stats",
+		"proc/sched_debug",
+	};
+	static const char *const directories[] = {
+		"proc/asound", "proc/acpi", "proc/scsi", "sys/firmware", "sys/devices/virtual/powercap",
+	};
 	static const char *const read_only[] = {"proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"};
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
 		if (mount("dev/null", files[i], "", MS_BIND, "") < 0 && errno != ENOENT)
@@ -86,6 +91,16 @@ static void masks(void) {
 		}
 		MUST(mount("", read_only[i], "", MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, ""));
 	}
+}
+
+/* /etc/hosts and /etc/hostname are the container's own. */
+static void generated(const char *scratch, const char *name) {
+	char file[1024], place[64];
+	snprintf(file, sizeof file, "%s/%s", scratch, name);
+	snprintf(place, sizeof place, "etc/%s", name);
+	MUST(close(open(place, O_WRONLY | O_CREAT | O_CLOEXEC, 0644)));
+	MUST(mount(file, place, "", MS_BIND, ""));
+	MUST(mount("", place, "", MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC, ""));
 }
 
 static void loopback_up(void) {
@@ -112,6 +127,8 @@ static void container(const char *lower, const char *scratch, int go, char **pro
 	MUST(mount("sysfs", "sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, ""));
 	MUST(mount("tmpfs", "dev", "tmpfs", MS_NOSUID, "mode=755,size=64k"));
 	devices();
+	generated(scratch, "hosts");
+	generated(scratch, "hostname");
 	masks();
 	loopback_up();
 	MUST(sethostname("floor", 5));
@@ -124,7 +141,7 @@ static void container(const char *lower, const char *scratch, int go, char **pro
 }
 
 static void write_file(const char *path, const char *text) {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	MUST(fd);
 	MUST(write(fd, text, strlen(text)));
 	close(fd);
@@ -146,6 +163,10 @@ int main(int count, char **arguments) {
 		snprintf(path, sizeof path, "%s%s", scratch, parts[i]);
 		MUST(mkdir(path, 0755));
 	}
+	snprintf(path, sizeof path, "%s/hosts", scratch);
+	write_file(path, "127.0.0.1 localhost\n::1 localhost\n");
+	snprintf(path, sizeof path, "%s/hostname", scratch);
+	write_file(path, "floor\n");
 	for (size_t i = 0; i < group_count; i++) {
 		snprintf(path, sizeof path, "%s/floor-%d", groups[i], getpid());
 		MUST(mkdir(path, 0755));
@@ -179,10 +200,15 @@ int main(int count, char **arguments) {
 		rmdir(path);
 	}
 	/* The program of the benchmark writes nothing; overlay leaves these. */
-	snprintf(path, sizeof path, "%s/work/work/incompat/volatile/dirty", scratch);
-	MUST(unlink(path));
+	static const char *const files[] = {
+		"/work/work/incompat/volatile/dirty", "/upper/etc/hosts", "/upper/etc/hostname", "/hosts", "/hostname",
+	};
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		snprintf(path, sizeof path, "%s%s", scratch, files[i]);
+		MUST(unlink(path));
+	}
 	static const char *const leftovers[] = {
-		"/work/work/incompat/volatile", "/work/work/incompat", "/work/work", "/work", "/upper", "/root", "",
+		"/work/work/incompat/volatile", "/work/work/incompat", "/work/work", "/work", "/upper/etc", "/upper", "/root", "",
 	};
 	for (size_t i = 0; i < sizeof leftovers / sizeof *leftovers; i++) {
 		snprintf(path, sizeof path, "%s%s", scratch, leftovers[i]);

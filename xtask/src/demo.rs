@@ -75,7 +75,7 @@ impl Stage {
     }
 
     fn command(&self, binary: &str, words: &[&str]) -> Command {
-        println!("\n$ {binary} {}", words.join(" "));
+        println!("\n$ {}", [&[binary], words].concat().join(" "));
         let mut command = Command::new(self.binaries.join(binary));
         command.args(words).env("CTR_ROOT", self.root()).current_dir(&self.directory);
         command

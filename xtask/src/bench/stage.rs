@@ -11,11 +11,6 @@ use serde_json::{Value, json};
 use crate::binaries::{self, Profile};
 use crate::{shell, tree};
 
-/// The cgroup v1 hierarchies and v2 mounts of a host, as far as a runtime joins them by default. Without a cpuset that was configured
-/// cpuset cannot be joined, and no limit needs it.
-const CGROUPS: &[&str] =
-    &["cpu", "cpuacct", "cpu,cpuacct", "memory", "devices", "freezer", "blkio", "pids", "systemd", "unified"];
-
 /// Rlimits for podman: its defaults are raises, which need a privilege that a sandboxed machine lacks.
 pub(super) const LIMITS: &[&str] = &["--ulimit", "nofile=1024:4096", "--ulimit", "nproc=1024:2048"];
 
@@ -73,15 +68,18 @@ impl Stage {
         command
     }
 
-    /// The cgroup directories that the floor program joins.
-    pub(super) fn cgroups() -> String {
-        let host = Path::new("/sys/fs/cgroup");
-        if host.join("cgroup.controllers").exists() {
-            return host.to_string_lossy().into_owned();
+    /// The cgroup directories in which ctr-run makes a container's, by its own plan: the floor program joins the same.
+    pub(super) fn cgroups(&self) -> Result<String> {
+        let output = self.ctr("ctr-run").args(["--explain", "--dry-run", "small"]).output().context("run ctr-run")?;
+        let plan = String::from_utf8_lossy(&output.stderr).into_owned();
+        let paths = plan.lines().filter_map(|line| line.strip_prefix("cgroup ")?.split_whitespace().next());
+        // The plan's path ends in ctr/ROOTHASH/ID.
+        let tops = paths.filter_map(|path| Path::new(path).ancestors().nth(3));
+        let tops: Vec<String> = tops.map(|path| path.to_string_lossy().into_owned()).collect();
+        if tops.is_empty() {
+            bail!("ctr-run --explain names no cgroup:\n{plan}");
         }
-        let mounted = CGROUPS.iter().map(|name| host.join(name));
-        let directories = mounted.filter(|path| path.join("cgroup.procs").exists() && !path.is_symlink());
-        directories.map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>().join(",")
+        Ok(tops.join(","))
     }
 
     fn compile(&self, name: &str) -> Result<()> {

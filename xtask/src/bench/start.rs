@@ -11,11 +11,11 @@ use crate::bench::stage::{LIMITS, Stage};
 use crate::shell;
 
 /// Every contestant of a start, ours first.
-fn contestants(stage: &Stage) -> Vec<Contestant> {
+fn contestants(stage: &Stage) -> Result<Vec<Contestant>> {
     let root = stage.word("ctr");
     let ours = Contestant::new("ctr-run", &[&stage.binary("ctr-run"), "--wait", "--rm", "small"]);
     let floor =
-        [stage.word("floor"), stage.word("rootfs"), stage.word("scratch"), Stage::cgroups(), "/bin/true".to_owned()];
+        [stage.word("floor"), stage.word("rootfs"), stage.word("scratch"), stage.cgroups()?, "/bin/true".to_owned()];
     let mut all = vec![ours.with("CTR_ROOT", &root), Contestant::new("floor", &floor.each_ref().map(String::as_str))];
     let rootfs = stage.word("rootfs");
     let bwrap = ["bwrap", "--unshare-all", "--bind", &rootfs, "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"];
@@ -24,7 +24,7 @@ fn contestants(stage: &Stage) -> Vec<Contestant> {
         && let Err(error) = stage.load_into_podman().and_then(|()| stage.bundle())
     {
         eprintln!("left out: podman, crun and runc: {error:#}");
-        return all;
+        return Ok(all);
     }
     let bundle = stage.word("bundle");
     let state = stage.word("state");
@@ -38,12 +38,12 @@ fn contestants(stage: &Stage) -> Vec<Contestant> {
     words.extend(LIMITS);
     words.push("small");
     all.push(Contestant::new("podman run", &words).without_unified());
-    all
+    Ok(all)
 }
 
 /// One start after the other: the wall time from the command to its end, the program being `true`.
 pub(super) fn alone(stage: &Stage, rounds: usize, report: &mut Report) -> Result<()> {
-    let mut contestants = contestants(stage);
+    let mut contestants = contestants(stage)?;
     let stopwatch = stage.word("measure");
     interleave(&mut contestants, &stopwatch, rounds, 5);
     report.table(
@@ -68,12 +68,11 @@ fn syscalls(stage: &Stage) -> Result<String> {
     shell::output(strace.args(["--wait", "--rm", "small"]))?;
     let text = std::fs::read_to_string(&summary).with_context(|| format!("read {summary}"))?;
     let total = text.lines().find(|line| line.ends_with("total")).context("strace printed no total")?;
-    // % time, seconds, usecs/call, calls, errors; the columns before "calls" are always there in this line.
-    let calls = total.split_whitespace().filter_map(|word| word.parse::<u64>().ok()).find(|&number| number > 1);
-    let hierarchies = Stage::cgroups().split(',').count();
+    // % time, seconds, usecs/call, calls, errors.
+    let calls: u64 = total.split_whitespace().nth(3).unwrap_or_default().parse().context("strace's total")?;
+    let hierarchies = stage.cgroups()?.split(',').count();
     Ok(format!(
-        "system calls of the launcher (`strace -c`, without its child): {} on a host with {hierarchies} cgroup hierarchies",
-        calls.unwrap_or_default()
+        "system calls of the launcher (`strace -c`, without its child): {calls} with {hierarchies} cgroup hierarchies joined"
     ))
 }
 
@@ -100,7 +99,7 @@ const CROWDS: [u32; 3] = [1, 16, 256];
 /// Many starts at once: the time for all of them, divided by their number.
 pub(super) fn parallel(stage: &Stage, rounds: usize, report: &mut Report) -> Result<()> {
     let stopwatch = stage.word("measure");
-    let mut crowds: Vec<Crowd> = contestants(stage)
+    let mut crowds: Vec<Crowd> = contestants(stage)?
         .into_iter()
         .map(|contestant| Crowd { contestant, each: [const { Vec::new() }; 3] })
         .collect();
