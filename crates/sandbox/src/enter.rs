@@ -110,6 +110,7 @@ fn child(script: &Script<'_>, report: OwnedFd) -> ! {
         Ok(None) => program(script, &mut stage, &mut report),
         // Init closes the pipe with all that it does not keep, so that the exec alone ends it.
         Ok(Some(main)) => {
+            process::set_name(c"ctr-init");
             ctr_sys::sealed::wipe_start_strings();
             init::run(init, main)
         }

@@ -28,8 +28,6 @@ pub struct Started {
     pub notes: Vec<String>,
     pidfd: OwnedFd,
     groups: Groups,
-    /// The caller's signal mask; until [`Started::wait`] is over all signals are blocked.
-    mask: u64,
     counts_memory: bool,
     /// The container's directory outlives it.
     keeps_record: bool,
@@ -76,7 +74,8 @@ pub fn record(plan: &Plan, labels: std::collections::BTreeMap<String, String>) -
     }
 }
 
-/// Starts `plan` in `embryo`, whose record has been written. When it fails, nothing of the container is left.
+/// Starts `plan` in `embryo`, whose record has been written. When it fails, nothing of the container is left. When it
+/// succeeds, all signals are blocked, for [`Started::wait`] to take.
 pub fn start(plan: &Plan, mut embryo: Embryo, layers: &Path, user_xattrs: bool) -> Result<Started, SandboxError> {
     // What is created from here on has exactly the mode that is asked for.
     process::umask(0);
@@ -94,10 +93,11 @@ pub fn start(plan: &Plan, mut embryo: Embryo, layers: &Path, user_xattrs: bool) 
         return Err(error);
     }
     groups.keep();
-    let Entered { pid, pidfd, mask, .. } = entered;
+    let Entered { pid, pidfd, .. } = entered;
     let counts_memory = plan.cgroups.memory.is_some();
-    drop(script);
-    Ok(Started { pid, dir: embryo.keep(), notes, pidfd, groups, mask, counts_memory, keeps_record: !plan.rm })
+    // A start is over in milliseconds or stays for as long as the container: a dozen closes would serve nobody.
+    std::mem::forget(script);
+    Ok(Started { pid, dir: embryo.keep(), notes, pidfd, groups, counts_memory, keeps_record: !plan.rm })
 }
 
 fn clone_failed(errno: Errno) -> SandboxError {
@@ -200,7 +200,8 @@ fn exec_failed(plan: &Plan, rootfs: &OwnedFd, errno: Errno) -> SandboxError {
 }
 
 impl Started {
-    /// Waits for the end, passing signals on, and removes the control groups.
+    /// Waits for the end, passing signals on, and removes the control groups. Signals stay blocked afterwards, so that what
+    /// the caller still has to remove is removed.
     pub fn wait(mut self) -> Result<Outcome, SandboxError> {
         let host = |call: &'static str| move |errno| SandboxError::host("wait for the container", call, "", errno);
         let signals = signal::signalfd_all().map_err(host("signalfd"))?;
@@ -223,7 +224,6 @@ impl Started {
             }
         }
         let ended = process::wait(WaitFor::PidFd(self.pidfd.as_fd()), true).map_err(host("waitid"))?;
-        let _ = signal::restore(self.mask);
         let out_of_memory = self.counts_memory && self.groups.out_of_memory();
         if out_of_memory && self.keeps_record {
             // The count in the group is what tells ctr-ps why; ctr-gc removes it with the container.

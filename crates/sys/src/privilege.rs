@@ -3,6 +3,8 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
+use caps::Capability;
+
 use crate::raw::{RawResult, call};
 
 /// A set of capabilities, bit N for capability number N (capabilities(7)).
@@ -22,17 +24,60 @@ impl CapSet {
 
     /// The names of all members, `CAP_KILL`, by number.
     pub fn names(self) -> Vec<String> {
-        let mut known: Vec<_> = caps::all().into_iter().filter(|cap| self.has(cap.index())).collect();
-        known.sort_by_key(caps::Capability::index);
-        known.iter().map(ToString::to_string).collect()
+        CAPABILITIES.iter().filter(|known| self.has(known.index())).map(ToString::to_string).collect()
     }
 }
+
+/// Every capability that there is, by number.
+const CAPABILITIES: [Capability; 41] = [
+    Capability::CAP_CHOWN,
+    Capability::CAP_DAC_OVERRIDE,
+    Capability::CAP_DAC_READ_SEARCH,
+    Capability::CAP_FOWNER,
+    Capability::CAP_FSETID,
+    Capability::CAP_KILL,
+    Capability::CAP_SETGID,
+    Capability::CAP_SETUID,
+    Capability::CAP_SETPCAP,
+    Capability::CAP_LINUX_IMMUTABLE,
+    Capability::CAP_NET_BIND_SERVICE,
+    Capability::CAP_NET_BROADCAST,
+    Capability::CAP_NET_ADMIN,
+    Capability::CAP_NET_RAW,
+    Capability::CAP_IPC_LOCK,
+    Capability::CAP_IPC_OWNER,
+    Capability::CAP_SYS_MODULE,
+    Capability::CAP_SYS_RAWIO,
+    Capability::CAP_SYS_CHROOT,
+    Capability::CAP_SYS_PTRACE,
+    Capability::CAP_SYS_PACCT,
+    Capability::CAP_SYS_ADMIN,
+    Capability::CAP_SYS_BOOT,
+    Capability::CAP_SYS_NICE,
+    Capability::CAP_SYS_RESOURCE,
+    Capability::CAP_SYS_TIME,
+    Capability::CAP_SYS_TTY_CONFIG,
+    Capability::CAP_MKNOD,
+    Capability::CAP_LEASE,
+    Capability::CAP_AUDIT_WRITE,
+    Capability::CAP_AUDIT_CONTROL,
+    Capability::CAP_SETFCAP,
+    Capability::CAP_MAC_OVERRIDE,
+    Capability::CAP_MAC_ADMIN,
+    Capability::CAP_SYSLOG,
+    Capability::CAP_WAKE_ALARM,
+    Capability::CAP_BLOCK_SUSPEND,
+    Capability::CAP_AUDIT_READ,
+    Capability::CAP_PERFMON,
+    Capability::CAP_BPF,
+    Capability::CAP_CHECKPOINT_RESTORE,
+];
 
 /// The number of a capability by name, with or without `CAP_`, in any case.
 pub fn capability(name: &str) -> Option<u8> {
     let upper = name.to_ascii_uppercase();
     let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-    full.parse::<caps::Capability>().ok().map(|capability| capability.index())
+    full.parse::<Capability>().ok().map(|capability| capability.index())
 }
 
 /// The permitted capabilities of the caller (capget(2), version 3).
@@ -189,4 +234,20 @@ pub fn loopback_up(socket: BorrowedFd<'_>) -> RawResult<()> {
 /// A datagram socket of the caller's network namespace.
 pub fn datagram_socket() -> RawResult<std::os::fd::OwnedFd> {
     call!(libc::SYS_socket, libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0).map(crate::raw::owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_have_their_numbers() {
+        for (number, known) in (0..).zip(CAPABILITIES) {
+            assert_eq!(known.index(), number);
+            assert_eq!(capability(&known.to_string()), Some(number));
+        }
+        assert_eq!(capability("net_raw"), Some(13));
+        assert_eq!(capability("NET_RAWR"), None);
+        assert_eq!(CapSet::KILL.names(), ["CAP_KILL"]);
+    }
 }

@@ -248,16 +248,17 @@ impl Containers {
 
 /// Deletes a directory that [`Containers::discard`] returned.
 ///
-/// A kernel's overlay leaves the same few directories in every volatile `work`; taking them by name saves a look into
-/// each. Whatever else is there, the walk finds.
+/// A container that changed nothing leaves the same few names every time; taking those by name saves a look into each
+/// directory. Whatever else is there, the walk finds.
 pub fn delete(garbage: &Path) -> Result<(), ctr_sys::SysError> {
-    let work = garbage.join("work");
-    if fs::remove_file(work.join("work/incompat/volatile/dirty")).is_ok() {
-        for dir in ["work/incompat/volatile", "work/incompat", "work", ""] {
-            let _ = fs::remove_dir(work.join(dir));
-        }
+    for file in ["work/work/incompat/volatile/dirty", "container.json", "process", "exit", "lock", "hosts", "hostname"]
+    {
+        let _ = fs::remove_file(garbage.join(file));
     }
-    ctr_sys::tree::remove_tree(garbage)
+    for dir in ["work/work/incompat/volatile", "work/work/incompat", "work/work", "work", "upper"] {
+        let _ = fs::remove_dir(garbage.join(dir));
+    }
+    if fs::remove_dir(garbage).is_ok() { Ok(()) } else { ctr_sys::tree::remove_tree(garbage) }
 }
 
 impl Embryo {
