@@ -17,7 +17,7 @@ use ctr_core::digest::Digest;
 use ctr_core::launch::LaunchRecord;
 use ctr_core::reference::Reference;
 use ctr_core::spec::platform::Platform;
-use ctr_core::store::Store;
+use ctr_core::store::{Store, StoreError};
 use ctr_layer::unpack::Ownership;
 use ctr_sys::userns::{StorageMap, enter_storage_map};
 use import::{Unpacking, hinted, import};
@@ -65,6 +65,11 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let request = Request::new(&options)?;
     // Looked up before the user namespace is entered: there this user is root.
     let root = options.global.root_or(Store::default_root);
+    // So is whose store it is.
+    match Store::open(&root) {
+        Ok(_) | Err(StoreError::Missing { .. }) => {}
+        Err(error) => return Err(hinted(error)),
+    }
     let map = enter_storage_map().map_err(|error| userns_failure(&error))?;
     if let StorageMap::Single { reason } = &map {
         ctr_cli::note(format!("owners of files are recorded, not set: {reason}"));

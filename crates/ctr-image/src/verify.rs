@@ -61,13 +61,14 @@ struct Problem {
 }
 
 pub(crate) fn run(options: &Options, global: &GlobalArgs, root: &std::path::Path) -> Result<ExitCode, Failure> {
+    // Opened before: inside of the namespace every user is root, and has any store.
+    let store = Store::open(root).map_err(hinted)?;
     let map = ctr_sys::userns::enter_storage_map().map_err(|error| {
         Failure::new("cannot enter a user namespace to look at files of other owners")
             .caused_by(&error)
             .hint(ctr_sys::userns::hint(&error))
     })?;
     let ownership = if map.single_id() { Ownership::Record } else { Ownership::Chown };
-    let store = Store::open(root).map_err(hinted)?;
     let all = names_by_image(&store)?;
     let mut wanted: Vec<Digest> = Vec::new();
     for text in &options.images {

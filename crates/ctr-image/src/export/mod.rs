@@ -30,7 +30,11 @@ pub(crate) struct Options {
     image: String,
     /// FILE.aci, oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], or oci:DIR[:TAG]; a directory that is an OCI layout
     /// already gets one image more
-    destination: std::ffi::OsString,
+    #[arg(required_unless_present = "output")]
+    destination: Option<std::ffi::OsString>,
+    /// The destination, as `pack` takes it
+    #[arg(short, long, value_name = "DESTINATION", conflicts_with = "destination")]
+    output: Option<std::ffi::OsString>,
     /// What to write to a path that has neither a prefix nor the extension .aci
     #[arg(long = "type", value_enum, value_name = "TYPE")]
     kind: Option<Type>,
@@ -46,7 +50,9 @@ struct Report {
 }
 
 pub(crate) fn run(options: &Options, global: &GlobalArgs, store: &Store) -> Result<(), Failure> {
-    let destination = Destination::parse(&options.destination, options.kind)?;
+    let destination = options.destination.as_ref().or(options.output.as_ref());
+    let destination = destination.ok_or_else(|| Failure::usage("an export needs a destination"))?;
+    let destination = Destination::parse(destination, options.kind)?;
     let found = store.find_image(&options.image).map_err(hinted)?;
     // Held until the end: gc takes nothing of the image meanwhile.
     let txn = store.begin().map_err(hinted)?;
