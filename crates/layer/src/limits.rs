@@ -25,10 +25,19 @@ pub struct Limits {
     pub xattrs: usize,
     /// Bytes of one extended attribute's value (Linux takes no more, xattr(7)).
     pub xattr_bytes: usize,
+    /// Bytes that are remembered of a layer's directories until its end: path and attributes of each, and
+    /// [`DIRECTORY_OVERHEAD`].
+    pub directory_bytes: usize,
 }
 
 /// Bytes of one component of a path (`NAME_MAX` of Linux).
 pub const NAME_BYTES: usize = 255;
+
+/// What a directory counts for in [`Limits::directory_bytes`], whatever its name.
+pub const DIRECTORY_OVERHEAD: usize = 64;
+
+/// Components that are looked at on the way to one path, those of symbolic links included.
+pub const STEPS_WALKED: u32 = 2048;
 
 /// Symbolic links that one path may go through (`MAXSYMLINKS` of Linux).
 pub const LINKS_FOLLOWED: u32 = 40;
@@ -47,6 +56,7 @@ impl Limits {
         sparse_segments: 1 << 18,
         xattrs: 128,
         xattr_bytes: 64 << 10,
+        directory_bytes: 256 << 20,
     };
 }
 
@@ -116,6 +126,9 @@ pub enum LimitError {
     /// [`Limits::xattrs`].
     #[error("an entry has more than {0} extended attributes")]
     Xattrs(usize),
+    /// [`Limits::directory_bytes`].
+    #[error("paths and attributes of its directories take more than {0} bytes")]
+    DirectoryBytes(usize),
     /// [`Limits::xattr_bytes`].
     #[error("an extended attribute of {found} bytes is larger than {limit}")]
     XattrBytes {

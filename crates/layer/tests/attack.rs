@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use ctr_layer::LayerError;
-use ctr_layer::limits::Limits;
+use ctr_layer::limits::{LimitError, Limits};
 use ctr_layer::tar::TarReader;
 use ctr_layer::unpack::{Ownership, UnpackOptions, Unpacked, Unpacker, XattrDialect};
 use ctr_tests::tarball::{Entry, Tar};
@@ -199,4 +199,21 @@ fn damaged_archives_neither_panic_nor_escape() {
     assert!(fs::read_dir(target.0.path()).unwrap().count() == 2, "nothing beside the layer");
     // Both must happen, or the damage is none or too much.
     assert!(taken > 100 && refused > 100, "{taken} taken, {refused} refused");
+}
+
+#[test]
+fn names_that_make_many_directories_meet_a_limit() {
+    let target = Target::new();
+    let mut archive = Tar::new();
+    for index in 0..40 {
+        archive = archive.file(&format!("{index}/{}f", "d/".repeat(100)), 0o644, "");
+    }
+    let below_limit = unpack(&target.layer("all"), &archive.clone().finish(), &[]).unwrap();
+    assert_eq!(below_limit.entries, 40);
+    let dir = target.layer("limited");
+    fs::create_dir(&dir).unwrap();
+    let limits = Limits { directory_bytes: 100_000, ..Limits::default() };
+    let options = UnpackOptions { dialect: XattrDialect::User, parents: &[], ownership: Ownership::Record, limits };
+    let error = Unpacker::new(File::open(&dir).unwrap(), options).unwrap().unpack(archive.finish().as_slice());
+    assert!(matches!(error, Err(LayerError::Limit { limit: LimitError::DirectoryBytes(100_000), .. })), "{error:?}");
 }

@@ -131,6 +131,7 @@ fn kind(error: &LayerError) -> &'static str {
             LimitError::SparseSegments(_) => "limit-sparse",
             LimitError::Xattrs(_) => "limit-xattrs",
             LimitError::XattrBytes { .. } => "limit-xattr",
+            LimitError::DirectoryBytes(_) => "limit-directories",
         },
         _ => "other",
     }

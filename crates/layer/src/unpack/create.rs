@@ -25,10 +25,8 @@ impl Unpacker<'_> {
     pub(super) fn create<R: BufRead>(&mut self, asked: &[u8], entry: &Entry, reader: &mut TarReader<R>) -> Result<()> {
         let metadata = self.metadata_of(entry)?;
         if asked.is_empty() {
-            if let Some(root) = self.dirs.get_mut(&b""[..]) {
-                root.metadata = metadata;
-            }
-            return Ok(());
+            let opaque = self.dirs.get(&b""[..]).is_some_and(|root| root.opaque);
+            return self.remember(Vec::new(), Directory { metadata, opaque, implicit: false });
         }
         let (above, name) = path::split(asked);
         let parent = self.parent(above)?;
@@ -51,10 +49,9 @@ impl Unpacker<'_> {
         match dirfd::mkdirat(dir, name, 0o700) {
             Ok(()) => {}
             Err(error) if error.errno == Errno::EEXIST => {
-                if let Some(known) = self.dirs.get_mut(&child) {
-                    known.metadata = metadata;
-                    known.implicit = false;
-                    return Ok(());
+                if let Some(known) = self.dirs.get(&child) {
+                    let opaque = known.opaque;
+                    return self.remember(child, Directory { metadata, opaque, implicit: false });
                 }
                 // What it replaces has replaced what is below: that must not show through.
                 opaque = true;
@@ -63,8 +60,7 @@ impl Unpacker<'_> {
             }
             Err(error) => return Err(host(&child, error)),
         }
-        self.dirs.insert(child, Directory { metadata, opaque, implicit: false });
-        Ok(())
+        self.remember(child, Directory { metadata, opaque, implicit: false })
     }
 
     /// Does `make`; if something is in the way, removes that and does it again.

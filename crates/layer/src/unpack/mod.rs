@@ -29,7 +29,7 @@ use ctr_sys::dirfd::{self, FileKind, OpenFlags};
 use ctr_sys::xattr::{self, Target};
 
 use crate::error::{EntryFault, LayerError, Result, show};
-use crate::limits::{LimitError, Limits};
+use crate::limits::{DIRECTORY_OVERHEAD, LimitError, Limits};
 use crate::path::{self, PathError};
 use crate::tar::{Entry, EntryKind, TarReader};
 pub use ctr_core::store::XattrDialect;
@@ -90,6 +90,8 @@ pub struct Unpacker<'a> {
     parent: Option<Parent>,
     /// All directories of the layer by path, with what they get at the end.
     dirs: BTreeMap<Vec<u8>, Directory>,
+    /// Bytes that went into `dirs`.
+    remembered: usize,
     /// Paths of the whiteouts made.
     whiteouts: BTreeSet<Vec<u8>>,
     /// Something was taken from the layers below, or would have been.
@@ -134,6 +136,7 @@ impl<'a> Unpacker<'a> {
             fresh,
             parent: None,
             dirs: BTreeMap::new(),
+            remembered: 0,
             whiteouts: BTreeSet::new(),
             depends: false,
             stats,
@@ -194,7 +197,19 @@ impl<'a> Unpacker<'a> {
             metadata = below;
         }
         // Not marked as implicit: what it took from below is decided here.
-        self.dirs.insert(Vec::new(), Directory { metadata, opaque: false, implicit: false });
+        self.remember(Vec::new(), Directory { metadata, opaque: false, implicit: false })
+    }
+
+    /// Keeps what the directory at `path` gets at the end. One long name makes many directories, and each may have large
+    /// attributes, so what is kept has a limit of its own.
+    fn remember(&mut self, path: Vec<u8>, dir: Directory) -> Result<()> {
+        let attributes: usize = dir.metadata.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.remembered = self.remembered.saturating_add(path.len() + attributes + DIRECTORY_OVERHEAD);
+        let most = self.options.limits.directory_bytes;
+        if self.remembered > most {
+            return Err(limit(&path, LimitError::DirectoryBytes(most)));
+        }
+        self.dirs.insert(path, dir);
         Ok(())
     }
 
@@ -227,8 +242,15 @@ impl<'a> Unpacker<'a> {
             return dirfd::unlinkat(dir, name).map_err(|source| host(path, source));
         }
         self.parent = None;
-        self.dirs.retain(|known, _| !path::is_within(known, path));
-        self.whiteouts.retain(|known| !path::is_within(known, path));
+        self.dirs.remove(path);
+        // All that is below stands together: "/" is followed by "0".
+        let (first, end) = ([path, b"/"].concat(), [path, b"0"].concat());
+        while let Some(known) = self.dirs.range(first.clone()..end.clone()).next().map(|(known, _)| known.clone()) {
+            self.dirs.remove(&known);
+        }
+        while let Some(known) = self.whiteouts.range(first.clone()..end.clone()).next().cloned() {
+            self.whiteouts.remove(&known);
+        }
         dirfd::remove_tree(dir, name).map_err(|source| host(path, source))
     }
 }

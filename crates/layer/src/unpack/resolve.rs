@@ -10,7 +10,7 @@ use ctr_sys::dirfd::{self, FileKind, OpenFlags};
 use super::metadata::Metadata;
 use super::{Directory, Unpacker, host, refused};
 use crate::error::{EntryFault, Result};
-use crate::limits::LINKS_FOLLOWED;
+use crate::limits::{LINKS_FOLLOWED, STEPS_WALKED};
 use crate::path;
 
 /// An open directory of the layer.
@@ -53,7 +53,12 @@ impl Unpacker<'_> {
         let mut links = 0;
         let mut at = Vec::new();
         let mut fd = Rc::new(self.open_directory(b"").map_err(|source| host(b"", source))?);
+        let mut steps = 0;
         while let Some(name) = todo.pop_front() {
+            steps += 1;
+            if steps > STEPS_WALKED {
+                return Err(refused(asked, EntryFault::LinkLoop));
+            }
             if name == b"." {
                 continue;
             }
@@ -114,7 +119,7 @@ impl Unpacker<'_> {
         };
         dirfd::mkdirat(dir.as_fd(), name, 0o700).map_err(fail)?;
         self.count_owner(metadata.uid, metadata.gid);
-        self.dirs.insert(child.to_vec(), Directory { metadata, opaque, implicit: true });
+        self.remember(child.to_vec(), Directory { metadata, opaque, implicit: true })?;
         dirfd::open_child(dir.as_fd(), name, DIRECTORY, 0).map(|fd| Step::Into(Rc::new(fd))).map_err(fail)
     }
 }
