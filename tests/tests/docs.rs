@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ctr_tests::bins;
-use ctr_tests::scratch::Cmd;
+use ctr_tests::scratch::{Cmd, Root};
 use regex_lite::Regex;
 
 fn workspace() -> PathBuf {
@@ -94,6 +94,28 @@ fn links_lead_somewhere() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The first page works by copy and paste.
+#[test]
+fn the_first_page_runs() {
+    ctr_tests::need!(root, "busybox");
+    let root = Root::new();
+    let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", bins::dir().display());
+    let text = fs::read_to_string(workspace().join("docs/getting-started.md")).unwrap();
+    let work = root.file("work");
+    fs::create_dir(&work).unwrap();
+    let lines = commands(&text);
+    let lines = lines.iter().filter(|line| !line.starts_with("cargo ") && !line.starts_with("install "));
+    let mut ran = 0;
+    for line in lines {
+        let shell = Cmd::new("sh").args(["-ec", line]).dir(&work).env("PATH", &path).env("CTR_ROOT", root.path());
+        let done = shell.run();
+        assert_eq!(done.code, 0, "{line}: {done}");
+        ran += 1;
+    }
+    assert!(ran > 8, "only {ran} commands were found");
+    assert!(root.containers("run").is_empty(), "the page ends with nothing left");
 }
 
 /// A label like `[STORE-12]` is given once; one that is cited exists.
