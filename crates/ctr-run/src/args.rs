@@ -11,17 +11,17 @@ use ctr_cli::GlobalArgs;
 /// Exit codes: 0 when the program runs (with --wait: the program's, or 128 + the signal that ended it); 125 for failures of
 /// ctr-run itself, 126 if the program cannot be executed, 127 if it is not found.
 #[derive(Debug, Parser)]
-#[command(name = "ctr-run", version = ctr_cli::VERSION)]
+#[command(name = "ctr-run", version = ctr_cli::VERSION, override_usage = "ctr-run [OPTIONS] IMAGE [ARG]...")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
 
-    /// Name, digest or path of the image
-    pub(crate) image: String,
-    /// Arguments of the image's entrypoint, or the program to run
-    #[arg(value_name = "ARG", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) program: Vec<String>,
+    /// Name, digest or path of the image, then arguments of its entrypoint, or the program to run
+    ///
+    /// One list, not two: whatever follows the image belongs to the container, also where ctr-run has an option of that name.
+    #[arg(value_names = ["IMAGE", "ARG"], required = true, num_args = 1.., trailing_var_arg = true)]
+    image_and_program: Vec<String>,
 
     /// Stay until the program ends, pass signals on, return its status
     #[arg(long, short = 'W', help_heading = "Life")]
@@ -141,6 +141,18 @@ pub(crate) struct Args {
     pub(crate) no_new_privileges: bool,
 }
 
+impl Args {
+    /// The image as it was named.
+    pub(crate) fn image(&self) -> &str {
+        self.image_and_program.first().map_or("", String::as_str)
+    }
+
+    /// What follows the image: arguments of its entrypoint, or the program to run.
+    pub(crate) fn program(&self) -> &[String] {
+        self.image_and_program.get(1..).unwrap_or_default()
+    }
+}
+
 /// `--log`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogArg {
@@ -179,4 +191,20 @@ pub(crate) enum SeccompArg {
     Default,
     /// None
     Unconfined,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_the_image_belongs_to_the_container() {
+        let args =
+            Args::try_parse_from(["ctr-run", "--rm", "image", "--version", "-m", "64", "--rm", "--", "x"]).unwrap();
+        assert_eq!(args.image(), "image");
+        assert_eq!(args.program(), ["--version", "-m", "64", "--rm", "--", "x"]);
+        assert!(args.rm && args.memory.is_none());
+        assert!(Args::try_parse_from(["ctr-run", "--no-such-option", "image"]).is_err());
+        assert!(Args::try_parse_from(["ctr-run", "--rm"]).is_err());
+    }
 }

@@ -53,7 +53,7 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
         return Err(Failure::new(format!("the --cidfile {} is there already", path.display()))
             .hint("another container may be running with it: remove the file if not"));
     }
-    let (store, found) = image::find(&root, &args.image, args.pull, args.global.quiet)?;
+    let (store, found) = image::find(&root, args.image(), args.pull, args.global.quiet)?;
     if options.cap_add.has(CapSet::SYS_PTRACE) && !args.dry_run && !ctr_sys::sealed::is_sealed() {
         // The container could open the executable of its PID 1, which is this one.
         let Err(error) = ctr_sys::sealed::execute_again();

@@ -31,7 +31,7 @@ pub(crate) fn request(args: &Args) -> Result<RunOptions, Failure> {
         labels.insert(key, value);
     }
     let options = RunOptions {
-        args: args.program.clone(),
+        args: args.program().to_vec(),
         // '' clears the image's entrypoint.
         entrypoint: args
             .entrypoint
