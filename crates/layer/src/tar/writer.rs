@@ -16,12 +16,17 @@ const MAX_11_DIGITS: u64 = 0o77_777_777_777;
 pub struct TarWriter<W> {
     output: W,
     at: u64,
+    /// Content on its way; made when first needed.
+    buffer: Vec<u8>,
 }
+
+/// Bytes that are read of a file at once.
+const READ: usize = 128 << 10;
 
 impl<W: Write> TarWriter<W> {
     /// Starts an archive.
     pub fn new(output: W) -> Self {
-        Self { output, at: 0 }
+        Self { output, at: 0, buffer: Vec::new() }
     }
 
     /// Bytes written so far: the offset of the next header.
@@ -38,13 +43,33 @@ impl<W: Write> TarWriter<W> {
         }
         let size = if entry.kind == EntryKind::Regular { entry.size } else { 0 };
         self.write(header(entry, size)?.as_bytes())?;
-        let copied = io::copy(&mut data.take(size), &mut self.output)?;
-        self.at += copied;
+        let copied = self.copy(data, size)?;
         if copied != size {
             let text = format!("\"{}\" ended after {copied} of {size} bytes", crate::error::show(&entry.name));
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
         }
         self.pad()
+    }
+
+    /// Copies `size` bytes of `data`, fewer if it ends before. Unlike [`io::copy`] it reads large pieces, and does not
+    /// read on to see the end.
+    fn copy(&mut self, mut data: impl Read, size: u64) -> io::Result<u64> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(READ, 0);
+        let mut copied = 0;
+        while copied < size {
+            let most = usize::try_from(size - copied).unwrap_or(READ).min(READ);
+            let Some(room) = buffer.get_mut(..most) else { break };
+            let count = match data.read(room) {
+                Ok(0) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            self.write(room.get(..count).unwrap_or_default())?;
+            copied += count as u64;
+        }
+        self.buffer = buffer;
+        Ok(copied)
     }
 
     /// Writes the end mark and gives the output back.
