@@ -12,7 +12,7 @@ fn listed(root: &Root, args: &[&str]) -> Vec<Value> {
 }
 
 fn state(root: &Root, id: &str) -> String {
-    listed(root, &["--all", id])[0]["state"].as_str().unwrap().to_owned()
+    listed(root, &[id])[0]["state"].as_str().unwrap().to_owned()
 }
 
 #[test]

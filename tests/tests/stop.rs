@@ -7,7 +7,7 @@ use ctr_tests::{leaks, need};
 use serde_json::Value;
 
 fn status(root: &Root, name: &str) -> Value {
-    let out = root.ctr("ps").args(["--all", name, "--format", "json"]).ok();
+    let out = root.ctr("ps").args([name, "--format", "json"]).ok();
     serde_json::from_str::<Value>(&out).unwrap()[0].clone()
 }
 
