@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ctr_tests::scratch::{Root, names};
+use ctr_tests::scratch::{Cmd, Root, names};
 use ctr_tests::{images, schema};
 
 /// Checks every file of a directory, of which there must be one.
@@ -25,6 +25,16 @@ fn every_schema_can_be_read() {
         schema::validate(&schema::load(&file), &serde_json::json!("no"), "$", &mut problems);
         assert!(!problems.is_empty(), "{file} lets everything through");
     }
+}
+
+/// A comment that names a schema tells where to look.
+#[test]
+fn schemas_that_the_code_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let found = Cmd::new("grep").args(["-rhoE", "spec/schemas/[a-z-]+[.]json", "crates"]).dir(&root).ok();
+    assert!(found.lines().count() > 8, "{found}");
+    let missing: Vec<&str> = found.lines().filter(|name| !root.join(name).is_file()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]
@@ -84,9 +94,19 @@ fn output_of_image() {
     schema::check_text("image.json", &image(&["inspect", "tiny"]));
     let tree = root.file("tree");
     fs::create_dir(&tree).unwrap();
-    let (tree, file) = (tree.display().to_string(), root.file("x.aci").display().to_string());
-    schema::check_text("packed.json", &image(&["pack", &tree, "--entrypoint", "/x", "-o", &file]));
-    schema::check_text("untagged.json", &image(&["rm", "tiny"]));
+    let (tree, file) = (tree.display().to_string(), root.file("packed.aci").display().to_string());
+    schema::check_text("image-packed.json", &image(&["pack", &tree, "--entrypoint", "/x", "-o", &file]));
+    for destination in ["x.aci", "oci:layout", "docker-archive:x.tar"] {
+        let export = root.ctr("image").args(["--format", "json", "export", "tiny", destination]).dir(root.file("."));
+        schema::check_text("image-exported.json", &export.ok());
+    }
+    schema::check_text("image-verified.json", &image(&["verify"]));
+    let layer = root.store().join("layers").join(&names(&root.store().join("layers"))[0]);
+    fs::write(layer.join("fs/etc/a"), "damage").unwrap();
+    let damaged = root.ctr("image").args(["--format", "json", "verify", "tiny"]).run();
+    assert_eq!(damaged.code, 1, "{damaged}");
+    schema::check_text("image-verified.json", &damaged.stdout);
+    schema::check_text("image-removed.json", &image(&["rm", "tiny"]));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The numbers of spec/limits.md are those of the code.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use ctr_layer::limits::{LINKS_FOLLOWED, Limits, NAME_BYTES};
+use ctr_layer::limits::{LINKS_FOLLOWED, Limits, NAME_BYTES, STEPS_WALKED};
 
 /// The third cell of the row that names `constant`.
 fn promised(text: &str, constant: &str) -> String {
@@ -12,7 +12,7 @@ fn promised(text: &str, constant: &str) -> String {
 
 #[test]
 fn promised_limits_are_those_of_the_code() {
-    // spec: LIM-1 to LIM-12
+    // spec: LIM-1 to LIM-12, LIM-16, LIM-17
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../spec/limits.md");
     let text = std::fs::read_to_string(path).unwrap();
     let limits = Limits::default();
@@ -27,6 +27,8 @@ fn promised_limits_are_those_of_the_code() {
         ("Limits::xattrs", limits.xattrs as u64, "128"),
         ("Limits::xattr_bytes", limits.xattr_bytes as u64 >> 10, "64 KiB"),
         ("Limits::sparse_segments", limits.sparse_segments as u64, "262,144"),
+        ("Limits::directory_bytes", limits.directory_bytes as u64 >> 20, "256 MiB"),
+        ("STEPS_WALKED", u64::from(STEPS_WALKED), "2,048"),
         ("LINKS_FOLLOWED", u64::from(LINKS_FOLLOWED), "40"),
     ] {
         assert_eq!(promised(&text, constant), shown, "{constant}");
