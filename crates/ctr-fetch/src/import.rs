@@ -7,8 +7,8 @@ use ctr_cli::{Bar, Failure, Progress};
 use ctr_core::digest::Digest;
 use ctr_core::launch::{LaunchRecord, LayerId};
 use ctr_core::reference::Reference;
-use ctr_core::spec::oci::Descriptor;
-use ctr_core::spec::{UnpackedLayers, launch_record};
+use ctr_core::spec::oci::{self, Descriptor};
+use ctr_core::spec::{MAX_DOCUMENT, UnpackedLayers, launch_record};
 use ctr_core::store::{LayerDone, Store, StoreError, Txn, XattrDialect};
 use ctr_layer::install::{Target, install};
 use ctr_layer::pipeline::Expected;
@@ -86,6 +86,15 @@ fn complete(store: &Store, txn: &Txn, image: &Image) -> Result<Option<LaunchReco
         }
     }
     Ok(Some(launch))
+}
+
+/// Whether everything that belongs to an image is there, by its size: nothing is read but the manifest.
+pub(crate) fn is_there(store: &Store, launch: &LaunchRecord) -> bool {
+    let blob = |digest: &Digest, size: u64| store.blob(digest).is_ok_and(|blob| blob.size == size);
+    let Ok(bytes) = store.read_blob_capped(&launch.image, MAX_DOCUMENT) else { return false };
+    let Ok(manifest) = oci::parse_manifest(&bytes) else { return false };
+    manifest.layers.iter().chain([&manifest.config]).all(|part| blob(&part.digest, part.size))
+        && launch.layers.iter().all(|id| matches!(store.layer(id), Ok(Some(_))))
 }
 
 /// Digest of a layer together with all below it (OCI image-spec config.md, "Layer ChainID").

@@ -20,7 +20,7 @@ use ctr_core::spec::platform::Platform;
 use ctr_core::store::{Store, StoreError};
 use ctr_layer::unpack::Ownership;
 use ctr_sys::userns::{StorageMap, enter_storage_map};
-use import::{Unpacking, hinted, import};
+use import::{Unpacking, hinted, import, is_there};
 use report::Fetched;
 use source::Wanted;
 
@@ -168,7 +168,7 @@ impl Fetcher {
     fn known(&self, metadata: &std::fs::Metadata) -> Result<Option<Fetched>, Failure> {
         let Some(digest) = self.store.known_file(metadata) else { return Ok(None) };
         let Ok(launch) = self.store.launch_record(&digest) else { return Ok(None) };
-        if !launch.layers.iter().all(|id| matches!(self.store.layer(id), Ok(Some(_)))) {
+        if !is_there(&self.store, &launch) {
             return Ok(None);
         }
         let names = match &self.request.name {

@@ -197,6 +197,9 @@ impl Verifier<'_> {
                 // Without a good blob nothing is known of the tree.
                 let causes = failure.causes().join(": ");
                 let what = if causes.is_empty() { failure.what().to_owned() } else { causes };
+                if self.repair {
+                    self.take_out(&layer.descriptor.digest);
+                }
                 return vec![Problem { object: format!("blob {}", layer.descriptor.digest), what, repaired: false }];
             }
         };
@@ -225,6 +228,14 @@ impl Verifier<'_> {
         let (_, listing) = list_blob(bar.reading(file), &layer.expected())?;
         bar.finish("read");
         Ok(listing)
+    }
+
+    /// Takes a damaged blob away, so that the next fetch sees that it is missing. Nothing is started from it.
+    fn take_out(&self, digest: &Digest) {
+        if let Ok(blob) = self.store.blob(digest) {
+            // It stays damaged, and told as such, where this fails.
+            let _ = std::fs::rename(&blob.path, self.txn.dir().join(digest.hex()));
+        }
     }
 
     fn list_tree(&self, path: &std::path::Path) -> Result<Listing, Failure> {

@@ -54,10 +54,11 @@ impl Destination {
             return Ok(Self { kind: named, path: PathBuf::from(OsString::from_vec(path.to_vec())), tag });
         }
         let path = PathBuf::from(text);
-        let by_name = path.extension().is_some_and(|extension| extension == "aci").then_some(Type::Aci);
-        let kind = kind.or(by_name).ok_or_else(|| {
+        // A .tar could be one of two things, and the reader of the other one would fail on it later.
+        let ambiguous = path.extension().is_some_and(|extension| extension == "tar");
+        let kind = kind.or((!ambiguous).then_some(Type::Aci)).ok_or_else(|| {
             Failure::usage(format!("what shall \"{}\" become?", text.display()))
-                .hint("end its name in .aci, write oci-archive:, docker-archive: or oci: before it, or give --type")
+                .hint("write oci-archive: or docker-archive: before it, or give --type")
         })?;
         Ok(Self { kind, path, tag: None })
     }
@@ -74,6 +75,7 @@ mod tests {
             ("oci:d", None, (Type::Oci, "d", None)),
             ("oci:d:1", Some(Type::Oci), (Type::Oci, "d", Some("1"))),
             ("docker-archive:/f.tar:a/b:1", None, (Type::DockerArchive, "/f.tar", Some("a/b:1"))),
+            ("x", None, (Type::Aci, "x", None)),
             ("x", Some(Type::OciArchive), (Type::OciArchive, "x", None)),
         ] {
             let found = Destination::parse(OsStr::new(text), kind).unwrap();

@@ -28,14 +28,14 @@ use destination::{Destination, Type};
 pub(crate) struct Options {
     /// Name, digest, or the beginning of a digest
     image: String,
-    /// FILE.aci, oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], or oci:DIR[:TAG]; a directory that is an OCI layout
+    /// FILE (an .aci), oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], or oci:DIR[:TAG]; a directory that is an OCI layout
     /// already gets one image more
     #[arg(required_unless_present = "output")]
     destination: Option<std::ffi::OsString>,
     /// The destination, as `pack` takes it
     #[arg(short, long, value_name = "DESTINATION", conflicts_with = "destination")]
     output: Option<std::ffi::OsString>,
-    /// What to write to a path that has neither a prefix nor the extension .aci
+    /// What to write to a path that has no prefix; .aci if it is not told
     #[arg(long = "type", value_enum, value_name = "TYPE")]
     kind: Option<Type>,
 }
