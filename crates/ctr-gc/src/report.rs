@@ -46,8 +46,8 @@ impl Report {
         if global.format == OutputFormat::Json {
             ctr_cli::print_json(self)?;
         } else if global.quiet {
-            let ids: String = self.items.iter().map(|line| format!("{}\n", line.id)).collect();
-            ctr_cli::print(&ids)?;
+            let ids: Vec<&str> = self.items.iter().flat_map(|line| [line.id.as_str(), "\n"]).collect();
+            ctr_cli::print(&ids.concat())?;
         } else if !self.items.is_empty() {
             let mut table = Table::new(["WHAT", "ID", "SIZE", "REASON"]).right(2);
             for line in &self.items {
