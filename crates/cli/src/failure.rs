@@ -84,6 +84,14 @@ impl Failure {
         failure
     }
 
+    /// The same failure as part of something larger: `what` could not be done because of it. Hint and code stay.
+    #[must_use]
+    pub fn within(mut self, what: impl Into<String>) -> Self {
+        let inner = std::mem::replace(&mut self.what, what.into());
+        self.causes.insert(0, inner);
+        self
+    }
+
     /// What could not be done.
     pub fn what(&self) -> &str {
         &self.what
@@ -148,6 +156,17 @@ mod tests {
     fn chain(texts: &[&'static str]) -> Layered {
         let (first, rest) = texts.split_first().unwrap();
         Layered(first, if rest.is_empty() { None } else { Some(Box::new(chain(rest))) })
+    }
+
+    #[test]
+    fn a_failure_within_another_keeps_its_hint() {
+        let inner = Failure::new("disk full").because("ENOSPC").hint("make room").code(3);
+        let outer = inner.within("cannot bring in layer 1");
+        assert_eq!(
+            (outer.what(), outer.causes()),
+            ("cannot bring in layer 1", &["disk full".to_owned(), "ENOSPC".to_owned()][..])
+        );
+        assert_eq!((outer.hint.as_deref(), outer.kind), (Some("make room"), Kind::Code(3)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use ctr_core::reference::Reference;
 use ctr_core::spec::oci::{self, Descriptor};
 use ctr_core::spec::{MAX_DOCUMENT, UnpackedLayers, launch_record};
 use ctr_core::store::{LayerDone, Store, StoreError, Txn, XattrDialect};
+use ctr_layer::LayerError;
 use ctr_layer::install::{Target, install};
 use ctr_layer::pipeline::Expected;
 use ctr_layer::unpack::{Ownership, Unpacked};
@@ -140,7 +141,7 @@ fn bring(txn: &Txn, layer: &Layer<'_>, unpacking: &Unpacking) -> Result<(LayerId
     }
     let staging = txn.layer_staging().map_err(hinted)?.hold(lock);
     let unpacked = unpack(txn, layer, &staging.fs(), unpacking, &bar);
-    let unpacked = unpacked.map_err(|failure| in_layer(layer, &failure))?;
+    let unpacked = unpacked.map_err(|failure| in_layer(layer, failure))?;
     let done = LayerDone {
         diff_id: layer.diff_id,
         chain_id: layer.chain_id,
@@ -156,13 +157,8 @@ fn bring(txn: &Txn, layer: &Layer<'_>, unpacking: &Unpacking) -> Result<(LayerId
     Ok((id, done))
 }
 
-fn in_layer(layer: &Layer<'_>, failure: &Failure) -> Failure {
-    let position = layer.position + 1;
-    let mut whole = Failure::new(format!("cannot bring in layer {position} ({})", layer.descriptor.digest));
-    for cause in std::iter::once(failure.what()).chain(failure.causes().iter().map(String::as_str)) {
-        whole = whole.because(cause);
-    }
-    whole
+fn in_layer(layer: &Layer<'_>, failure: Failure) -> Failure {
+    failure.within(format!("cannot bring in layer {} ({})", layer.position + 1, layer.descriptor.digest))
 }
 
 /// Reads the blob once: it goes into the store, and its tree into the directory `target`.
@@ -174,7 +170,8 @@ fn unpack(txn: &Txn, layer: &Layer<'_>, target: &Path, unpacking: &Unpacking, ba
     let expected =
         Expected { blob: Some(descriptor.digest), size: Some(descriptor.size), diff_id: Some(layer.diff_id) };
     let source = bar.reading(layer.source.blob(descriptor)?);
-    let unpacked = install(source, &expected, Some(&mut sink), &target)?;
+    let unpacked = install(source, &expected, Some(&mut sink), &target)
+        .map_err(|error| Failure::hinted(error, LayerError::hint))?;
     txn.finish_blob(sink).map_err(hinted)?;
     if unpacked.devices_as_files > 0 {
         let count = unpacked.devices_as_files;
@@ -190,7 +187,7 @@ fn bring_blob(txn: &Txn, layer: &Layer<'_>, bar: &Bar) -> Result<(), Failure> {
         bar.finish("already there");
     } else {
         let source = bar.reading(layer.source.blob(layer.descriptor)?);
-        txn.copy_blob(source, Some((*digest, *size))).map_err(hinted).map_err(|f| in_layer(layer, &f))?;
+        txn.copy_blob(source, Some((*digest, *size))).map_err(hinted).map_err(|f| in_layer(layer, f))?;
         bar.finish("stored");
     }
     Ok(())

@@ -16,6 +16,7 @@ use ctr_core::launch::LayerId;
 use ctr_core::spec::oci::Descriptor;
 use ctr_core::spec::{UnpackedLayers, launch_record};
 use ctr_core::store::{LayerDone, LayerStaging, Store, Txn};
+use ctr_layer::LayerError;
 use ctr_layer::install::{Target, install};
 use ctr_layer::limits::Limits;
 use ctr_layer::listing::{Difference, Listing};
@@ -263,7 +264,8 @@ impl Verifier<'_> {
         let staging = self.txn.layer_staging().map_err(hinted)?;
         let dir = staging.fs();
         let target = Target { dir: &dir, below: layer.below, dialect: self.store.dialect(), ownership: self.ownership };
-        let unpacked = install(file, &layer.expected(), None, &target)?;
+        let unpacked = install(file, &layer.expected(), None, &target)
+            .map_err(|error| Failure::hinted(error, LayerError::hint))?;
         let done = LayerDone {
             diff_id: layer.diff_id,
             chain_id: layer.chain_id,

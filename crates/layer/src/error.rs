@@ -3,7 +3,7 @@
 use std::io;
 
 use ctr_core::digest::Digest;
-use ctr_sys::SysError;
+use ctr_sys::{Errno, SysError};
 
 use crate::limits::LimitError;
 
@@ -116,6 +116,39 @@ pub enum LayerError {
     Stage(&'static str),
 }
 
+impl LayerError {
+    /// What the user can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::BlobDigest { .. } | Self::BlobSize { .. } | Self::Compressed { .. } => {
+                "the source is damaged or was cut on its way: bring it again, or from another place"
+            }
+            Self::DiffId { .. } => "the image contradicts itself: who made it must make it again",
+            Self::Limit { .. } => "no honest image is like this; the limits stand in spec/limits.md",
+            Self::Host { source, .. } | Self::NoWhiteouts { source, .. } => return host_hint(source),
+            Self::Sink(error) if error.kind() == io::ErrorKind::StorageFull => ROOM,
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+const ROOM: &str = "make room on that file system (ctr-gc frees what nothing uses) and run the same command again";
+
+fn host_hint(error: &SysError) -> Option<String> {
+    let text = match (error.errno, error.call) {
+        (Errno::ENOSPC | Errno::EDQUOT, _) => ROOM,
+        (Errno::EINVAL, "fchown" | "fchownat") => {
+            "no id of the user's ranges in /etc/subuid and /etc/subgid stands for this owner: larger ranges are needed"
+        }
+        (Errno::EOPNOTSUPP, "fsetxattr" | "setxattr") => {
+            "the store's file system keeps no such attributes: choose another place with --root"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
 fn at_entry(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!(" at entry \"{path}\"") }
 }
@@ -204,5 +237,32 @@ pub(crate) fn show(name: &[u8]) -> String {
     match std::str::from_utf8(name) {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
         _ => name.escape_ascii().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_for_what_the_user_can_change() {
+        let host = |call, errno| LayerError::Host { path: String::new(), source: SysError::new(call, "", errno) };
+        for (error, part) in [
+            (host("write", Errno::ENOSPC), "make room"),
+            (host("fchown", Errno::EINVAL), "/etc/subuid"),
+            (host("fsetxattr", Errno::EOPNOTSUPP), "--root"),
+            (LayerError::BlobSize { expected: 1, found: 2, more: true }, "bring it again"),
+        ] {
+            assert!(error.hint().unwrap().contains(part), "{error}");
+        }
+        assert_eq!(host("fchown", Errno::EIO).hint(), None);
+    }
+
+    #[test]
+    fn names_are_shown_without_control_characters() {
+        assert_eq!(show(b"etc/passwd"), "etc/passwd");
+        assert_eq!(show("\u{fc}n\u{ef}".as_bytes()), "\u{fc}n\u{ef}");
+        assert_eq!(show(b"a\x1b[2J"), "a\\x1b[2J");
+        assert_eq!(show(b"\xff"), "\\xff");
     }
 }
