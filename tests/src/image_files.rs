@@ -97,7 +97,7 @@ fn make(common: &Parts, vector: &Vector) -> ImageFile {
         };
         let mut spec: EntrySpec = serde_json::from_str(&fill(&entry.to_string(), &blobs)).expect("an entry");
         if let Some(content) = content {
-            spec.set_content(content);
+            spec.set_content(&content);
         }
         spec.write(&mut bytes);
     }
@@ -116,7 +116,7 @@ fn blob<'a>(blobs: &'a [(String, Vec<u8>)], id: &str) -> &'a [u8] {
 fn fill(text: &str, blobs: &[(String, Vec<u8>)]) -> String {
     let mut text = text.to_owned();
     for (id, bytes) in blobs {
-        let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = vectors::hex(&Sha256::digest(bytes));
         text = text
             .replace(&format!("${{{id}.digest}}"), &format!("sha256:{hex}"))
             .replace(&format!("${{{id}.hex}}"), &hex)

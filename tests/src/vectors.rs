@@ -2,11 +2,20 @@
 //! (spec/vectors/README.md tells the language).
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 const BLOCK: usize = 512;
+
+/// `bytes` as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string");
+        text
+    })
+}
 
 /// The directory `spec/vectors`.
 pub fn dir() -> PathBuf {
@@ -249,9 +258,8 @@ impl EntrySpec {
     }
 
     /// Replaces the content.
-    pub fn set_content(&mut self, content: Vec<u8>) {
-        let hex = content.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.content = Some(Bytes::Hex { hex });
+    pub fn set_content(&mut self, content: &[u8]) {
+        self.content = Some(Bytes::Hex { hex: hex(content) });
     }
 
     /// Appends the entry, with the headers before it.

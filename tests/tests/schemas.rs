@@ -79,7 +79,9 @@ fn messages() {
         assert_ne!(failed.code, 0);
         let lines: Vec<&str> = failed.stderr.lines().collect();
         assert!(!lines.is_empty());
-        lines.iter().for_each(|line| schema::check_text("message.json", line));
+        for line in lines {
+            schema::check_text("message.json", line);
+        }
     }
 }
 
