@@ -35,7 +35,7 @@ pub(crate) struct RemoveOptions {
     all_names: bool,
 }
 
-/// What `rm` did (spec/schemas/untagged.json).
+/// What `rm` did (spec/schemas/image-removed.json).
 #[derive(Debug, Serialize)]
 struct Removed {
     name: String,
