@@ -139,6 +139,15 @@ impl Unpacker<'_> {
         }
     }
 
+    /// Mode of a file that was made with `created`. Where the true one is on record the owner keeps what it was made with,
+    /// or an ordinary user could not read (verify, export) a file that only root may read in the image.
+    fn mode_on_disk(&self, metadata: &Metadata, created: u32) -> u32 {
+        match self.options.ownership {
+            Ownership::Chown => metadata.mode,
+            Ownership::Record => metadata.mode | created & 0o700,
+        }
+    }
+
     /// Gives metadata to the open file `fd`, made with the mode `created`, of this kind. Order: the owner first, because
     /// chown clears capabilities and set-id bits; then attributes, mode, times.
     pub(super) fn apply_open(&self, fd: BorrowedFd<'_>, metadata: &Metadata, created: u32) -> ctr_sys::Result<()> {
@@ -150,8 +159,9 @@ impl Unpacker<'_> {
         for (name, value) in &metadata.xattrs {
             xattr::set_open(fd, name, value)?;
         }
-        if created != metadata.mode || !self.fresh.keeps(created) {
-            dirfd::fchmod(fd, metadata.mode)?;
+        let mode = self.mode_on_disk(metadata, created);
+        if created != mode || !self.fresh.keeps(created) {
+            dirfd::fchmod(fd, mode)?;
         }
         dirfd::set_times(fd, metadata.mtime)
     }
