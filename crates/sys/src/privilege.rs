@@ -143,6 +143,11 @@ pub fn set_dumpable(dumpable: bool) -> RawResult<()> {
     call!(libc::SYS_prctl, libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable), 0, 0, 0).map(drop)
 }
 
+/// Joins a new, anonymous session keyring (keyctl(2), `KEYCTL_JOIN_SESSION_KEYRING`).
+pub fn new_session_keyring() -> RawResult<()> {
+    call!(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<u8>()).map(drop)
+}
+
 /// One instruction of a classic BPF program, laid out as `struct sock_filter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]

@@ -16,7 +16,11 @@ use crate::user::Identity;
 
 pub(super) fn steps(plan: &Plan, identity: &Identity, streams: [Stream; 3]) -> Result<Vec<Step>, SandboxError> {
     let process = &plan.process;
-    let mut steps = vec![Step::NewSession, Step::Stdio { streams }, Step::CloseOthers];
+    let mut steps = Vec::new();
+    if plan.init {
+        steps.push(Step::NewSession);
+    }
+    steps.extend([Step::Stdio { streams }, Step::CloseOthers]);
     for limit in &process.rlimits {
         let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
         let resource = ctr_sys::privilege::Resource::by_name(limit.resource)

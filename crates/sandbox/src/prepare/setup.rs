@@ -24,7 +24,9 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 const DEVICE_DIRS: [&str; 3] = ["pts", "shm", "mqueue"];
 
 pub(super) fn steps(plan: &Plan, places: Places<'_>, joins: Vec<Step>) -> Result<Vec<Step>, SandboxError> {
-    let mut steps = joins;
+    // Init is out of the caller's session from the start: the terminal's signals reach it through ctr-run or not at all.
+    let mut steps = vec![Step::NewSession, Step::NewKeyring];
+    steps.extend(joins);
     steps.extend([Step::NewCgroupNamespace, Step::SlaveMounts, Step::AttachRoot]);
     for mount in &plan.mounts {
         add_mount(mount, places, &mut steps)?;

@@ -55,6 +55,12 @@ impl<'a> Stage<'a> {
     /// Does one step. `report` is the error pipe, which [`Step::CloseOthers`] moves.
     pub(crate) fn apply(&mut self, step: &Step, report: &mut BorrowedFd<'static>) -> RawResult<()> {
         match step {
+            Step::NewKeyring => match privilege::new_session_keyring() {
+                // A kernel without keys, or a filter around us that forbids them, has none to give away.
+                Err(Errno::ENOSYS | Errno::EPERM) => Ok(()),
+                result => result,
+            },
+            Step::NewSession => process::setsid(),
             Step::JoinCgroup { procs, .. } => files::write_all(procs.as_fd(), b"0"),
             Step::NewCgroupNamespace => process::unshare(Namespaces::CGROUP),
             Step::SlaveMounts => mount::make_all_slave(),
@@ -95,7 +101,6 @@ impl<'a> Stage<'a> {
 
     fn apply_to_program(&self, step: &Step, report: &mut BorrowedFd<'static>) -> RawResult<()> {
         match step {
-            Step::NewSession => process::setsid(),
             Step::Stdio { streams } => self.stdio(streams),
             Step::CloseOthers => close_others(report),
             Step::Limit { resource, soft, hard } => privilege::set_limit(*resource, *soft, *hard),
