@@ -202,6 +202,75 @@ fn run_with_input_output_errors() {
     run(Kind::Eio, &["--wait"]);
 }
 
+#[test]
+fn run_on_a_full_disk() {
+    need!(root);
+    run(Kind::DiskFull, &["--wait"]);
+}
+
+/// The starter alone is killed while the program lives on, or is about to: then it is seen, and can be stopped.
+#[test]
+fn what_lives_on_without_its_starter_is_not_lost() {
+    need!(root);
+    let template = Root::with_busybox();
+    let make = || {
+        let root = template.copy();
+        let command = root.ctr("run").args(["--name", "one", "--log=file", "busybox", "sleep", "0.3"]);
+        let mut traced = command.traced(vec![root.path(), "/sys/fs/cgroup".into()]);
+        traced.machinery = true;
+        (root, traced)
+    };
+    // The tracer waits for the whole tree: what lives on has ended by itself, with a record of its end.
+    crash::at_every_point(Kind::KillCaller, make, |root, fault, outcome| {
+        let say = crash::describe(fault, &outcome);
+        let listed = root.ctr("ps").args(["--all", "--format", "json"]).ok();
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        for container in listed.as_array().unwrap() {
+            assert!(matches!(container["state"].as_str(), Some("exited" | "killed" | "embryo")), "{container}\n{say}");
+        }
+        let ids = leaks::container_ids(&root.path());
+        root.ctr("gc").args(["--grace", "0"]).ok();
+        assert_eq!(leaks::container_ids(&root.path()), Vec::<String>::new(), "{say}");
+        assert_eq!(leaks::outside(&root.path(), &ids), Vec::<String>::new(), "{say}");
+    });
+}
+
+#[test]
+fn gc_on_a_full_disk() {
+    need!(root);
+    collect(Kind::DiskFull);
+}
+
+#[test]
+fn pack_spoiled() {
+    need!(root);
+    let tree = tempfile::tempdir().unwrap();
+    std::fs::write(tree.path().join("file"), vec![7; 100_000]).unwrap();
+    std::fs::create_dir(tree.path().join("dir")).unwrap();
+    for kind in [Kind::KillTree, Kind::Eio, Kind::DiskFull] {
+        let make = || {
+            let root = Root::new();
+            let pack = root.ctr("image").arg("pack").arg(tree.path()).args(["--entrypoint", "/file", "-o"]);
+            let out = root.file("out.aci");
+            let traced = pack.arg(&out).traced(vec![root.file("")]);
+            (root, traced)
+        };
+        crash::at_every_point(kind, make, |root, fault, outcome| {
+            let say = crash::describe(fault, &outcome);
+            let out = root.file("out.aci");
+            assert_no_ignored_sync(fault, &outcome, &say);
+            assert!(outcome.code != 0 || out.exists(), "{say}");
+            if out.exists() {
+                root.fetch(&out.display().to_string(), "x");
+            }
+            if fault != Fault::None && kind != Kind::KillTree && outcome.code != 0 {
+                let left: Vec<String> = names(&root.file("")).into_iter().filter(|name| name != "root").collect();
+                assert!(left.is_empty() || kind == Kind::Eio, "{left:?}\n{say}");
+            }
+        });
+    }
+}
+
 fn image(kind: Kind, args: &[&str], check: impl Fn(&Root, &Outcome, &str)) {
     let template = Root::new();
     template.fetch(&images::tiny(), "x");

@@ -153,7 +153,7 @@ fn pack(root: &Root, dir: &Path, out: &Path) {
         "--env",
         "A=b",
     ]);
-    pack.args(["--workdir", "/etc", "--label", "k=v", "--name", "packed:1", "-o"]).arg(out).ok();
+    pack.args(["--workdir", "/etc", "--label", "k=v", "--keep-owner", "--name", "packed:1", "-o"]).arg(out).ok();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
+use ctr_tests::oci::{Layer, Layout};
 use ctr_tests::scratch::{Cmd, Done, Root, until};
 use ctr_tests::{images, leaks, need, store_check};
 use serde_json::Value;
@@ -61,7 +62,9 @@ fn what_cannot_start_says_why_and_leaves_nothing() {
         (127, &[], &["no-such-program"]),
         (126, &[], &["/etc/not-executable"]),
         (126, &[], &["/etc"]),
-        (126, &["--workdir", "/etc/passwd"], &["true"]),
+        (125, &["--workdir", "/etc/passwd"], &["true"]),
+        (125, &["--workdir", "/no/such/dir"], &["true"]),
+        (125, &["--workdir", "relative"], &["true"]),
         (125, &["--user", "nobody-of-that-name"], &["true"]),
         (125, &["--user", "0:no-such-group"], &["true"]),
         (125, &["--no-such-option"], &["true"]),
@@ -174,7 +177,26 @@ fn the_working_directory() {
     let root = Root::with_busybox();
     assert_eq!(inside(&root, &[], "pwd"), "/");
     assert_eq!(inside(&root, &["--workdir", "/etc"], "pwd"), "/etc");
-    assert_eq!(inside(&root, &["-w", "/made/for/me"], "pwd; stat -c %u:%g ."), "/made/for/me\n0:0");
+    assert_eq!(inside(&root, &["-w", "/etc/../bin"], "pwd"), "/bin");
+    // The image's own is made where it is missing; the caller's is not (it may be a typing error).
+    let mut layout = Layout::new(&root.file("layout"));
+    let mut config = images::busybox_config();
+    config["WorkingDir"] = "/made/for/me".into();
+    let image = layout.image(&config, &[Layer::plain(images::busybox_tree().finish())]);
+    layout.tag("latest", &image);
+    root.fetch(&layout.source("latest"), "dir");
+    let made = root.ctr("run").args([
+        "--wait",
+        "--rm",
+        "--log=inherit",
+        "--user",
+        "bob",
+        "dir",
+        "sh",
+        "-c",
+        "pwd; stat -c %u:%g .",
+    ]);
+    assert_eq!(made.ok(), "/made/for/me\n0:0");
 }
 
 #[test]
@@ -216,7 +238,9 @@ fn host_name_and_files_of_the_network() {
     let hosts = inside(&root, &["--hostname", "web1", "--add-host", "db:10.1.2.3"], "cat /etc/hosts");
     assert!(hosts.contains("127.0.0.1") && hosts.contains("::1") && hosts.contains("web1"), "{hosts}");
     assert!(hosts.lines().any(|line| line.split_whitespace().eq(["10.1.2.3", "db"])), "{hosts}");
-    assert_eq!(inside(&root, &[], "cat /etc/resolv.conf"), "");
+    assert_eq!(inside(&root, &[], "ls /etc/resolv.conf 2>/dev/null | wc -l"), "0", "the image's own, which is none");
+    let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    assert_eq!(inside(&root, &["--network", "host"], "cat /etc/resolv.conf"), host.trim_end_matches('\n'));
     assert!(inside(&root, &["--dns", "192.0.2.1"], "cat /etc/resolv.conf").contains("nameserver 192.0.2.1"));
 }
 
