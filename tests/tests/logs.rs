@@ -88,6 +88,11 @@ fn standard_output_can_be_opened_again() {
     logged(&root, "o", "echo by name > /dev/stdout; echo too > /dev/stderr; echo fd > /proc/self/fd/1");
     assert_eq!(root.ctr("logs").args(["--stdout", "o"]).ok(), "by name\nfd");
     assert_eq!(root.ctr("logs").args(["--stderr", "o"]).ok(), "too");
+    // spec: LIFE-53
+    let script = "id -u > /dev/stdout; echo u > /dev/stderr";
+    root.ctr("run").args(["--wait", "--log=file", "--name", "u", "-u", "bob", "busybox", "sh", "-c", script]).ok();
+    assert_eq!(root.ctr("logs").args(["--stdout", "u"]).ok(), "1000");
+    assert_eq!(root.ctr("logs").args(["--stderr", "u"]).ok(), "u");
 }
 
 #[test]

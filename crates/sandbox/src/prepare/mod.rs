@@ -9,7 +9,7 @@ mod setup;
 mod volume;
 
 use std::ffi::CString;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use ctr_core::container::LogMode;
@@ -25,6 +25,7 @@ use crate::init::{InitFiles, LogFiles};
 use crate::options::Network;
 use crate::plan::Plan;
 use crate::script::Stream;
+use crate::user::Identity;
 
 /// Where things are.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +54,7 @@ pub(crate) fn prepare<'a>(plan: &Plan, places: Places<'_>, lock: BorrowedFd<'a>)
     let mut notes = Vec::new();
     let mut groups = cgroup::create(&plan.cgroups, &mut notes)?;
     let (streams, log) = streams(plan, places)?;
+    own_streams(&streams, &identity)?;
     let init =
         if plan.init { Some(InitFiles { lock, exit: files::create(places.container, "exit")?, log }) } else { None };
     files::generate(plan, places.container)?;
@@ -84,6 +86,20 @@ fn streams(plan: &Plan, places: Places<'_>) -> Result<([Stream; 3], Option<LogFi
             Ok(([Stream::Null, Stream::Pipe(out), Stream::Pipe(err)], Some(LogFiles { stdout, stderr, files })))
         }
     }
+}
+
+/// A program that is not root owns its pipes, so that it can open `/dev/stdout` again (LIFE-53).
+fn own_streams(streams: &[Stream], identity: &Identity) -> Result<(), SandboxError> {
+    for stream in streams {
+        if let Stream::Pipe(pipe) = stream
+            && identity.uid != 0
+        {
+            sys_files::change_owner(pipe.as_fd(), identity.uid, identity.gid).map_err(|errno| {
+                SandboxError::host("give the program its pipes", "fchown", identity.uid.to_string(), errno)
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// A string for the kernel.
