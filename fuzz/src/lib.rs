@@ -21,8 +21,13 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: &[Target] =
-    &[targets::REFERENCE, targets::MANIFEST_CONFIG, targets::APPC_MANIFEST, targets::TAR_EXTRACT];
+pub const TARGETS: &[Target] = &[
+    targets::REFERENCE,
+    targets::MANIFEST_CONFIG,
+    targets::APPC_MANIFEST,
+    targets::TAR_EXTRACT,
+    targets::PASSWD_GROUP,
+];
 
 /// The target of that name.
 pub fn target(name: &str) -> Option<&'static Target> {

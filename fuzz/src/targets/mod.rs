@@ -1,9 +1,11 @@
 //! What each target does.
 
+mod accounts;
 mod documents;
 mod reference;
 mod tar;
 
+pub(crate) use accounts::PASSWD_GROUP;
 pub(crate) use documents::{APPC_MANIFEST, MANIFEST_CONFIG};
 pub(crate) use reference::REFERENCE;
 pub(crate) use tar::TAR_EXTRACT;
