@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::Target;
 
-/// Reads the first inputs of a target. A JSON vector gives itself and every text in it, because some vectors are lists of cases.
+/// Reads the first inputs of a target. What a vector is depends on its file: a document, an archive, a list of texts.
 pub fn seeds(target: &Target) -> Vec<Vec<u8>> {
     let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors");
     let mut seeds: Vec<Vec<u8>> = target.seeds.iter().map(|seed| seed.to_vec()).collect();
@@ -22,18 +24,51 @@ fn collect(path: &Path, seeds: &mut Vec<Vec<u8>>) {
             collect(&entry.path(), seeds);
         }
     } else if let Ok(bytes) = fs::read(path) {
-        if let Ok(value) = serde_json::from_slice(&bytes) {
-            texts(&value, seeds);
+        match serde_json::from_slice::<Value>(&bytes) {
+            Ok(Value::Array(vectors)) => vectors.iter().for_each(|vector| document(vector, seeds)),
+            Ok(value) => match value.get("vectors").and_then(Value::as_array) {
+                Some(vectors) => seeds.extend(vectors.iter().map(script)),
+                None => texts(&value, seeds),
+            },
+            Err(_) => seeds.push(bytes),
         }
-        seeds.push(bytes);
     }
 }
 
-fn texts(value: &serde_json::Value, seeds: &mut Vec<Vec<u8>>) {
+/// A vector of a document (spec/vectors/README.md "Manifests").
+fn document(vector: &Value, seeds: &mut Vec<Vec<u8>>) {
+    let json = vector.get("json").map(|json| json.to_string().into_bytes());
+    let text = vector.get("text").and_then(Value::as_str).map(|text| text.as_bytes().to_vec());
+    seeds.extend(json.or(text));
+}
+
+/// A vector of an archive (same place, "Archives") as the lines that the tar target reads.
+fn script(vector: &Value) -> Vec<u8> {
+    let entries = vector.get("entries").and_then(Value::as_array);
+    let lines = entries.into_iter().flatten().map(|entry| {
+        let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+        let kind = match text("type") {
+            "dir" => "d",
+            "symlink" => "l",
+            "hardlink" => "h",
+            "fifo" => "p",
+            "char" => "c",
+            "block" => "b",
+            "global" => "g",
+            one if one.len() == 1 => one,
+            _ => "f",
+        };
+        format!("{kind} {} {}\n", text("name"), text("link"))
+    });
+    lines.collect::<String>().into_bytes()
+}
+
+/// Every text of a list of cases.
+fn texts(value: &Value, seeds: &mut Vec<Vec<u8>>) {
     match value {
-        serde_json::Value::String(text) => seeds.push(text.clone().into_bytes()),
-        serde_json::Value::Array(items) => items.iter().for_each(|item| texts(item, seeds)),
-        serde_json::Value::Object(fields) => fields.values().for_each(|item| texts(item, seeds)),
+        Value::String(text) => seeds.push(text.clone().into_bytes()),
+        Value::Array(items) => items.iter().for_each(|item| texts(item, seeds)),
+        Value::Object(fields) => fields.values().for_each(|item| texts(item, seeds)),
         _ => {}
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 
 use crate::arguments::Arguments;
-use crate::{deny, docs, firewall, shell, test};
+use crate::{deny, docs, firewall, fuzz, shell, test};
 
 type Step = fn() -> Result<()>;
 
@@ -16,13 +16,15 @@ const STEPS: &[(&str, Step)] = &[
     ("clippy", clippy),
     ("api docs", api_docs),
     ("docs/cli", docs::check_fresh),
+    ("fuzz", || fuzz::run(Arguments::new(vec!["--seconds=3".to_owned()]))),
     ("test", || test::run(none())),
 ];
 
+/// A failed step does not keep the others from being run: one run tells everything that is wrong.
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     arguments.finish()?;
     let began = Instant::now();
-    let mut times = Vec::new();
+    let (mut times, mut failures) = (Vec::new(), Vec::new());
     for (name, step) in STEPS {
         // The tests come last and close with their runner's summary, so the times so far are printed before them.
         if *name == "test" {
@@ -30,13 +32,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         }
         println!("=== ci: {name}");
         let start = Instant::now();
-        step().with_context(|| format!("step {name}"))?;
+        if let Err(error) = step() {
+            eprintln!("=== ci: {name} FAILED: {error:#}");
+            failures.push(*name);
+        }
         let seconds = start.elapsed().as_secs();
         times.push(format!("{name} {seconds} s"));
         eprintln!("=== ci: {name} took {seconds} s");
     }
-    eprintln!("ci: all steps passed in {} s ({})", began.elapsed().as_secs(), times.join(", "));
-    Ok(())
+    eprintln!("ci: {} s in all ({})", began.elapsed().as_secs(), times.join(", "));
+    if failures.is_empty() { Ok(()) } else { bail!("failed: {}", failures.join(", ")) }
 }
 
 fn none() -> Arguments {
