@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use ctr_tests::scratch::{Cmd, Root, names};
+use ctr_tests::oci;
+use ctr_tests::scratch::{Cmd, Root, names, until};
+use ctr_tests::tarball::Tar;
 use ctr_tests::{images, need, store_check};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The image that `ctr-image inspect` finds.
 fn inspect(root: &Root, image: &str) -> Value {
@@ -275,4 +277,96 @@ fn a_known_file_is_read_again_when_something_of_it_is_missing() {
     assert_eq!(fetch()["known"], false);
     assert_eq!(fs::read(&path).unwrap(), content);
     root.ctr("image").args(["verify", &digest]).ok();
+}
+
+/// A docker-archive of two images that share nothing but the layer.
+fn two_images() -> Vec<u8> {
+    let layer = Tar::new().dir("etc", 0o755).file("etc/x", 0o644, "x").finish();
+    let mut archive = Tar::new().file("layer.tar", 0o644, &layer);
+    let mut listed = Vec::new();
+    for name in ["one", "two"] {
+        let config = json!({
+            "architecture": oci::architecture(), "os": "linux", "config": {"Cmd": [name]},
+            "rootfs": {"type": "layers", "diff_ids": [oci::digest(&layer)]},
+        });
+        let file = format!("{name}.json");
+        archive = archive.file(&file, 0o644, config.to_string());
+        listed.push(json!({"Config": file, "RepoTags": [format!("example.com/{name}:1")], "Layers": ["layer.tar"]}));
+    }
+    archive.file("manifest.json", 0o644, Value::from(listed).to_string()).finish()
+}
+
+#[test]
+fn one_of_several_images_has_to_be_chosen() {
+    // spec: ACI-25, ACI-43
+    need!(root);
+    let root = Root::new();
+    let file = root.write("two.tar", two_images()).display().to_string();
+    let failed = root.ctr("fetch").arg(&file).fails(1);
+    assert!(failed.stderr.contains("example.com/one:1, example.com/two:1"), "{failed}");
+    for tag in ["example.com/two:1", "example.com/one:1"] {
+        let printed = root.ctr("fetch").arg(format!("docker-archive:{file}:{tag}")).ok();
+        assert!(printed.starts_with(&format!("{tag} sha256:")), "{printed}");
+    }
+    root.ctr("fetch").arg(format!("docker-archive:{file}:1")).fails(1).says("can mean");
+    root.ctr("fetch").arg(format!("docker-archive:{file}:3")).fails(1).says("no image \"3\"");
+}
+
+#[test]
+fn archives_that_are_compressed_as_a_whole_are_read() {
+    need!(root, "gzip", "zstd", "bzip2", "xz");
+    let plain = Root::new();
+    let file = plain.file("app.aci");
+    let digest = plain.fetch(&images::tiny(), "app:1");
+    plain.ctr("image").args(["export", "app:1"]).arg(&file).ok();
+    let bytes = fs::read(&file).unwrap();
+    for program in ["gzip", "zstd", "bzip2", "xz"] {
+        let root = Root::new();
+        let packed = root.write("app.packed", oci::filter(program, &["-c"], &bytes));
+        assert_eq!(root.ctr("fetch").arg(&packed).ok(), format!("docker.io/library/app:1 {digest}"), "{program}");
+        assert_eq!(names(&root.store().join("tmp")), Vec::<String>::new());
+        // A stream that ends early brings nothing.
+        let whole = fs::read(&packed).unwrap();
+        let cut = root.write("app.cut", &whole[..whole.len() - 20]);
+        root.ctr("fetch").arg(&cut).args(["--name", "cut"]).fails(1);
+        assert_eq!(store_check::refs(&root.store()).len(), 1);
+    }
+}
+
+#[test]
+fn an_image_for_another_machine_is_taken_with_a_warning() {
+    // spec: CLI-23
+    need!(root);
+    let root = Root::new();
+    let (file, _) = pack(&root, &tree(&root), &["--platform", "linux/s390x", "--name", "foreign"]);
+    let done = root.ctr("fetch").arg(&file).run();
+    assert!(done.code == 0 && done.stderr.contains("linux/s390x"), "{done}");
+    let other = Root::new();
+    other.ctr("fetch").arg(&file).args(["--platform", "linux/riscv64"]).fails(1).says("not for linux/riscv64");
+    assert_eq!(store_check::refs(&other.store()).len(), 0);
+}
+
+#[test]
+fn an_interrupted_fetch_leaves_nothing_to_see() {
+    // spec: CLI-22
+    need!(root);
+    let root = Root::new();
+    // Enough work to be met in the middle of it.
+    let mut layer = Tar::new().dir("many", 0o755);
+    for number in 0..8_000 {
+        layer = layer.file(&format!("many/{number}"), 0o644, "x");
+    }
+    let source = images::busybox_with(&root.file("layout"), &[layer.finish()]);
+    let running = root.ctr("fetch").args([&source, "--name", "x"]).start();
+    let staging = root.store().join("tmp");
+    until("the fetch has begun", || staging.is_dir() && names(&staging).iter().any(|name| staging.join(name).is_dir()));
+    let pid = running.pid().to_string();
+    Cmd::new("kill").args(["-INT", &pid]).ok();
+    assert_eq!(running.wait().code, 130);
+    assert_eq!(store_check::refs(&root.store()).len(), 0);
+    assert_eq!(store_check::complaints(&root.store()), Vec::<String>::new());
+    root.ctr("fetch").args([&source, "--name", "x"]).ok();
+    root.ctr("image").args(["verify", "x"]).ok();
+    root.ctr("gc").ok();
+    assert_eq!(names(&staging), Vec::<String>::new(), "gc takes the rest of the interrupted one");
 }
