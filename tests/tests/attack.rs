@@ -50,6 +50,7 @@ fn fetch_layers(root: &Root, layers: Vec<Layer>) -> Done {
 
 #[test]
 fn archives_that_reach_out() {
+    // spec: OVR-4, LAY-12
     need!(root);
     let root = Root::new();
     let sentinel = Sentinel::new(&root);
@@ -160,6 +161,7 @@ fn overlay_attributes(root: &Root) -> Vec<String> {
 
 #[test]
 fn archives_that_lie_or_explode() {
+    // spec: OVR-4, LAY-8
     need!(root, "gzip");
     let mut huge = Entry::new(b'0', "huge");
     huge.size = Some(1 << 50);
@@ -254,6 +256,7 @@ fn archives_that_lie_or_explode() {
 
 #[test]
 fn a_compression_bomb_meets_the_limit() {
+    // spec: LIM-4
     need!(root, "gzip", "sh");
     let root = Root::new();
     // A tar with one file of 2 GiB of zeroes, compressed to less than a hundredth of a part (spec/limits.md LIM-4).
@@ -318,6 +321,7 @@ fn linked(root: &Root, path: &str, target: &str) -> String {
 
 #[test]
 fn an_image_whose_proc_sys_or_dev_is_a_link_is_refused() {
+    // spec: EXEC-12
     need!(root);
     let root = Root::new();
     let sentinel = Sentinel::new(&root);
@@ -344,6 +348,7 @@ fn an_image_whose_proc_sys_or_dev_is_a_link_is_refused() {
 
 #[test]
 fn links_at_the_files_of_the_network_lead_nowhere() {
+    // spec: EXEC-13, EXEC-32
     need!(root);
     let root = Root::new();
     let sentinel = Sentinel::new(&root);
@@ -371,6 +376,7 @@ fn links_at_the_files_of_the_network_lead_nowhere() {
 
 #[test]
 fn links_at_targets_of_volumes_and_tmpfs_stay_inside() {
+    // spec: EXEC-13
     need!(root);
     let root = Root::new();
     let sentinel = Sentinel::new(&root);
@@ -409,6 +415,7 @@ fn links_at_targets_of_volumes_and_tmpfs_stay_inside() {
 
 #[test]
 fn users_come_from_the_images_own_file_or_not_at_all() {
+    // spec: EXEC-44
     need!(root);
     let root = Root::new();
     let sentinel = Sentinel::new(&root);
@@ -450,6 +457,7 @@ fn users_come_from_the_images_own_file_or_not_at_all() {
 
 #[test]
 fn the_working_directory_is_no_way_out() {
+    // spec: EXEC-43
     need!(root);
     let root = Root::with_busybox();
     let sentinel = Sentinel::new(&root);
@@ -471,6 +479,7 @@ fn the_working_directory_is_no_way_out() {
 
 #[test]
 fn pid_1_is_out_of_reach() {
+    // spec: LIFE-11, LIFE-41, STORE-72
     need!(root);
     let root = Root::with_busybox();
     let script = "for f in exe root cwd; do readlink /proc/1/$f >/dev/null 2>&1 && echo reached $f; done
@@ -514,6 +523,7 @@ fn a_traced_pid_1_leads_nowhere() {
 
 #[test]
 fn host_things_cannot_be_changed() {
+    // spec: EXEC-22
     need!(root);
     let root = Root::with_busybox();
     let script = "mkdir /sys/fs/cgroup/evil 2>/dev/null && echo cgroup; for d in /sys/fs/cgroup/*; do mkdir $d/evil 2>/dev/null && echo cgroup $d; done

@@ -19,6 +19,7 @@ fn assert_clean(root: &Root, ids: &[String]) {
 
 #[test]
 fn eight_fetches_of_one_image() {
+    // spec: STORE-64
     need!(root);
     let root = Root::new();
     let source = images::busybox();
@@ -35,6 +36,7 @@ fn eight_fetches_of_one_image() {
 
 #[test]
 fn fetches_of_images_that_share_layers() {
+    // spec: STORE-64
     need!(root);
     let root = Root::new();
     let base = Layer::plain(images::busybox_tree().finish());
@@ -57,6 +59,7 @@ fn fetches_of_images_that_share_layers() {
 
 #[test]
 fn names_are_never_lost() {
+    // spec: STORE-51
     need!(root);
     let root = Root::with_busybox();
     let running: Vec<_> =
@@ -70,6 +73,7 @@ fn names_are_never_lost() {
 /// gc sweeps without pause while images come and go: what a successful fetch named is whole.
 #[test]
 fn fetch_against_gc() {
+    // spec: STORE-63, CLI-82
     need!(root);
     let root = Root::new();
     let stop = AtomicBool::new(false);
@@ -145,6 +149,7 @@ fn fifty_detached_runs_at_once() {
 
 #[test]
 fn gc_against_starts_and_ends() {
+    // spec: STORE-I3, CLI-82
     need!(root);
     let root = Root::with_busybox();
     let long = root.ctr("run").args(["busybox", "sleep", "600"]).ok();
@@ -185,6 +190,7 @@ fn gc_against_starts_and_ends() {
 
 #[test]
 fn a_name_is_taken_once() {
+    // spec: LIFE-2
     need!(root);
     let root = Root::with_busybox();
     let running: Vec<_> =

@@ -89,18 +89,21 @@ fn fetch(kind: Kind) {
 
 #[test]
 fn fetch_killed() {
+    // spec: OVR-3, STORE-I1, STORE-I2, STORE-I4, STORE-I5
     need!(root);
     fetch(Kind::KillTree);
 }
 
 #[test]
 fn fetch_with_input_output_errors() {
+    // spec: STORE-66, CLI-22
     need!(root);
     fetch(Kind::Eio);
 }
 
 #[test]
 fn fetch_on_a_full_disk() {
+    // spec: STORE-66
     need!(root);
     fetch(Kind::DiskFull);
 }
@@ -136,6 +139,7 @@ fn collect(kind: Kind) {
 
 #[test]
 fn gc_killed() {
+    // spec: OVR-3, CLI-82, STORE-I3
     need!(root);
     collect(Kind::KillTree);
 }
@@ -180,6 +184,7 @@ fn run(kind: Kind, args: &[&str]) {
 
 #[test]
 fn run_killed() {
+    // spec: OVR-3, LIFE-5
     need!(root);
     run(Kind::KillTree, &["--wait"]);
 }
@@ -243,6 +248,7 @@ fn gc_on_a_full_disk() {
 
 #[test]
 fn pack_spoiled() {
+    // spec: CLI-75
     need!(root);
     let tree = tempfile::tempdir().unwrap();
     std::fs::write(tree.path().join("file"), vec![7; 100_000]).unwrap();
@@ -315,6 +321,7 @@ fn rm_spoiled() {
 
 #[test]
 fn export_spoiled() {
+    // spec: CLI-75
     need!(root);
     for kind in [Kind::KillTree, Kind::Eio, Kind::DiskFull] {
         image(kind, &["export", "x", "OUT"], |root, outcome, say| {

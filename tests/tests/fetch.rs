@@ -33,6 +33,7 @@ fn assert_refused(root: &Root) {
 
 #[test]
 fn a_layout_directory_prints_name_and_digest() {
+    // spec: CLI-20, CLI-21
     let root = Root::new();
     let source = images::busybox();
     let line = root.ctr("fetch").args([source.as_str(), "--name", "box:1"]).ok();
@@ -44,6 +45,7 @@ fn a_layout_directory_prints_name_and_digest() {
 
 #[test]
 fn fetching_again_changes_nothing() {
+    // spec: CLI-22
     let root = Root::new();
     let first = root.fetch(&images::busybox(), "box");
     let before = names(&root.store().join("blobs/sha256"));
@@ -106,6 +108,7 @@ fn podman_and_buildah_archives_are_read() {
 /// `docker save` of old writes `ID/layer.tar` as a link to another image's, and names it in manifest.json.
 #[test]
 fn a_docker_archive_with_linked_layers_is_read() {
+    // spec: ACI-22, ACI-40
     let layer = Tar::new().dir("etc", 0o755).file("etc/x", 0o644, "x").finish();
     let diff_id = oci::digest(&layer);
     let config = json!({
@@ -131,6 +134,7 @@ fn a_docker_archive_with_linked_layers_is_read() {
 
 #[test]
 fn legacy_app_container_images_are_read() {
+    // spec: ACI-50, CFG-30
     let app = json!({
         "acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/hello",
         "labels": [{"name": "os", "value": "linux"}, {"name": "arch", "value": oci::architecture()}, {"name": "version", "value": "1.0"}],
@@ -203,6 +207,7 @@ type Break = fn(&Layout, &mut Value);
 
 #[test]
 fn wrong_digests_and_sizes_are_refused() {
+    // spec: ACI-23, LAY-2
     let cases: [(&str, Break); 8] = [
         ("another blob under the digest", |layout, manifest| {
             let path = layout.blob_path(manifest["layers"][0]["digest"].as_str().unwrap());
@@ -245,6 +250,7 @@ fn wrong_digests_and_sizes_are_refused() {
 
 #[test]
 fn documents_that_mislead_are_refused() {
+    // spec: CFG-2, TYPE-60
     let layer = Tar::new().file("a", 0o644, "a").finish();
     let root = Root::new();
     let layout = Layout::new(&root.file("l"));
@@ -272,6 +278,7 @@ fn documents_that_mislead_are_refused() {
 
 #[test]
 fn an_index_that_contains_itself_or_nests_without_end_is_refused() {
+    // spec: ACI-26, LIM-18
     let root = Root::new();
     let layout = Layout::new(&root.file("l"));
     // A true cycle needs a hash collision; a descriptor that lies about its digest tries the same.
@@ -293,6 +300,7 @@ fn an_index_that_contains_itself_or_nests_without_end_is_refused() {
 
 #[test]
 fn the_platform_is_chosen_from_an_index() {
+    // spec: CFG-11, CFG-12, CLI-23
     let root = Root::new();
     let mut layout = Layout::new(&root.file("l"));
     let mut manifests = Vec::new();
@@ -330,6 +338,7 @@ fn the_platform_is_chosen_from_an_index() {
 
 #[test]
 fn a_damaged_object_is_repaired_by_fetching_again() {
+    // spec: STORE-I6
     let root = Root::new();
     let digest = root.fetch(&images::busybox(), "box");
     let store = root.store();
@@ -353,6 +362,7 @@ fn a_damaged_object_is_repaired_by_fetching_again() {
 
 #[test]
 fn several_sources_and_machine_output() {
+    // spec: CLI-10, CLI-20
     let root = Root::new();
     let out = root.ctr("fetch").args(["--format", "json", &images::busybox(), "--name", "box"]).ok();
     let value: Value = serde_json::from_str(&out).unwrap();

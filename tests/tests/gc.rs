@@ -7,6 +7,7 @@ use ctr_tests::{images, leaks, need, store_check};
 
 #[test]
 fn ended_containers_go_after_their_grace() {
+    // spec: LIFE-71
     need!(root);
     let root = Root::with_busybox();
     root.ctr("run").args(["--wait", "--name", "old", "busybox", "true"]).ok();
@@ -26,6 +27,7 @@ fn ended_containers_go_after_their_grace() {
 
 #[test]
 fn objects_without_a_name_go_and_those_of_a_live_container_stay() {
+    // spec: STORE-80, STORE-81, STORE-I3, CLI-81
     need!(root);
     let root = Root::with_busybox();
     root.fetch(&images::tiny(), "tiny");
@@ -44,6 +46,7 @@ fn objects_without_a_name_go_and_those_of_a_live_container_stay() {
 
 #[test]
 fn dry_run_gives_reasons_and_takes_nothing() {
+    // spec: STORE-85, CLI-80
     need!(root);
     let root = Root::with_busybox();
     root.fetch(&images::tiny(), "tiny");
@@ -65,6 +68,7 @@ fn dry_run_gives_reasons_and_takes_nothing() {
 
 #[test]
 fn check_finds_damage_and_repair_mends_what_it_can() {
+    // spec: STORE-90, STORE-91, CLI-83
     need!(root);
     let root = Root::with_busybox();
     root.ctr("gc").arg("--check").ok();
@@ -86,6 +90,7 @@ fn check_finds_damage_and_repair_mends_what_it_can() {
 
 #[test]
 fn a_damaged_blob_is_named_and_fetched_again() {
+    // spec: STORE-I6
     need!(root);
     let root = Root::with_busybox();
     let blobs = root.store().join("blobs/sha256");
@@ -102,6 +107,7 @@ fn a_damaged_blob_is_named_and_fetched_again() {
 
 #[test]
 fn what_crashes_leave_is_taken() {
+    // spec: STORE-83, STORE-I4, LIFE-72
     need!(root);
     let root = Root::with_busybox();
     let containers = root.path().join("containers");
@@ -125,6 +131,7 @@ fn what_crashes_leave_is_taken() {
 
 #[test]
 fn a_ref_that_cannot_be_read_stops_the_sweep() {
+    // spec: STORE-52, STORE-84
     need!(root);
     let root = Root::with_busybox();
     let refs = root.store().join("refs");
@@ -137,6 +144,7 @@ fn a_ref_that_cannot_be_read_stops_the_sweep() {
 
 #[test]
 fn a_killed_container_is_collected_whole() {
+    // spec: LIFE-70, LIFE-81
     need!(root);
     let root = Root::with_busybox();
     let id = root.ctr("run").args(["--pids-limit", "20", "busybox", "sleep", "600"]).ok();

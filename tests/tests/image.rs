@@ -43,6 +43,7 @@ fn list_and_inspect() {
 
 #[test]
 fn tag_moves_a_name_and_rm_takes_it() {
+    // spec: CLI-71
     need!(root);
     let root = Root::with_busybox();
     let tiny = root.fetch(&images::tiny(), "tiny");
@@ -66,6 +67,7 @@ fn tag_moves_a_name_and_rm_takes_it() {
 /// What is exported and fetched again is the same image, byte by byte.
 #[test]
 fn every_export_comes_back() {
+    // spec: CLI-72, ACI-8
     need!(root);
     let root = Root::new();
     let digest = root.fetch(&format!("oci:{}:latest", images::umoci_layers().display()), "m");
@@ -89,6 +91,7 @@ fn every_export_comes_back() {
 
 #[test]
 fn other_tools_read_what_is_exported() {
+    // spec: CLI-72, ACI-3
     need!(root, "skopeo", "umoci");
     let root = Root::new();
     root.fetch(&format!("oci:{}:latest", images::umoci_layers().display()), "m");
@@ -158,6 +161,7 @@ fn pack(root: &Root, dir: &Path, out: &Path) {
 
 #[test]
 fn pack_is_deterministic_and_runs() {
+    // spec: CLI-73, CFG-41, LAY-50
     need!(root);
     let root = Root::new();
     let dir = packable(&root);
@@ -206,6 +210,7 @@ fn pack_makes_what_others_read() {
 
 #[test]
 fn verify_finds_every_kind_of_damage() {
+    // spec: CLI-74
     need!(root);
     let root = Root::new();
     root.fetch(&format!("oci:{}:latest", images::umoci_layers().display()), "m");

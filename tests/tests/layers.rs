@@ -162,6 +162,7 @@ fn whiteouts_and_changes_of_kind() {
 
 #[test]
 fn whiteouts_do_not_hide_their_own_layer() {
+    // spec: LAY-30, LAY-31
     need!(root);
     tree::own_mounts();
     let root = Root::new();
@@ -176,6 +177,7 @@ fn whiteouts_do_not_hide_their_own_layer() {
 
 #[test]
 fn a_later_entry_wins() {
+    // spec: LAY-15
     need!(root);
     tree::own_mounts();
     let root = Root::new();
@@ -198,6 +200,7 @@ fn a_later_entry_wins() {
 
 #[test]
 fn directories_that_only_a_lower_layer_describes_keep_its_attributes() {
+    // spec: LAY-20
     need!(root, "umoci");
     let root = Root::new();
     let mut below = Entry::new(b'5', "a").mode(0o711).owner(11, 12);
@@ -210,6 +213,7 @@ fn directories_that_only_a_lower_layer_describes_keep_its_attributes() {
 
 #[test]
 fn hard_links_into_a_lower_layer() {
+    // spec: LAY-20
     need!(root, "umoci");
     let root = Root::new();
     let lower = Tar::new().dir("d", 0o755).file("d/target", 0o4711, "content").symlink("d/s", "target");
@@ -227,6 +231,7 @@ fn hard_links_into_a_lower_layer() {
 
 #[test]
 fn compressions_give_the_same_tree() {
+    // spec: LAY-1
     need!(root, "gzip", "zstd");
     tree::own_mounts();
     let tar = Tar::new().dir("d", 0o755).file("d/f", 0o644, vec![7u8; 3_000_000]).file("d/g", 0o644, "g").finish();

@@ -9,6 +9,7 @@ fn logged(root: &Root, name: &str, script: &str) {
 
 #[test]
 fn both_streams_come_back_as_they_were_written() {
+    // spec: LIFE-50, CLI-60
     need!(root);
     let root = Root::with_busybox();
     logged(&root, "l", "echo one; echo two >&2; printf 'no end'; printf '\\nbinary \\377\\n'");
@@ -42,6 +43,7 @@ fn tail_and_since() {
 
 #[test]
 fn follow_ends_with_the_container() {
+    // spec: CLI-61
     need!(root);
     let root = Root::with_busybox();
     root.ctr("run")
@@ -53,6 +55,7 @@ fn follow_ends_with_the_container() {
 
 #[test]
 fn follow_passes_on_what_comes_at_once() {
+    // spec: CLI-61
     need!(root);
     let root = Root::with_busybox();
     root.ctr("run").args(["--log=file", "--name", "g", "busybox", "sh", "-c", "echo first; sleep 600"]).ok();
@@ -64,6 +67,7 @@ fn follow_passes_on_what_comes_at_once() {
 
 #[test]
 fn a_long_log_is_capped_and_whole_at_its_end() {
+    // spec: LIFE-51, LIFE-52, LIM-30
     need!(root);
     let root = Root::with_busybox();
     let lines = 900_000;
@@ -97,6 +101,7 @@ fn standard_output_can_be_opened_again() {
 
 #[test]
 fn no_log_says_so() {
+    // spec: CLI-63
     need!(root);
     let root = Root::with_busybox();
     root.ctr("run").args(["--wait", "--log=none", "--name", "n", "busybox", "echo", "x"]).ok();

@@ -20,6 +20,7 @@ fn fetch(root: &Root, source: &str) -> Cmd {
 
 #[test]
 fn fetch_from_each_kind_of_source() {
+    // spec: STORE-60, STORE-61, STORE-I2
     need!(root, "skopeo");
     let base = Root::new();
     let at = |name: &str| base.file(name).display().to_string();
@@ -36,6 +37,7 @@ fn fetch_from_each_kind_of_source() {
 
 #[test]
 fn fetch_into_a_store_that_has_half_of_it() {
+    // spec: STORE-60, STORE-62
     need!(root);
     let root = Root::new();
     proved(&root, fetch(&root, &images::tiny()));
@@ -76,6 +78,7 @@ fn objects_that_a_killed_run_left_are_made_durable() {
 
 #[test]
 fn names_come_and_go_in_order() {
+    // spec: STORE-50, STORE-61
     need!(root);
     let root = Root::new();
     proved(&root, fetch(&root, &images::tiny()));
@@ -117,6 +120,7 @@ fn gc_after_a_killed_rm() {
 
 #[test]
 fn a_start_waits_for_no_disk() {
+    // spec: OVR-6
     need!(root);
     let root = Root::with_busybox();
     let mut traced = root.ctr("run").args(["--wait", "--rm", "busybox", "true"]).traced(vec![root.path()]);

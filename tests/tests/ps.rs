@@ -17,6 +17,7 @@ fn state(root: &Root, id: &str) -> String {
 
 #[test]
 fn running_and_ended_containers() {
+    // spec: CLI-40, CLI-41
     need!(root);
     let root = Root::with_busybox();
     assert_eq!(listed(&root, &["--all"]), Vec::<Value>::new());
@@ -43,6 +44,7 @@ fn running_and_ended_containers() {
 
 #[test]
 fn a_killed_init_is_told() {
+    // spec: LIFE-30
     need!(root);
     let root = Root::with_busybox();
     let id = root.ctr("run").args(["busybox", "sleep", "600"]).ok();
@@ -58,6 +60,7 @@ fn a_killed_init_is_told() {
 
 #[test]
 fn waiting_for_the_end() {
+    // spec: CLI-42
     need!(root);
     let root = Root::with_busybox();
     root.ctr("run").args(["--name", "short", "busybox", "sh", "-c", "sleep 0.5; exit 5"]).ok();
@@ -72,6 +75,7 @@ fn waiting_for_the_end() {
 /// One damaged directory hides no other.
 #[test]
 fn damage_is_told_and_hides_nothing() {
+    // spec: CLI-43, CLI-10
     need!(root);
     let root = Root::with_busybox();
     let id = root.ctr("run").args(["--wait", "busybox", "true"]).run();

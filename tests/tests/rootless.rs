@@ -45,6 +45,7 @@ fn a_user_with_a_range() {
 
 #[test]
 fn a_user_without_a_range() {
+    // spec: LAY-41
     need!(root, "setpriv", "useradd", "umoci");
     life(&users::without_range());
 }
@@ -52,6 +53,7 @@ fn a_user_without_a_range() {
 /// With a range, owners are kept: uid 12 of the image is the twelfth of the range on the disk.
 #[test]
 fn owners_are_kept_through_the_range() {
+    // spec: LAY-40
     need!(root, "setpriv", "useradd", "newuidmap", "umoci");
     let user = users::with_range();
     let root = user.root();
@@ -73,6 +75,7 @@ fn owners_are_kept_through_the_range() {
 
 #[test]
 fn the_store_of_one_user_is_closed_to_another() {
+    // spec: STORE-1
     need!(root, "setpriv", "useradd", "umoci");
     let (owner, other) = (users::without_range(), users::with_range());
     let root = owner.root();
@@ -84,6 +87,7 @@ fn the_store_of_one_user_is_closed_to_another() {
 
 #[test]
 fn a_store_of_the_other_dialect_is_refused() {
+    // spec: STORE-12
     need!(root, "setpriv", "useradd");
     let user = users::without_range();
     let root = user.root();

@@ -31,6 +31,7 @@ fn assert_nothing_left(root: &Root, what: &str) {
 
 #[test]
 fn the_exit_code_is_the_programs() {
+    // spec: CLI-10, CLI-33, LIFE-73
     need!(root);
     let root = Root::with_busybox();
     for (script, code) in [
@@ -55,6 +56,7 @@ fn the_exit_code_is_the_programs() {
 
 #[test]
 fn what_cannot_start_says_why_and_leaves_nothing() {
+    // spec: CLI-5, CLI-7, CLI-31, EXEC-80, LIFE-5
     need!(root);
     let root = Root::with_busybox();
     let cases: &[(i32, &[&str], &[&str])] = &[
@@ -104,6 +106,7 @@ fn what_cannot_start_says_why_and_leaves_nothing() {
 
 #[test]
 fn a_missing_interpreter_is_not_a_missing_file() {
+    // spec: CLI-31, EXEC-41
     need!(root);
     let root = Root::with_busybox();
     let done = run(&root, &[], &["/bin/script-without-interpreter"]);
@@ -114,6 +117,7 @@ fn a_missing_interpreter_is_not_a_missing_file() {
 
 #[test]
 fn detached_prints_the_id_and_returns() {
+    // spec: CLI-32, OVR-1, OVR-2
     need!(root);
     let root = Root::with_busybox();
     let start = Instant::now();
@@ -128,6 +132,7 @@ fn detached_prints_the_id_and_returns() {
 
 #[test]
 fn the_command_comes_from_the_image_or_the_caller() {
+    // spec: EXEC-40
     need!(root);
     let root = Root::with_busybox();
     let plain =
@@ -144,6 +149,7 @@ fn the_command_comes_from_the_image_or_the_caller() {
 
 #[test]
 fn the_environment_is_the_images_and_the_callers_choice() {
+    // spec: EXEC-42, TYPE-50 to TYPE-52
     need!(root);
     let root = Root::with_busybox();
     let file = root.write("env", "# comment\nFROM_FILE=file\nBOTH=file\n\nHOST_SET\n");
@@ -173,6 +179,7 @@ fn the_environment_is_the_images_and_the_callers_choice() {
 
 #[test]
 fn the_working_directory() {
+    // spec: EXEC-43
     need!(root);
     let root = Root::with_busybox();
     assert_eq!(inside(&root, &[], "pwd"), "/");
@@ -201,6 +208,7 @@ fn the_working_directory() {
 
 #[test]
 fn users_by_name_and_number() {
+    // spec: EXEC-44, EXEC-45
     need!(root);
     let root = Root::with_busybox();
     let who = "id -u; id -g; id -G; echo $HOME";
@@ -230,6 +238,7 @@ fn users_by_name_and_number() {
 
 #[test]
 fn host_name_and_files_of_the_network() {
+    // spec: EXEC-3, EXEC-30, EXEC-31
     need!(root);
     let root = Root::with_busybox();
     assert_eq!(inside(&root, &["--hostname", "web1"], "hostname; cat /etc/hostname"), "web1\nweb1");
@@ -246,6 +255,7 @@ fn host_name_and_files_of_the_network() {
 
 #[test]
 fn the_network_is_its_own_with_loopback_up() {
+    // spec: EXEC-1
     need!(root);
     let root = Root::with_busybox();
     let links = inside(&root, &[], "ls /sys/class/net; cat /sys/class/net/lo/operstate; ip -o addr show lo");
@@ -258,6 +268,7 @@ fn the_network_is_its_own_with_loopback_up() {
 
 #[test]
 fn namespaces_are_not_the_hosts() {
+    // spec: EXEC-1
     need!(root);
     let root = Root::with_busybox();
     for name in ["mnt", "pid", "ipc", "uts", "net", "cgroup"] {
@@ -270,6 +281,7 @@ fn namespaces_are_not_the_hosts() {
 
 #[test]
 fn the_root_is_writable_or_not_and_never_the_images() {
+    // spec: EXEC-10, EXEC-11
     need!(root);
     let root = Root::with_busybox();
     assert_eq!(inside(&root, &[], "echo changed > /etc/group && rm /bin/ls && cat /etc/group"), "changed");
@@ -283,6 +295,7 @@ fn the_root_is_writable_or_not_and_never_the_images() {
 
 #[test]
 fn tmpfs_mounts() {
+    // spec: EXEC-54
     need!(root);
     let root = Root::with_busybox();
     let seen = inside(
@@ -303,6 +316,7 @@ fn tmpfs_mounts() {
 
 #[test]
 fn volumes() {
+    // spec: EXEC-50 to EXEC-52
     need!(root);
     let root = Root::with_busybox();
     let dir = root.file("volume");
@@ -339,6 +353,7 @@ fn capabilities(root: &Root, options: &[&str]) -> [u64; 5] {
 
 #[test]
 fn capabilities_are_reduced_added_and_dropped() {
+    // spec: EXEC-60
     need!(root);
     let root = Root::with_busybox();
     // capabilities(7): CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, FSETID 4, KILL 5, SETGID 6, SETUID 7, SETPCAP 8,
@@ -361,6 +376,7 @@ fn capabilities_are_reduced_added_and_dropped() {
 
 #[test]
 fn seccomp_and_no_new_privileges() {
+    // spec: EXEC-61, EXEC-62
     need!(root);
     let root = Root::with_busybox();
     let status = |options: &[&str]| inside(&root, options, "grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status");
@@ -375,6 +391,7 @@ fn seccomp_and_no_new_privileges() {
 
 #[test]
 fn resource_limits() {
+    // spec: EXEC-48
     need!(root);
     let root = Root::with_busybox();
     let limits = inside(&root, &["--ulimit", "nofile=100:200", "--ulimit", "core=0"], "cat /proc/self/limits");
@@ -395,6 +412,7 @@ fn resource_limits() {
 
 #[test]
 fn a_fork_bomb_is_contained() {
+    // spec: EXEC-71
     need!(root);
     let root = Root::with_busybox();
     let script = "n=0; while [ $n -lt 60 ]; do sleep 5 & n=$((n+1)); done; echo started";
@@ -406,6 +424,7 @@ fn a_fork_bomb_is_contained() {
 
 #[test]
 fn memory_is_limited_and_the_kill_reported() {
+    // spec: EXEC-71, LIFE-32
     need!(root);
     let root = Root::with_busybox();
     // The shell doubles a string until the limit ends it.
@@ -420,6 +439,7 @@ fn memory_is_limited_and_the_kill_reported() {
 
 #[test]
 fn cpu_is_limited() {
+    // spec: EXEC-71
     need!(root);
     let root = Root::with_busybox();
     // User and system time of a loop of one second: a tenth of a CPU gives 0.1 s, with room for the clock's grain.
@@ -430,6 +450,7 @@ fn cpu_is_limited() {
 
 #[test]
 fn id_and_pid_files() {
+    // spec: CLI-36
     need!(root);
     let root = Root::with_busybox();
     let (cid, pid) = (root.file("cid"), root.file("pid"));
@@ -445,6 +466,7 @@ fn id_and_pid_files() {
 
 #[test]
 fn names_and_labels() {
+    // spec: LIFE-2, LIFE-3
     need!(root);
     let root = Root::with_busybox();
     root.ctr("run").args(["--name", "web", "--label", "tier=front", "busybox", "sleep", "600"]).ok();
@@ -458,6 +480,7 @@ fn names_and_labels() {
 
 #[test]
 fn rm_removes_and_without_it_the_container_stays() {
+    // spec: LIFE-73
     need!(root);
     let root = Root::with_busybox();
     root.ctr("run").args(["--wait", "busybox", "true"]).ok();
@@ -473,6 +496,7 @@ fn rm_removes_and_without_it_the_container_stays() {
 
 #[test]
 fn init_reaps_and_passes_signals_on() {
+    // spec: LIFE-40, LIFE-42, EXEC-2, CLI-33
     need!(root);
     let root = Root::with_busybox();
     // An orphan that ends: no zombie remains.
@@ -497,6 +521,7 @@ fn init_reaps_and_passes_signals_on() {
 
 #[test]
 fn the_programs_end_ends_all_of_the_container() {
+    // spec: LIFE-40
     need!(root);
     let root = Root::with_busybox();
     assert_eq!(run(&root, &[], &["sh", "-c", "setsid sleep 600 & sleep 600 & exit 4"]).code, 4);
@@ -505,6 +530,7 @@ fn the_programs_end_ends_all_of_the_container() {
 
 #[test]
 fn descriptors_of_the_caller_do_not_leak() {
+    // spec: EXEC-46
     need!(root);
     let root = Root::with_busybox();
     // Descriptors 5 and 9 are open in the caller, not close-on-exec.
@@ -526,6 +552,7 @@ fn descriptors_of_the_caller_do_not_leak() {
 
 #[test]
 fn signals_and_umask_are_the_default_ones() {
+    // spec: EXEC-47
     need!(root);
     let root = Root::with_busybox();
     let ctr = ctr_tests::bins::binary("ctr-run").display().to_string();
@@ -545,6 +572,7 @@ fn signals_and_umask_are_the_default_ones() {
 
 #[test]
 fn standard_input_and_detached_descriptors() {
+    // spec: EXEC-46
     need!(root);
     let root = Root::with_busybox();
     let cmd = root.ctr("run").args(["--wait", "--rm", "--log=inherit", "busybox", "cat"]).input("from the caller\n");
@@ -562,6 +590,7 @@ fn standard_input_and_detached_descriptors() {
 
 #[test]
 fn proc_and_sys_are_masked() {
+    // spec: EXEC-21, EXEC-22
     need!(root);
     let root = Root::with_busybox();
     let script = "for f in /proc/kcore /proc/keys /proc/interrupts /proc/timer_list /proc/sched_debug /proc/latency_stats; do
@@ -596,6 +625,7 @@ fn proc_and_sys_are_masked() {
 
 #[test]
 fn devices() {
+    // spec: EXEC-20
     need!(root);
     let root = Root::with_busybox();
     let listed = inside(&root, &[], "cd /dev; ls -1 | sort | tr '\\n' ' '");
@@ -614,6 +644,7 @@ fn devices() {
 
 #[test]
 fn control_groups_hold_the_program() {
+    // spec: EXEC-70, LIFE-80, LIFE-81
     need!(root);
     let root = Root::with_busybox();
     let id = root.ctr("run").args(["--memory", "48m", "--pids-limit", "33", "busybox", "sleep", "600"]).ok();
@@ -641,6 +672,7 @@ fn control_groups_hold_the_program() {
 
 #[test]
 fn explain_and_dry_run() {
+    // spec: CLI-35
     need!(root);
     let root = Root::with_busybox();
     let plan = root.ctr("run").args(["--dry-run", "--explain", "-v", "/tmp:/data:ro", "busybox", "true"]).run();
@@ -658,6 +690,7 @@ fn explain_and_dry_run() {
 
 #[test]
 fn a_path_is_fetched_and_run() {
+    // spec: CLI-30, CLI-34
     need!(root);
     let root = Root::new();
     let dir = images::busybox_dir();
@@ -668,6 +701,7 @@ fn a_path_is_fetched_and_run() {
 
 #[test]
 fn the_root_is_closed_to_others() {
+    // spec: STORE-1
     need!(root);
     let root = Root::with_busybox();
     root.ctr("run").args(["--wait", "busybox", "true"]).ok();
@@ -676,6 +710,7 @@ fn the_root_is_closed_to_others() {
 
 #[test]
 fn deleted_files_of_lower_layers_stay_deleted() {
+    // spec: LAY-34
     need!(root);
     let root = Root::new();
     root.fetch(&format!("oci:{}:latest", images::umoci_layers().display()), "m");

@@ -13,6 +13,7 @@ fn status(root: &Root, name: &str) -> Value {
 
 #[test]
 fn the_program_gets_the_signal_and_its_code_is_kept() {
+    // spec: LIFE-60
     need!(root);
     let root = Root::with_busybox();
     for (signal, args) in [("TERM", &[][..]), ("USR1", &["--signal", "USR1"]), ("INT", &["--signal", "2"])] {
@@ -31,6 +32,7 @@ fn the_program_gets_the_signal_and_its_code_is_kept() {
 
 #[test]
 fn what_does_not_listen_is_killed_after_the_time() {
+    // spec: LIFE-60, LIFE-61
     need!(root);
     let root = Root::with_busybox();
     let script = "trap '' TERM; sleep 600 & sleep 600 & echo ready; while :; do sleep 1; done";
@@ -50,6 +52,7 @@ fn what_does_not_listen_is_killed_after_the_time() {
 
 #[test]
 fn the_stop_signal_of_the_container_and_without_init() {
+    // spec: LIFE-60
     need!(root);
     let root = Root::with_busybox();
     let script = "trap 'echo quit; exit 6' QUIT; echo ready; while :; do sleep 0.05; done";
@@ -64,6 +67,7 @@ fn the_stop_signal_of_the_container_and_without_init() {
 
 #[test]
 fn a_hanging_init_is_no_obstacle() {
+    // spec: LIFE-60
     need!(root);
     let root = Root::with_busybox();
     let id = root.ctr("run").args(["--name", "h", "busybox", "sleep", "600"]).ok();
@@ -75,6 +79,7 @@ fn a_hanging_init_is_no_obstacle() {
 
 #[test]
 fn all_and_those_with_rm() {
+    // spec: CLI-51, CLI-52
     need!(root);
     let root = Root::with_busybox();
     let ids: Vec<String> = (0..4).map(|_| root.ctr("run").args(["--rm", "busybox", "sleep", "600"]).ok()).collect();

@@ -50,6 +50,7 @@ fn objects(root: &Path) -> usize {
 
 #[test]
 fn named_images_stay_and_shared_layers_with_them() {
+    // spec: STORE-81
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let one = add_image(&store, &Image::new("one", &["base", "one"]), &["one"]);
@@ -73,6 +74,7 @@ fn named_images_stay_and_shared_layers_with_them() {
 
 #[test]
 fn containers_keep_their_images_layers_and_names() {
+    // spec: STORE-80
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let launch = add_image(&store, &Image::new("one", &["base"]), &["one"]);
@@ -92,6 +94,7 @@ fn containers_keep_their_images_layers_and_names() {
 
 #[test]
 fn what_cannot_be_read_keeps_everything() {
+    // spec: STORE-84
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let launch = add_image(&store, &Image::new("one", &["base"]), &["one"]);
@@ -116,6 +119,7 @@ fn what_cannot_be_read_keeps_everything() {
 
 #[test]
 fn leftovers_go_and_living_transactions_stay() {
+    // spec: STORE-83
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let tmp = root.path().join("store/tmp");
@@ -147,6 +151,7 @@ fn leftovers_go_and_living_transactions_stay() {
 
 #[test]
 fn a_replaced_layer_stays_as_long_as_a_container_uses_it() {
+    // spec: STORE-92
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let image = Image::new("one", &["base"]);
@@ -165,6 +170,7 @@ fn a_replaced_layer_stays_as_long_as_a_container_uses_it() {
 
 #[test]
 fn check_finds_and_repair_removes() {
+    // spec: STORE-90, STORE-91
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let (one, two) = (Image::new("one", &["base", "one"]), Image::new("two", &["base", "two"]));
@@ -227,6 +233,7 @@ fn repair_leaves_what_was_fetched_again_meanwhile() {
 
 #[test]
 fn gc_gives_up_while_somebody_stays_inside() {
+    // spec: STORE-71
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let inside = store.gate_shared().unwrap();
@@ -248,6 +255,7 @@ fn gc_gives_up_while_somebody_stays_inside() {
 
 #[test]
 fn gc_gets_in_between_many_short_holds() {
+    // spec: STORE-71
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let stop = AtomicBool::new(false);
@@ -270,6 +278,7 @@ fn gc_gets_in_between_many_short_holds() {
 
 #[test]
 fn eight_bring_in_one_image_and_unpack_each_layer_once() {
+    // spec: STORE-64
     let root = tempfile::tempdir().unwrap();
     let image = Image::new("one", &["a", "b", "c"]);
     let (barrier, unpacked) = (Barrier::new(8), AtomicUsize::new(0));
@@ -326,6 +335,7 @@ fn two_that_need_each_others_layers_do_not_wait_for_ever() {
 
 #[test]
 fn publishing_against_collection_loses_nothing() {
+    // spec: STORE-63, STORE-I1
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let done = AtomicBool::new(false);
@@ -369,6 +379,7 @@ fn publishing_against_collection_loses_nothing() {
 
 #[test]
 fn what_was_resolved_and_registered_under_the_gate_is_not_collected() {
+    // spec: STORE-I3
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let leases = root.path().join("leases");

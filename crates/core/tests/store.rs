@@ -19,6 +19,7 @@ fn reference(text: &str) -> Reference {
 
 #[test]
 fn an_image_is_found_by_name_digest_and_prefix() {
+    // spec: TYPE-3
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(&root.path().join("r")).unwrap();
     let image = Image::new("one", &["base", "top"]);
@@ -43,6 +44,7 @@ fn an_image_is_found_by_name_digest_and_prefix() {
 
 #[test]
 fn the_root_is_private_even_if_it_was_open() {
+    // spec: STORE-1
     let root = tempfile::tempdir().unwrap();
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
     Store::open_or_create(root.path()).unwrap();
@@ -51,6 +53,7 @@ fn the_root_is_private_even_if_it_was_open() {
 
 #[test]
 fn a_store_that_is_not_there_says_what_to_do() {
+    // spec: STORE-13
     let error = Store::open(std::path::Path::new("/nonexistent/ctr")).unwrap_err();
     assert!(matches!(error, StoreError::Missing { .. }), "{error}");
     assert!(error.hint().unwrap().contains("ctr-fetch"));
@@ -58,6 +61,7 @@ fn a_store_that_is_not_there_says_what_to_do() {
 
 #[test]
 fn formats_of_other_releases() {
+    // spec: STORE-11
     let root = tempfile::tempdir().unwrap();
     Store::open_or_create(root.path()).unwrap();
     let format = root.path().join("store/format.json");
@@ -98,6 +102,7 @@ fn formats_of_other_releases() {
 
 #[test]
 fn content_is_checked_on_its_way_in() {
+    // spec: STORE-20
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let txn = store.begin().unwrap();
@@ -120,6 +125,7 @@ fn content_is_checked_on_its_way_in() {
 
 #[test]
 fn fetching_again_repairs_blobs_and_layers() {
+    // spec: STORE-I6
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let image = Image::new("one", &["base"]);
@@ -146,6 +152,7 @@ fn fetching_again_repairs_blobs_and_layers() {
 
 #[test]
 fn an_image_without_its_layers_gets_no_name() {
+    // spec: STORE-I1
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let image = Image::new("one", &["base"]);
@@ -158,6 +165,7 @@ fn an_image_without_its_layers_gets_no_name() {
 
 #[test]
 fn damaged_records_are_errors_that_name_the_file() {
+    // spec: STORE-41, STORE-52
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let launch = add_image(&store, &Image::new("one", &["base"]), &["app"]);
@@ -177,6 +185,7 @@ fn damaged_records_are_errors_that_name_the_file() {
 
 #[test]
 fn known_files() {
+    // spec: ACI-60
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(&root.path().join("r")).unwrap();
     let path = root.path().join("app.aci");
@@ -197,6 +206,7 @@ fn known_files() {
 
 #[test]
 fn the_same_diff_at_two_places() {
+    // spec: STORE-30, STORE-31, STORE-34
     let root = tempfile::tempdir().unwrap();
     let store = Store::open_or_create(root.path()).unwrap();
     let txn = store.begin().unwrap();
