@@ -174,6 +174,7 @@ impl Fetcher {
         let names = match &self.request.name {
             Some(name) => {
                 if self.store.resolve(name).map_err(hinted)? != Some(digest) {
+                    self.tell_moved(std::slice::from_ref(name), &digest)?;
                     self.store.tag(name, &digest).map_err(hinted)?;
                 }
                 vec![name.to_string()]
