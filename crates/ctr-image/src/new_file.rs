@@ -1,4 +1,6 @@
-//! Files that appear in whole or not at all: written under another name beside their place, synced, renamed.
+//! Files that appear in whole or not at all: written without a name, synced, named, renamed to their place.
+//!
+//! Where the filesystem has no files without a name they are written under another one beside their place.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,6 +13,7 @@ pub(crate) struct NewFile {
     file: File,
     staged: PathBuf,
     target: PathBuf,
+    unnamed: bool,
 }
 
 impl NewFile {
@@ -26,15 +29,22 @@ impl NewFile {
         staged.push(name);
         staged.push(format!(".{:016x}", u64::from_le_bytes(random)));
         let staged = target.with_file_name(staged);
-        let file = File::options().read(true).write(true).create_new(true).open(&staged).context(failed)?;
-        Ok(Self { file, staged, target: target.to_owned() })
+        let unnamed = ctr_sys::unnamed::create(parent(target)).context(failed)?;
+        let (file, unnamed) = match unnamed {
+            Some(file) => (file, true),
+            None => (create_new(&staged).context(failed)?, false),
+        };
+        Ok(Self { file, staged, target: target.to_owned(), unnamed })
     }
 
     /// A file without a name on the same filesystem, for what is needed on the way.
     pub(crate) fn scratch(&self) -> Result<File, Failure> {
+        let failed = || format!("cannot write beside {}", self.target.display());
+        if let Some(file) = ctr_sys::unnamed::create(parent(&self.target)).context(failed)? {
+            return Ok(file);
+        }
         let path = self.staged.with_extension("scratch");
-        let failed = || format!("cannot create {}", path.display());
-        let file = File::options().read(true).write(true).create_new(true).open(&path).context(failed)?;
+        let file = create_new(&path).context(failed)?;
         std::fs::remove_file(&path).context(failed)?;
         Ok(file)
     }
@@ -43,10 +53,21 @@ impl NewFile {
     pub(crate) fn publish(self) -> Result<(), Failure> {
         let failed = || format!("cannot write {}", self.target.display());
         ctr_sys::durable::fsync(&self.file).context(failed)?;
+        if self.unnamed {
+            ctr_sys::unnamed::name(&self.file, &self.staged).context(failed)?;
+        }
         std::fs::rename(&self.staged, &self.target).context(failed)?;
-        let parent = self.target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        ctr_sys::durable::fsync_dir(parent).context(failed)
+        ctr_sys::durable::fsync_dir(parent(&self.target)).context(failed)
     }
+}
+
+/// The directory that a file lies in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn create_new(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create_new(true).open(path)
 }
 
 impl Write for NewFile {

@@ -33,6 +33,7 @@ pub mod signal;
 pub mod small;
 pub mod syscalls;
 pub mod tree;
+pub mod unnamed;
 pub mod userns;
 pub mod xattr;
 

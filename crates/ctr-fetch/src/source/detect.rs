@@ -26,7 +26,8 @@ pub(crate) fn open(argument: &Argument, scratch: &Path) -> Result<Box<dyn Source
         return directory(argument);
     }
     if !metadata.is_file() {
-        return Err(Failure::new(format!("{shown} is neither a file nor a directory")));
+        return Err(Failure::new(format!("{shown} is neither a file nor a directory"))
+            .hint("a stream has to be saved to a file first: archives are read more than once"));
     }
     if argument.kind == Kind::OciDirectory {
         return Err(Failure::new(format!("{shown} is a file, no directory")).hint("for a file write oci-archive:FILE"));
