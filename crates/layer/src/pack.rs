@@ -34,7 +34,7 @@ pub struct PackOptions {
     pub nanoseconds: bool,
     /// The tree is an overlay upper of this dialect: its whiteouts become `.wh.` entries.
     pub upper: Option<XattrDialect>,
-    /// With [`Ownership::Record`] owners come from [`OVERRIDE_STAT`](crate::OVERRIDE_STAT).
+    /// With [`Ownership::Record`] owners come from [`crate::OVERRIDE_STAT`].
     pub ownership: Ownership,
     /// Limits that the layer must keep, so that it can be unpacked again.
     pub limits: Limits,

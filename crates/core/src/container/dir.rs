@@ -66,7 +66,7 @@ pub struct Container {
     pub record: ContainerRecord,
 }
 
-/// A container that is being made: its directory in `embryo/`, locked. Dropped before [`Embryo::start`], it removes itself.
+/// A container that is being made: its directory in `embryo/`, locked. Dropped before [`Embryo::publish`], it removes itself.
 #[derive(Debug)]
 pub struct Embryo {
     containers: Containers,

@@ -53,7 +53,7 @@ pub(crate) fn matches(path: &Path, digest: &Digest) -> Result<bool, StoreError> 
     }
 }
 
-/// A blob that is being written in a transaction. Dropped without [`BlobWriter::finish`], it leaves nothing.
+/// A blob that is being written in a transaction. Dropped without [`BlobWriter::seal`], it leaves nothing.
 #[derive(Debug)]
 pub struct BlobWriter {
     path: PathBuf,
