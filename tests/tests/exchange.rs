@@ -370,3 +370,46 @@ fn an_interrupted_fetch_leaves_nothing_to_see() {
     root.ctr("gc").ok();
     assert_eq!(names(&staging), Vec::<String>::new(), "gc takes the rest of the interrupted one");
 }
+
+/// An appc image of a `manifest` and these entries.
+fn appc(entries: Tar) -> Vec<u8> {
+    let manifest = json!({"acKind": "ImageManifest", "acVersion": "0.8.11", "name": "example.com/x",
+        "app": {"exec": ["/bin/x"], "user": "0", "group": "0"}});
+    entries.file("manifest", 0o644, manifest.to_string()).finish()
+}
+
+#[test]
+fn hostile_appc_images_are_refused() {
+    // spec: ACI-50, ACI-51
+    need!(root);
+    let top = || Tar::new().dir("rootfs", 0o755);
+    for (what, tar, reason) in [
+        ("a file beside", top().file("other", 0o644, "x"), "beside manifest and rootfs"),
+        ("a rootfs that is a link", Tar::new().symlink("rootfs", "/").file("rootfs/x", 0o644, "x"), "not a directory"),
+        ("a hard link out", top().hardlink("rootfs/x", "/etc/passwd"), "hard link out of rootfs"),
+        ("a hard link to the manifest", top().hardlink("rootfs/x", "manifest"), "hard link out of rootfs"),
+        ("dot dot", top().file("rootfs/../../x", 0o644, "x"), ".."),
+        ("a whiteout", top().whiteout("rootfs", "x"), "whiteouts"),
+    ] {
+        let root = Root::new();
+        let file = root.write("x.aci", appc(tar));
+        let done = root.ctr("fetch").arg(&file).fails(1);
+        assert!(done.stderr.contains(reason), "{what}: {done}");
+        assert_eq!(store_check::refs(&root.store()).len(), 0, "{what}");
+        assert_eq!(store_check::complaints(&root.store()), Vec::<String>::new(), "{what}");
+    }
+}
+
+#[test]
+fn a_link_in_an_appc_image_stays_in_it() {
+    need!(root);
+    let root = Root::new();
+    let outside = root.file("outside");
+    fs::create_dir(&outside).unwrap();
+    let target = outside.display().to_string();
+    let tar = Tar::new().dir("rootfs", 0o755).symlink("rootfs/l", &target).file("rootfs/l/x", 0o644, "escaped");
+    let file = root.write("x.aci", appc(tar));
+    root.ctr("fetch").arg(&file).run();
+    assert_eq!(names(&outside), Vec::<String>::new());
+    assert_eq!(store_check::complaints(&root.store()), Vec::<String>::new());
+}
