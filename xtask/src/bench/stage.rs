@@ -71,7 +71,7 @@ impl Stage {
     /// The cgroup directories in which ctr-run makes a container's, by its own plan: the floor program joins the same.
     pub(super) fn cgroups(&self) -> Result<String> {
         let output = self.ctr("ctr-run").args(["--explain", "--dry-run", "small"]).output().context("run ctr-run")?;
-        let plan = String::from_utf8_lossy(&output.stderr).into_owned();
+        let plan = String::from_utf8_lossy(&output.stdout).into_owned();
         let paths = plan.lines().filter_map(|line| line.strip_prefix("cgroup ")?.split_whitespace().next());
         // The plan's path ends in ctr/ROOTHASH/ID.
         let tops = paths.filter_map(|path| Path::new(path).ancestors().nth(3));
