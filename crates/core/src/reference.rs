@@ -119,12 +119,6 @@ impl Reference {
         Ok(Self { domain: self.domain.clone(), path: self.path.clone(), tag: Some(tag.to_owned()), digest: None })
     }
 
-    /// The same repository by `digest`.
-    #[must_use]
-    pub fn with_digest(&self, digest: Digest) -> Self {
-        Self { domain: self.domain.clone(), path: self.path.clone(), tag: None, digest: Some(digest) }
-    }
-
     /// As people write it: without the default domain, where the shorter text still names the same image.
     pub fn familiar(&self) -> String {
         let full = self.to_string();

@@ -142,16 +142,7 @@ fn bring(txn: &Txn, layer: &Layer<'_>, unpacking: &Unpacking) -> Result<(LayerId
     let staging = txn.layer_staging().map_err(hinted)?.hold(lock);
     let unpacked = unpack(txn, layer, &staging.fs(), unpacking, &bar);
     let unpacked = unpacked.map_err(|failure| in_layer(layer, failure))?;
-    let done = LayerDone {
-        diff_id: layer.diff_id,
-        chain_id: layer.chain_id,
-        self_contained: unpacked.self_contained,
-        max_uid: unpacked.max_uid,
-        max_gid: unpacked.max_gid,
-        entries: unpacked.entries,
-        bytes: unpacked.bytes,
-        counted: false,
-    };
+    let done = unpacked.done(layer.diff_id, layer.chain_id);
     let id = txn.publish_layer(staging, done.clone()).map_err(hinted)?;
     bar.finish("unpacked");
     Ok((id, done))

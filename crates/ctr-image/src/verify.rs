@@ -266,16 +266,7 @@ impl Verifier<'_> {
         let target = Target { dir: &dir, below: layer.below, dialect: self.store.dialect(), ownership: self.ownership };
         let unpacked = install(file, &layer.expected(), None, &target)
             .map_err(|error| Failure::hinted(error, LayerError::hint))?;
-        let done = LayerDone {
-            diff_id: layer.diff_id,
-            chain_id: layer.chain_id,
-            self_contained: unpacked.self_contained,
-            max_uid: unpacked.max_uid,
-            max_gid: unpacked.max_gid,
-            entries: unpacked.entries,
-            bytes: unpacked.bytes,
-            counted: false,
-        };
+        let done = unpacked.done(layer.diff_id, layer.chain_id);
         Ok(Fresh { staging, done })
     }
 

@@ -69,11 +69,6 @@ pub fn open_read_write(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
     retry(|| call!(libc::SYS_openat, dir.as_raw_fd(), path.as_ptr(), flags, 0)).map(owned)
 }
 
-/// A copy of a descriptor with a number of at least `least`, which closes on exec.
-pub fn duplicate_from(fd: BorrowedFd<'_>, least: i32) -> RawResult<OwnedFd> {
-    call!(libc::SYS_fcntl, fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least).map(owned)
-}
-
 /// Opens an existing file to write.
 pub fn open_write(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
     let flags = libc::O_WRONLY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
@@ -149,11 +144,6 @@ pub fn facts(fd: BorrowedFd<'_>) -> RawResult<FileFacts> {
 /// fchown(2).
 pub fn change_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> RawResult<()> {
     call!(libc::SYS_fchown, fd.as_raw_fd(), uid, gid).map(drop)
-}
-
-/// fchmod(2).
-pub fn change_mode(fd: BorrowedFd<'_>, mode: u32) -> RawResult<()> {
-    call!(libc::SYS_fchmod, fd.as_raw_fd(), mode).map(drop)
 }
 
 /// Whether the file system at `path` is the unified control group hierarchy (statfs(2)).
@@ -262,11 +252,6 @@ pub fn duplicate_to_closing(fd: BorrowedFd<'_>, number: i32) -> RawResult<()> {
 pub fn numbered(number: i32) -> BorrowedFd<'static> {
     // SAFETY: it is open by the caller's word and, as max sees to, not -1; at worst a call on it fails with EBADF.
     unsafe { BorrowedFd::borrow_raw(number.max(0)) }
-}
-
-/// Makes every descriptor from `first` on close on exec (close_range(2), Linux 5.11 for the flag).
-pub fn close_on_exec_from(first: u32) -> RawResult<()> {
-    call!(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC).map(drop)
 }
 
 /// Closes every descriptor from `first` to `last`.

@@ -129,11 +129,6 @@ pub fn try_exclusive(fd: BorrowedFd<'_>) -> Result<bool> {
     try_lock(fd, LockKind::Exclusive, LockRange::WHOLE)
 }
 
-/// [`try_lock`], shared, of the whole file.
-pub fn try_shared(fd: BorrowedFd<'_>) -> Result<bool> {
-    try_lock(fd, LockKind::Shared, LockRange::WHOLE)
-}
-
 /// [`lock`], exclusive, of the whole file.
 pub fn exclusive(fd: BorrowedFd<'_>) -> Result<()> {
     lock(fd, LockKind::Exclusive, LockRange::WHOLE)

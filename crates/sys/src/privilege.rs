@@ -113,11 +113,6 @@ pub fn set_capabilities(effective: CapSet, permitted: CapSet, inheritable: CapSe
     call!(libc::SYS_capset, header.as_ptr(), data.as_ptr()).map(drop)
 }
 
-/// Keeps the permitted capabilities over the next change of user ids (`PR_SET_KEEPCAPS`).
-pub fn keep_capabilities() -> RawResult<()> {
-    call!(libc::SYS_prctl, libc::PR_SET_KEEPCAPS, 1, 0, 0, 0).map(drop)
-}
-
 /// Sets the supplementary groups.
 pub fn set_groups(groups: &[u32]) -> RawResult<()> {
     call!(libc::SYS_setgroups, groups.len(), groups.as_ptr()).map(drop)
@@ -217,13 +212,6 @@ impl Resource {
 pub fn set_limit(resource: Resource, soft: u64, hard: u64) -> RawResult<()> {
     let limit = [soft, hard];
     call!(libc::SYS_prlimit64, 0, resource.0, limit.as_ptr(), ptr::null::<u8>()).map(drop)
-}
-
-/// The limit of this process: soft and hard.
-pub fn get_limit(resource: Resource) -> RawResult<(u64, u64)> {
-    let mut limit = [0u64; 2];
-    call!(libc::SYS_prlimit64, 0, resource.0, ptr::null::<u8>(), limit.as_mut_ptr())?;
-    Ok((limit[0], limit[1]))
 }
 
 /// Brings the loopback interface of the caller's network namespace up (netdevice(7)). `socket` is any datagram socket.

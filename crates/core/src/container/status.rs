@@ -131,11 +131,6 @@ impl Container {
         }
     }
 
-    /// Whether one of the recorded control groups, or a group below it, has a process.
-    pub fn cgroup_is_populated(&self) -> bool {
-        self.record.cgroups.iter().any(|group| is_populated(Path::new(group)))
-    }
-
     fn present_groups(&self) -> Vec<&Path> {
         self.record.cgroups.iter().map(Path::new).filter(|group| group.exists()).collect()
     }

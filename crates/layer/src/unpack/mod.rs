@@ -32,6 +32,8 @@ use crate::error::{EntryFault, LayerError, Result, show};
 use crate::limits::{DIRECTORY_OVERHEAD, LimitError, Limits};
 use crate::path::{self, PathError};
 use crate::tar::{Entry, EntryKind, TarReader};
+use ctr_core::digest::Digest;
+use ctr_core::store::LayerDone;
 pub use ctr_core::store::XattrDialect;
 use lower::Lowers;
 use metadata::{Fresh, Metadata};
@@ -78,6 +80,22 @@ pub struct Unpacked {
     pub dropped_xattrs: u64,
     /// Devices that became empty files, because devices cannot be made here.
     pub devices_as_files: u64,
+}
+
+impl Unpacked {
+    /// The record that goes beside the layer in the store.
+    pub fn done(&self, diff_id: Digest, chain_id: Digest) -> LayerDone {
+        LayerDone {
+            diff_id,
+            chain_id,
+            self_contained: self.self_contained,
+            max_uid: self.max_uid,
+            max_gid: self.max_gid,
+            entries: self.entries,
+            bytes: self.bytes,
+            counted: false,
+        }
+    }
 }
 
 /// Unpacks one layer.
