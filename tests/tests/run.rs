@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ctr_tests::oci::{Layer, Layout};
 use ctr_tests::scratch::{Cmd, Done, Root, until};
+use ctr_tests::tarball::Tar;
 use ctr_tests::{images, leaks, need, store_check};
 use serde_json::Value;
 
@@ -726,6 +727,77 @@ fn deleted_files_of_lower_layers_stay_deleted() {
     let script = "rm -r /gone /etc/conf.d && mkdir /gone /etc/conf.d && ls -A /gone /etc/conf.d | grep -c '^[a-z]'";
     let done = root.ctr("run").args(["--wait", "--rm", "--log=inherit", "m", "sh", "-c", script]).run();
     assert_eq!(done.stderr, "", "{done}");
+}
+
+/// LIM-14: as many layers as an image may have; old mount calls take one page of options, so that names must be short.
+#[test]
+fn an_image_of_127_layers() {
+    need!(root);
+    let root = Root::new();
+    let layers: Vec<Vec<u8>> = (1..127)
+        .map(|n| {
+            Tar::new()
+                .dir("n", 0o755)
+                .file(&format!("n/{n}"), 0o644, n.to_string())
+                .file("n/last", 0o644, n.to_string())
+                .finish()
+        })
+        .collect();
+    root.fetch(&images::busybox_with(&root.file("layout"), &layers), "many");
+    let seen = root
+        .ctr("run")
+        .args(["--wait", "--rm", "--log=inherit", "many", "sh", "-c", "ls /n | wc -l; cat /n/last /n/1"])
+        .ok();
+    assert_eq!(seen, "127\n1261");
+    let more = [layers, vec![Tar::new().file("x", 0o644, "x").finish()]].concat();
+    let source = images::busybox_with(&root.file("more"), &more);
+    root.ctr("fetch").args([&source, "--name", "more"]).fails(1).says("127");
+}
+
+/// LIFE-41: init has what it needs to do its work, and no descriptor of a directory.
+#[test]
+fn init_holds_no_directory_and_no_descriptor_of_the_starter() {
+    need!(root);
+    let root = Root::with_busybox();
+    for options in [&["--log=file"][..], &["--log=none"], &["--cap-add", "SYS_PTRACE"]] {
+        let pidfile = root.file("pid");
+        fs::remove_file(&pidfile).unwrap_or_default();
+        root.ctr("run")
+            .arg("--pidfile")
+            .arg(&pidfile)
+            .args(options.iter().copied())
+            .args(["busybox", "sleep", "600"])
+            .ok();
+        let pid = fs::read_to_string(&pidfile).unwrap().trim().to_owned();
+        for entry in fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
+            let path = entry.unwrap().path();
+            let target = fs::read_link(&path).unwrap();
+            // In its own container's directory, or of no file at all: pipes, signals.
+            let own =
+                target.starts_with(root.path().join("containers/run")) || target == std::path::Path::new("/dev/null");
+            assert!(own || !target.is_absolute(), "{options:?}: {} -> {}", path.display(), target.display());
+            assert!(!fs::metadata(&path).unwrap().is_dir(), "{options:?}: {}", target.display());
+        }
+        assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), std::path::Path::new("/"));
+    }
+}
+
+#[test]
+fn volumes_with_mounts_below_them() {
+    need!(root, "mount");
+    let root = Root::with_busybox();
+    let dir = root.file("volume");
+    fs::create_dir_all(dir.join("below")).unwrap();
+    ctr_tests::tree::own_mounts();
+    Cmd::new("mount").args(["-t", "tmpfs", "none"]).arg(dir.join("below")).ok();
+    fs::write(dir.join("below/file"), "below").unwrap();
+    let volume = |options: &str| format!("{}:/v{options}", dir.display());
+    let script = "cat /v/below/file; touch /v/below/new 2>/dev/null && echo written; true";
+    assert_eq!(inside(&root, &["-v", &volume(":rec")], script), "belowwritten");
+    fs::remove_file(dir.join("below/new")).unwrap();
+    // Read-only holds for the mounts below too.
+    assert_eq!(inside(&root, &["-v", &volume(":ro,rec")], script), "below");
+    assert!(!dir.join("below/new").exists());
 }
 
 #[test]
