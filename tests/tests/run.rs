@@ -78,6 +78,11 @@ fn what_cannot_start_says_why_and_leaves_nothing() {
         (125, &["-v", "/tmp:relative"], &["true"]),
         (125, &["-v", "/tmp:/x:nonsense"], &["true"]),
         (125, &["-v", "/tmp:/x", "-v", "/var:/x"], &["true"]),
+        (125, &["-v", "/tmp:/"], &["true"]),
+        (125, &["-v", "/tmp:/proc"], &["true"]),
+        (125, &["-v", "/tmp:/proc/sys/../self"], &["true"]),
+        (125, &["-v", "/tmp:/sys/fs"], &["true"]),
+        (125, &["--tmpfs", "/dev"], &["true"]),
         (125, &["--tmpfs", "/x:size=lots"], &["true"]),
         (125, &["--env-file", "/no/such/file"], &["true"]),
         (125, &["--ulimit", "nonsense=1"], &["true"]),
@@ -793,10 +798,10 @@ fn volumes_with_mounts_below_them() {
     fs::write(dir.join("below/file"), "below").unwrap();
     let volume = |options: &str| format!("{}:/v{options}", dir.display());
     let script = "cat /v/below/file; touch /v/below/new 2>/dev/null && echo written; true";
-    assert_eq!(inside(&root, &["-v", &volume(":rec")], script), "belowwritten");
+    assert_eq!(inside(&root, &["-v", &volume(":rbind")], script), "belowwritten");
     fs::remove_file(dir.join("below/new")).unwrap();
     // Read-only holds for the mounts below too.
-    assert_eq!(inside(&root, &["-v", &volume(":ro,rec")], script), "below");
+    assert_eq!(inside(&root, &["-v", &volume(":ro,rbind")], script), "below");
     assert!(!dir.join("below/new").exists());
 }
 
