@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use argument::Argument;
 use clap::{CommandFactory as _, Parser};
-use ctr_cli::{Context as _, Failure, GlobalArgs, OutputFormat, Progress};
+use ctr_cli::{Failure, GlobalArgs, OutputFormat, Progress};
 use ctr_core::digest::Digest;
 use ctr_core::launch::LaunchRecord;
 use ctr_core::reference::Reference;
@@ -108,6 +108,19 @@ fn userns_failure(error: &ctr_sys::SysError) -> Failure {
     Failure::new("cannot enter a user namespace to keep the owners of files").caused_by(error).hint(hint)
 }
 
+fn cannot_open(argument: &Argument, error: &std::io::Error) -> Failure {
+    let path = argument.path.display();
+    let failure = Failure::new(format!("cannot open {path}")).caused_by(error);
+    let name = argument.kind == argument::Kind::Path && path.to_string().parse::<Reference>().is_ok();
+    if error.kind() == std::io::ErrorKind::NotFound && name {
+        return failure.hint(format!(
+            "images are fetched from files and directories; from a registry: \
+             skopeo copy docker://{path} oci-archive:image.tar && ctr-fetch image.tar --name {path}"
+        ));
+    }
+    failure
+}
+
 /// Brings sources in, one after the other.
 struct Fetcher {
     store: Store,
@@ -148,7 +161,7 @@ impl Fetcher {
 
     fn one(&self, argument: &Argument) -> Result<Fetched, Failure> {
         let before = std::fs::metadata(&argument.path);
-        let before = before.context(|| format!("cannot open {}", argument.path.display()))?;
+        let before = before.map_err(|error| cannot_open(argument, &error))?;
         // Another tag or platform of the same file is another image.
         let simple = before.is_file() && argument.tag.is_none() && self.request.platform.is_none();
         if simple && let Some(known) = self.known(&before)? {
