@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::scratch;
+use crate::{oci, scratch};
 
 /// Everything that belongs to `root` outside its directory, one line each.
 pub fn outside(root: &Path, ids: &[String]) -> Vec<String> {
@@ -48,6 +48,16 @@ pub fn cgroups(ids: &[String]) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// The groups `ctr/ROOTHASH` of a root: the first 16 digits of its path's digest (spec/06-lifecycle.md LIFE-80). A start
+/// makes them where they are missing; the collector takes them when they are empty.
+pub fn parent_groups(root: &Path) -> Vec<PathBuf> {
+    let root = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let digest = oci::digest(root.as_os_str().as_bytes());
+    let name = &digest["sha256:".len()..][..16];
+    let tops = hierarchies().into_iter().flat_map(|hierarchy| own_groups(&hierarchy));
+    tops.map(|top| top.join(name)).filter(|group| group.is_dir()).collect()
 }
 
 /// Where control groups are mounted.
@@ -139,7 +149,20 @@ pub fn end_all(root: &Path) {
     }
     let mut groups = cgroups(&ids);
     groups.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    groups.extend(parent_groups(root));
     for group in groups {
         fs::remove_dir(group).ok();
+    }
+    unmount_below(root);
+}
+
+/// Takes away what the test itself mounted, in its own mount namespace, beside its root.
+fn unmount_below(root: &Path) {
+    let Some(dir) = root.parent() else { return };
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+    let targets =
+        mounts.lines().filter_map(|line| line.split(' ').nth(4)).filter(|target| Path::new(target).starts_with(dir));
+    for target in targets {
+        nix::mount::umount2(target, nix::mount::MntFlags::MNT_DETACH).ok();
     }
 }

@@ -38,6 +38,7 @@ fn assert_gc_leaves_nothing(root: &Root, say: &str) {
     assert_eq!(done.code, 0, "{done}\n{say}");
     assert_eq!(store_check::remains(&root.path()), Vec::<String>::new(), "after {done}\n{say}");
     assert_eq!(leaks::outside(&root.path(), &ids), Vec::<String>::new(), "{say}");
+    assert_eq!(leaks::parent_groups(&root.path()), Vec::<std::path::PathBuf>::new(), "{say}");
 }
 
 fn reference() -> BTreeMap<String, Listing> {

@@ -671,9 +671,11 @@ fn control_groups_hold_the_program() {
         "/",
         "seen from inside it is the root"
     );
+    assert!(!leaks::parent_groups(&root.path()).is_empty());
     root.ctr("stop").args(["--timeout", "0", &id]).ok();
     root.ctr("gc").args(["--grace", "0"]).ok();
     assert_eq!(leaks::cgroups(&[id]), Vec::<std::path::PathBuf>::new());
+    assert_eq!(leaks::parent_groups(&root.path()), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
