@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: ours beside the peers and beside a floor program, interleaved in one run, as medians and ratios.
 //!
 //! Nothing here asserts a time: machines differ, ratios of one run tell. `--write` renews docs/benchmarks.md.
-//! `--only start,parallel,import,list,collect` picks sections, `--rounds N` changes how often each is repeated.
+//! `--only start,parallel,import,list,collect` picks sections, `--rounds N` changes how often each is repeated, `--no-build` takes
+//! the binaries of the last build.
 
 mod contest;
 mod import;
@@ -32,10 +33,11 @@ const SECTIONS: &[(&str, usize, Section)] = &[
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let write = arguments.flag("--write");
     let only: Option<String> = arguments.value("--only")?;
+    let built = arguments.flag("--no-build");
     let rounds: Option<usize> = arguments.value("--rounds")?;
     arguments.finish()?;
     prerequisites::report(&prerequisites::ensure(prerequisites::FOR_BENCH));
-    let stage = Stage::new()?;
+    let stage = Stage::new(built)?;
     let mut report = Report::new();
     for (name, usual, section) in SECTIONS {
         if only.as_ref().is_some_and(|only| !only.split(',').any(|wanted| wanted == *name)) {

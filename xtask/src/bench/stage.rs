@@ -20,11 +20,12 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new() -> Result<Self> {
+    /// Makes the stage; `built` takes the binaries as the last build left them.
+    pub(super) fn new(built: bool) -> Result<Self> {
         if !shell::is_root() {
             bail!("the benchmarks compare containers of root; run them as root");
         }
-        let built = binaries::build(tree::BINARIES, Profile::Release)?;
+        let built = binaries::build(if built { &[] } else { tree::BINARIES }, Profile::Release)?;
         // Not under /tmp, which is a tmpfs on many machines, and overlay on it tells nothing.
         let directory = PathBuf::from("/var/tmp").join(format!("ctr-bench-{}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("create {}", directory.display()))?;
