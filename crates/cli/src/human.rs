@@ -53,54 +53,6 @@ pub fn rough(duration: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Why a duration was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DurationError(String);
-
-impl std::fmt::Display for DurationError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "\"{}\" is not a duration (expected seconds, or for example 500ms, 90s, 5m, 1h30m, 2d)", self.0)
-    }
-}
-
-impl std::error::Error for DurationError {}
-
-/// Reads `10` (seconds), `1.5`, `500ms`, `90s`, `5m`, `1h30m`, `2d`, `1w`. Usable as a clap value parser.
-pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
-    let wrong = || DurationError(text.to_owned());
-    let mut total = Duration::ZERO;
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return Err(wrong());
-    }
-    while !rest.is_empty() {
-        let (number, after) = split_where(rest, |c| !c.is_ascii_digit() && c != '.');
-        let (unit, after) = split_where(after, |c| c.is_ascii_digit() || c == '.');
-        let scale = match unit.trim() {
-            "ms" => 0.001,
-            "" | "s" | "sec" => 1.0,
-            "m" | "min" => 60.0,
-            "h" => 3600.0,
-            "d" => 86_400.0,
-            "w" => 604_800.0,
-            _ => return Err(wrong()),
-        };
-        // A bare number is seconds only if it stands alone: "1h30" says nothing clear.
-        if unit.is_empty() && number.len() != text.trim().len() {
-            return Err(wrong());
-        }
-        let value: f64 = number.parse().map_err(|_| wrong())?;
-        let part = Duration::try_from_secs_f64(value * scale).map_err(|_| wrong())?;
-        total = total.checked_add(part).ok_or_else(wrong)?;
-        rest = after;
-    }
-    Ok(total)
-}
-
-fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
-    text.split_at(text.find(stop).unwrap_or(text.len()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,29 +94,5 @@ mod tests {
     fn less_than_a_second_is_told_in_milliseconds() {
         assert_eq!(rough(Duration::from_millis(300)), "300 milliseconds");
         assert_eq!(rough(Duration::from_millis(1999)), "1 second");
-    }
-
-    #[test]
-    fn durations_are_read() {
-        for (text, milliseconds) in [
-            ("10", 10_000),
-            ("0", 0),
-            ("1.5", 1500),
-            ("500ms", 500),
-            ("90s", 90_000),
-            ("1h30m", 5_400_000),
-            ("2d", 172_800_000),
-            (" 1m ", 60_000),
-        ] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-    }
-
-    #[test]
-    fn bad_durations_are_refused() {
-        for bad in ["", " ", "s", "1x", "-1", "1h30", "1.2.3s", "1e400", "nan", "inf", "99999999999999999999999d", "١s"]
-        {
-            assert!(parse_duration(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
-use ctr_cli::{Failure, GlobalArgs, exit, human};
+use ctr_cli::{Failure, GlobalArgs, exit};
 use ctr_core::store::gc::NameRule;
 use ctr_core::store::{Store, StoreError};
 
@@ -34,13 +34,13 @@ pub struct Options {
     #[arg(long, short = 'n')]
     dry_run: bool,
     /// Keep ended containers, and images without a name, this long after their end or import
-    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, default_value = "1h")]
+    #[arg(long, value_name = "DURATION", value_parser = ctr_core::quantity::parse_duration, default_value = "1h")]
     grace: Duration,
     /// Remove all images that no container uses, with their names
     #[arg(long)]
     all_images: bool,
     /// Remove names of images that were last fetched or tagged longer ago than this, unless a container uses the image
-    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, conflicts_with = "all_images")]
+    #[arg(long, value_name = "DURATION", value_parser = ctr_core::quantity::parse_duration, conflicts_with = "all_images")]
     images_older_than: Option<Duration>,
     /// Check all that is in the store, and collect nothing
     #[arg(long, conflicts_with_all = ["all_images", "images_older_than"])]
@@ -49,7 +49,7 @@ pub struct Options {
     #[arg(long, requires = "check")]
     repair: bool,
     /// Give up when others use the store for so long without a moment in between
-    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration, default_value = "30s")]
+    #[arg(long, value_name = "DURATION", value_parser = ctr_core::quantity::parse_duration, default_value = "30s")]
     wait: Duration,
     /// Options of every binary.
     #[command(flatten)]

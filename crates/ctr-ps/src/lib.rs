@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
-use ctr_cli::{Failure, GlobalArgs, OutputFormat, Table, exit, human};
+use ctr_cli::{Failure, GlobalArgs, OutputFormat, Table, exit};
 use ctr_core::container::{Container, ContainerError, Containers};
 use ctr_core::store::Store;
 
@@ -41,7 +41,7 @@ pub struct Options {
     #[arg(long, requires = "containers", conflicts_with_all = ["filter", "label"])]
     wait: bool,
     /// Longest time to wait, in seconds or as 500ms, 5m, 1h30m
-    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = human::parse_duration)]
+    #[arg(long, value_name = "DURATION", requires = "wait", value_parser = ctr_core::quantity::parse_duration)]
     timeout: Option<Duration>,
     /// Do not shorten ids and commands
     #[arg(long)]

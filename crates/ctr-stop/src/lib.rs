@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
-use ctr_cli::{Failure, GlobalArgs, OutputFormat, exit, human};
+use ctr_cli::{Failure, GlobalArgs, OutputFormat, exit};
 use ctr_core::container::{Container, ContainerError, Containers, State};
 use ctr_core::store::Store;
 
@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long, short, value_name = "SIGNAL", value_parser = signal)]
     signal: Option<i32>,
     /// Time to wait before the kill, in seconds or as 500ms, 5m [default: of the container, else 10 s]
-    #[arg(long, short, value_name = "DURATION", value_parser = human::parse_duration)]
+    #[arg(long, short, value_name = "DURATION", value_parser = ctr_core::quantity::parse_duration)]
     timeout: Option<Duration>,
     /// Options of every binary.
     #[command(flatten)]
