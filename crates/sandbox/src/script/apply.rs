@@ -61,7 +61,7 @@ impl<'a> Stage<'a> {
                 result => result,
             },
             Step::NewSession => process::setsid(),
-            Step::JoinCgroup { procs, .. } => files::write_all(procs.as_fd(), b"0"),
+            Step::JoinCgroup { tasks, .. } => files::write_all(tasks.as_fd(), b"0"),
             Step::NewCgroupNamespace => process::unshare(Namespaces::CGROUP),
             Step::SlaveMounts => mount::make_all_slave(),
             Step::AttachRoot => {

@@ -36,7 +36,7 @@ pub(crate) enum Step {
     /// A session keyring of its own: the caller's keys stay the caller's (keyrings(7)).
     NewKeyring,
     /// Joins a v1 control group by writing `0`, which means the writer.
-    JoinCgroup { procs: OwnedFd, group: String },
+    JoinCgroup { tasks: OwnedFd, group: String },
     /// A cgroup namespace whose root are the groups just joined.
     NewCgroupNamespace,
     /// Mounts of the host no longer receive ours.
