@@ -31,7 +31,7 @@
 
 /* From linux/sched.h, which the musl wrapper of gcc does not see. */
 struct clone_args {
-	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
 };
 
 #define MUST(call) do { if ((call) < 0) fail(#call); } while (0)
@@ -113,11 +113,12 @@ static void loopback_up(void) {
 	close(fd);
 }
 
-static void container(const char *lower, const char *scratch, int go, char **program) {
-	char options[4096], root[1024], byte;
-	/* Wait until the parent has put us into our cgroups. */
-	if (read(go, &byte, 1) != 1)
-		_exit(125);
+static void container(const char *lower, const char *scratch, const int *tasks, size_t task_count, char **program) {
+	char options[4096], root[1024];
+	/* A thread that moves itself needs no lock of the whole host, unlike one that is moved by cgroup.procs. */
+	for (size_t i = 0; i < task_count; i++)
+		MUST(write(tasks[i], "0", 1));
+	MUST(unshare(CLONE_NEWCGROUP));
 	snprintf(root, sizeof root, "%s/root", scratch);
 	snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s/upper,workdir=%s/work,volatile", lower, scratch, scratch);
 	MUST(mount("", "/", "", MS_REC | MS_PRIVATE, ""));
@@ -152,7 +153,7 @@ int main(int count, char **arguments) {
 		fputs("usage: floor LOWER SCRATCH CGROUPS PROGRAM [ARG...]\n", stderr);
 		return 2;
 	}
-	char *groups[MAX_CGROUPS], path[1024], scratch[512], number[16];
+	char *groups[MAX_CGROUPS], path[1024], scratch[512];
 	size_t group_count = 0;
 	for (char *word = strtok(arguments[3], ","); word && group_count < MAX_CGROUPS; word = strtok(NULL, ","))
 		groups[group_count++] = word;
@@ -172,26 +173,32 @@ int main(int count, char **arguments) {
 		MUST(mkdir(path, 0755));
 	}
 
-	int go[2];
-	MUST(pipe2(go, O_CLOEXEC));
+	/* cgroup v2 is joined at birth, v1 by the tasks file. */
+	int tasks[MAX_CGROUPS], born_in = -1;
+	size_t task_count = 0;
+	for (size_t i = 0; i < group_count; i++) {
+		snprintf(path, sizeof path, "%s/floor-%d/tasks", groups[i], getpid());
+		int fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd >= 0) {
+			tasks[task_count++] = fd;
+			continue;
+		}
+		snprintf(path, sizeof path, "%s/floor-%d", groups[i], getpid());
+		MUST(born_in = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+	}
 	struct clone_args clone = {
-		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP,
+		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET,
 		.exit_signal = SIGCHLD,
 	};
+	if (born_in >= 0) {
+		clone.flags |= 0x200000000ULL; /* CLONE_INTO_CGROUP */
+		clone.cgroup = (uint64_t)born_in;
+	}
 	pid_t child = (pid_t)syscall(SYS_clone3, &clone, sizeof clone);
 	MUST(child);
-	if (child == 0) {
-		/* So that the end of the parent ends the read. */
-		close(go[1]);
-		container(arguments[1], scratch, go[0], arguments + 4);
-	}
+	if (child == 0)
+		container(arguments[1], scratch, tasks, task_count, arguments + 4);
 
-	snprintf(number, sizeof number, "%d", child);
-	for (size_t i = 0; i < group_count; i++) {
-		snprintf(path, sizeof path, "%s/floor-%d/cgroup.procs", groups[i], getpid());
-		write_file(path, number);
-	}
-	MUST(write(go[1], "", 1));
 	int status;
 	MUST(waitpid(child, &status, 0));
 

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     for (name, step) in STEPS {
         // The tests come last and close with their runner's summary, so the times so far are printed before them.
         if *name == "test" {
-            println!("ci: {}", times.join(", "));
+            println!("ci: {} s so far ({})", began.elapsed().as_secs(), times.join(", "));
         }
         println!("=== ci: {name}");
         let start = Instant::now();
@@ -38,9 +38,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         }
         let seconds = start.elapsed().as_secs();
         times.push(format!("{name} {seconds} s"));
-        eprintln!("=== ci: {name} took {seconds} s");
+        // The runner's summary is what the output closes with.
+        if *name != "test" {
+            eprintln!("=== ci: {name} took {seconds} s");
+        }
     }
-    eprintln!("ci: {} s in all ({})", began.elapsed().as_secs(), times.join(", "));
     if failures.is_empty() { Ok(()) } else { bail!("failed: {}", failures.join(", ")) }
 }
 
