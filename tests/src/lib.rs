@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bins;
+pub mod busybox;
 pub mod crash;
 pub mod image_files;
 pub mod images;
