@@ -9,6 +9,9 @@ use std::rc::Rc;
 
 use super::{ContainerError, ContainerRecord};
 
+/// The largest `container.json` that is read, in bytes: labels and arguments can make it long.
+const RECORD_MAX: usize = 8 << 20;
+
 /// Shortest beginning of an id that names a container.
 const PREFIX_MIN: usize = 3;
 
@@ -149,8 +152,11 @@ impl Containers {
     pub fn load(&self, place: Place, id: &str) -> Result<Option<Container>, ContainerError> {
         let dir = self.place(place).join(id);
         let path = dir.join("container.json");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
+        let bytes = match ctr_sys::small::read(&path, RECORD_MAX) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                return Err(ContainerError::Damaged { path, reason: format!("it has more than {RECORD_MAX} bytes") });
+            }
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
             Err(error) => return Err(ContainerError::io("read", path)(error)),
         };

@@ -4,16 +4,20 @@
 //! of its control groups has a process. Each alone can be wrong for a moment: the lock is free before the last process is
 //! gone, a pid can be used again, a control group can be missing.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use ctr_sys::small;
 use serde::Serialize;
 
 use super::dir::{Container, Place};
 use super::{ContainerError, ExitRecord, ExitStatus, ProcessRecord};
 use crate::timestamp::Timestamp;
+
+/// The largest `process` that is read, in bytes.
+const PROCESS_MAX: usize = 4096;
 
 /// Where a container is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -97,10 +101,10 @@ impl Container {
     /// The `process` file; `None` before it is written.
     pub fn process(&self) -> Result<Option<ProcessRecord>, ContainerError> {
         let path = self.dir.join("process");
-        match fs::read(&path) {
+        match small::read(&path, PROCESS_MAX) {
             // An empty or torn file is one that is being written, or whose writer was killed: the lock and the control
             // groups tell the rest.
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Ok(bytes) => Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(ContainerError::io("read", path)(error)),
         }
@@ -109,13 +113,8 @@ impl Container {
     /// The exit record; `None` before init has written it.
     pub fn exit(&self) -> Result<Option<ExitRecord>, ContainerError> {
         let path = self.dir.join("exit");
-        let mut line = Vec::with_capacity(super::EXIT_RECORD_MAX);
-        match File::open(&path) {
-            Ok(file) => {
-                let read = file.take(super::EXIT_RECORD_MAX as u64).read_to_end(&mut line);
-                read.map_err(ContainerError::io("read", path))?;
-                Ok(ExitRecord::parse(&line))
-            }
+        match small::read(&path, super::EXIT_RECORD_MAX) {
+            Ok(line) => Ok(line.as_deref().and_then(ExitRecord::parse)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(ContainerError::io("read", path)(error)),
         }
@@ -124,7 +123,7 @@ impl Container {
     /// Whether somebody, the maker of the container or its init, holds its lock.
     pub fn lock_is_held(&self) -> Result<bool, ContainerError> {
         let path = self.dir.join("lock");
-        match File::open(&path) {
+        match small::open_read(&path) {
             Ok(file) => ctr_sys::lock::is_locked(file.as_fd()).map_err(|source| ContainerError::Lock { path, source }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(ContainerError::io("open", path)(error)),
