@@ -206,7 +206,7 @@ impl<W: Write> Packer<'_, W> {
         if name.starts_with(b".wh.") {
             return Err(refused(child, EntryFault::Reserved));
         }
-        let Some(kind) = kind_of(stat.kind) else {
+        let Some(kind) = EntryKind::of(stat.kind) else {
             self.packed.sockets.push(show(child));
             return Ok(None);
         };
@@ -346,18 +346,6 @@ impl PackOptions {
             (entry.kind, entry.device) = (kind, (major, minor));
         }
     }
-}
-
-fn kind_of(kind: FileKind) -> Option<EntryKind> {
-    Some(match kind {
-        FileKind::Regular => EntryKind::Regular,
-        FileKind::Directory => EntryKind::Directory,
-        FileKind::Symlink => EntryKind::Symlink,
-        FileKind::CharDevice => EntryKind::CharDevice,
-        FileKind::BlockDevice => EntryKind::BlockDevice,
-        FileKind::Fifo => EntryKind::Fifo,
-        FileKind::Socket => return None,
-    })
 }
 
 fn host(path: &[u8], source: SysError) -> LayerError {

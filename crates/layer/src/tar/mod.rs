@@ -15,7 +15,7 @@ pub use reader::TarReader;
 pub use sparse::Segment;
 pub use writer::TarWriter;
 
-use ctr_sys::dirfd::Timestamp;
+use ctr_sys::dirfd::{FileKind, Timestamp};
 
 /// What an entry makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,21 @@ pub enum EntryKind {
     Directory,
     /// A named pipe.
     Fifo,
+}
+
+impl EntryKind {
+    /// The kind of entry that makes a file like one that is there. A socket has none.
+    pub fn of(kind: FileKind) -> Option<Self> {
+        Some(match kind {
+            FileKind::Regular => Self::Regular,
+            FileKind::Directory => Self::Directory,
+            FileKind::Symlink => Self::Symlink,
+            FileKind::CharDevice => Self::CharDevice,
+            FileKind::BlockDevice => Self::BlockDevice,
+            FileKind::Fifo => Self::Fifo,
+            FileKind::Socket => return None,
+        })
+    }
 }
 
 /// One entry, with all that its extended headers said applied.

@@ -9,7 +9,7 @@ use ctr_sys::dirfd::{self, FileKind, OpenFlags};
 use ctr_sys::{Errno, SysError, xattr};
 
 use super::lower::Found;
-use super::metadata::{self, Metadata};
+use super::metadata::Metadata;
 use super::resolve::Parent;
 use super::{Directory, Ownership, Unpacker, XattrDialect, host, limit, path_error, refused};
 use crate::dialect::OVERRIDE_STAT;
@@ -223,7 +223,7 @@ impl Unpacker<'_> {
         let fail = |source| host(child, source);
         let metadata = self.metadata_of_lower(found)?;
         let (dir, stat) = (found.dir.as_fd(), &found.stat);
-        match metadata::kind_of(stat) {
+        match EntryKind::of(stat.kind) {
             Some(EntryKind::Regular) => {
                 let from = dirfd::open_child(dir, &found.name, OpenFlags::O_RDONLY, 0).map_err(fail)?;
                 let mode = self.mode_to_create(&metadata);

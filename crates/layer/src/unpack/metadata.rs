@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use ctr_sys::dirfd::{self, FileKind, OpenFlags, Stat, Timestamp};
+use ctr_sys::dirfd::{self, OpenFlags, Timestamp};
 use ctr_sys::xattr::{self, Target};
 
 use super::lower::Found;
@@ -187,17 +187,4 @@ impl Unpacker<'_> {
         }
         dirfd::set_times_at(dir, name, metadata.mtime)
     }
-}
-
-/// The kind of entry that makes a file like one that is there. A socket has none.
-pub(super) fn kind_of(stat: &Stat) -> Option<EntryKind> {
-    Some(match stat.kind {
-        FileKind::Regular => EntryKind::Regular,
-        FileKind::Directory => EntryKind::Directory,
-        FileKind::Symlink => EntryKind::Symlink,
-        FileKind::CharDevice => EntryKind::CharDevice,
-        FileKind::BlockDevice => EntryKind::BlockDevice,
-        FileKind::Fifo => EntryKind::Fifo,
-        FileKind::Socket => return None,
-    })
 }
