@@ -6,7 +6,6 @@
 
 mod args;
 mod image;
-mod mounts;
 mod request;
 
 use std::fs::OpenOptions;
@@ -46,36 +45,36 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let root = std::path::absolute(&root)
         .map_err(|error| Failure::new(format!("cannot find {}", root.display())).caused_by(&error))?;
     // The start changes the current directory.
-    for path in [&mut args.cidfile, &mut args.pidfile].into_iter().flatten() {
+    for path in [&mut args.life.cidfile, &mut args.life.pidfile].into_iter().flatten() {
         *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
     }
-    if let Some(path) = args.cidfile.as_ref().filter(|path| path.exists()) {
+    if let Some(path) = args.life.cidfile.as_ref().filter(|path| path.exists()) {
         return Err(Failure::new(format!("the --cidfile {} is there already", path.display()))
             .hint("another container may be running with it: remove the file if not"));
     }
-    let (store, found) = image::find(&root, args.image(), args.pull, args.global.quiet)?;
-    if options.cap_add.has(CapSet::SYS_PTRACE) && !args.dry_run && !ctr_sys::sealed::is_sealed() {
+    let (store, found) = image::find(&root, args.image(), args.life.pull, args.global.quiet)?;
+    if options.security.cap_add.has(CapSet::SYS_PTRACE) && !args.life.dry_run && !ctr_sys::sealed::is_sealed() {
         // The container could open the executable of its PID 1, which is this one.
         let Err(error) = ctr_sys::sealed::execute_again();
         return Err(Failure::new("cannot run from a sealed copy, which --cap-add SYS_PTRACE needs").caused_by(&error));
     }
     let id = new_id()?;
-    if args.dry_run {
+    if args.life.dry_run {
         let launch = store.launch_record(&found.digest).map_err(store_failure)?;
         print_plan(&decide(&id, &found, &launch, &options, &root)?, &args, true)?;
         return Ok(ExitCode::SUCCESS);
     }
     let (plan, embryo) = reserve(&store, &id, &found, &options, &root)?;
-    if args.explain {
+    if args.life.explain {
         print_plan(&plan, &args, false)?;
     }
     let user_xattrs = store.dialect() == XattrDialect::User;
     let started = start::start(&plan, embryo, &store.layers_dir(), user_xattrs).map_err(sandbox_failure)?;
-    for note in plan.notes.iter().chain(&started.notes).filter(|_| args.explain) {
+    for note in plan.notes.iter().chain(&started.notes).filter(|_| args.life.explain) {
         ctr_cli::note(note);
     }
     write_id_files(&args, &id, started.pid)?;
-    if !args.wait {
+    if !args.life.wait {
         print_id(&args, &id)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -94,11 +93,11 @@ fn reserve(
     let launch = store.launch_record(&found.digest).map_err(store_failure)?;
     let plan = decide(id, found, &launch, options, root)?;
     let mut embryo = Containers::open(root).create(id).map_err(container_failure)?;
-    if let Some(name) = &options.name {
+    if let Some(name) = &options.life.name {
         embryo.take_name(name).map_err(container_failure)?;
     }
     let mut labels = launch.labels;
-    labels.extend(options.labels.clone());
+    labels.extend(options.life.labels.clone());
     embryo.write_record(&start::record(&plan, labels)).map_err(container_failure)?;
     drop(gate);
     Ok((plan, embryo))
@@ -116,12 +115,12 @@ fn stay(started: start::Started, root: &Path, id: &str, args: &Args) -> Result<E
     if outcome.out_of_memory {
         ctr_cli::warn(format!(
             "the kernel killed a process of the container because its memory limit was reached{}",
-            args.memory.as_ref().map(|limit| format!(" (--memory {limit})")).unwrap_or_default()
+            args.limits.memory.as_ref().map(|limit| format!(" (--memory {limit})")).unwrap_or_default()
         ));
     }
-    if args.rm {
+    if args.life.rm {
         // ctr-gc may have been faster: a container with --rm that has ended is its business too.
-        let discarded = Containers::open(root).discard_dir(&dir, id, args.name.as_deref());
+        let discarded = Containers::open(root).discard_dir(&dir, id, args.life.name.as_deref());
         if let Some(garbage) = discarded.map_err(container_failure)? {
             ctr_core::container::delete(&garbage)
                 .map_err(|error| Failure::new(format!("cannot remove {}", garbage.display())).caused_by(&error))?;
@@ -166,10 +165,10 @@ fn write_id_files(args: &Args, id: &str, pid: i32) -> Result<(), Failure> {
     let cannot = |path: &Path, error: std::io::Error| {
         Failure::new(format!("the container {id} runs, but {} could not be written", path.display())).caused_by(&error)
     };
-    if let Some(path) = &args.cidfile {
+    if let Some(path) = &args.life.cidfile {
         ctr_sys::small::write_new(path, id.as_bytes(), 0o644).map_err(|error| cannot(path, error))?;
     }
-    if let Some(path) = &args.pidfile {
+    if let Some(path) = &args.life.pidfile {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o644);
         let mut file = options.open(path).map_err(|error| cannot(path, error))?;

@@ -32,7 +32,7 @@ fn cgroup_layout(mounted: &Path, options: &RunOptions) -> CgroupLayout {
         ("memory", limits.memory.is_some()),
         ("cpu", limits.cpu_millis.is_some()),
         ("pids", limits.pids != Some(0)),
-        ("devices", crate::plan::needs_device_rules(options.cap_add)),
+        ("devices", crate::plan::needs_device_rules(options.security.cap_add)),
         ("freezer", !unified),
     ]
     .into_iter()

@@ -124,31 +124,35 @@ pub fn plan(
     let cgroups = cgroup::plan(id, options, &process, host, &mut notes)?;
     let (mounts, masked_paths, read_only_paths) = mounts::plan(options, host)?;
     let mut namespaces = vec!["mnt", "pid", "ipc", "uts", "cgroup"];
-    if options.network == Network::None {
+    if options.namespaces.network == Network::None {
         namespaces.push("net");
     }
     Ok(Plan {
         id: id.to_owned(),
-        name: options.name.clone(),
+        name: options.life.name.clone(),
         image: ImagePlan { name: image_name.map(str::to_owned), digest: image.image },
         namespaces,
         userns: "host",
-        network: options.network,
+        network: options.namespaces.network,
         hostname,
-        add_hosts: options.add_hosts.clone(),
-        dns: options.dns.clone(),
-        make_cwd: options.workdir.is_none(),
-        rootfs: RootfsPlan { layers: image.layers.clone(), read_only: options.read_only, volatile: options.rm },
+        add_hosts: options.namespaces.add_hosts.clone(),
+        dns: options.namespaces.dns.clone(),
+        make_cwd: options.program.workdir.is_none(),
+        rootfs: RootfsPlan {
+            layers: image.layers.clone(),
+            read_only: options.filesystem.read_only,
+            volatile: options.life.rm,
+        },
         mounts,
         masked_paths,
         read_only_paths,
         process,
         cgroups,
         log: log_mode(options, host, &mut notes)?,
-        init: !options.no_init,
-        rm: options.rm,
+        init: !options.life.no_init,
+        rm: options.life.rm,
         stop_signal: stop_signal(image, options)?,
-        stop_timeout: options.stop_timeout.unwrap_or(STOP_TIMEOUT),
+        stop_timeout: options.life.stop_timeout.unwrap_or(STOP_TIMEOUT),
         notes,
     })
 }
@@ -173,7 +177,7 @@ fn check_platform(image: &LaunchRecord) -> Result<(), SandboxError> {
 
 /// The name that was asked for, else the first twelve digits of the id (sethostname(2): 64 bytes at most).
 fn hostname(id: &str, options: &RunOptions) -> Result<String, SandboxError> {
-    let Some(name) = &options.hostname else { return Ok(id.chars().take(12).collect()) };
+    let Some(name) = &options.namespaces.hostname else { return Ok(id.chars().take(12).collect()) };
     let good =
         !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
     if good {
@@ -183,7 +187,7 @@ fn hostname(id: &str, options: &RunOptions) -> Result<String, SandboxError> {
 }
 
 fn stop_signal(image: &LaunchRecord, options: &RunOptions) -> Result<i32, SandboxError> {
-    if let Some(signal) = options.stop_signal {
+    if let Some(signal) = options.life.stop_signal {
         return Ok(signal);
     }
     if image.stop_signal.is_empty() {
@@ -199,16 +203,16 @@ fn stop_signal(image: &LaunchRecord, options: &RunOptions) -> Result<i32, Sandbo
 
 /// Detached: the journal if that is where we write, else files. Waiting: as the caller has it.
 fn log_mode(options: &RunOptions, host: &HostFacts, notes: &mut Vec<String>) -> Result<LogMode, SandboxError> {
-    let mode = options.log.unwrap_or(match (options.wait, host.stdout_is_journal) {
+    let mode = options.life.log.unwrap_or(match (options.life.wait, host.stdout_is_journal) {
         (true, _) => LogMode::Inherit,
         (false, true) => {
             notes.push("log: standard output is the journal stream of a systemd unit, so it is inherited".to_owned());
             LogMode::Inherit
         }
-        (false, false) if options.no_init => LogMode::None,
+        (false, false) if options.life.no_init => LogMode::None,
         (false, false) => LogMode::File,
     });
-    if mode == LogMode::File && options.no_init {
+    if mode == LogMode::File && options.life.no_init {
         return Err(SandboxError::request_hint(
             "--log=file needs ctr's init, which --no-init leaves out",
             "use --log=inherit or --log=none with --no-init",

@@ -114,10 +114,10 @@ pub(super) fn plan(options: &RunOptions, host: &HostFacts) -> Result<Mounts, San
     let generated = |target: &str, file: &'static str| kernel(target, Shown::Generated { file }, false, true, true);
     mounts.push(generated("/etc/hosts", "hosts"));
     mounts.push(generated("/etc/hostname", "hostname"));
-    if options.network == Network::Host || !options.dns.is_empty() {
+    if options.namespaces.network == Network::Host || !options.namespaces.dns.is_empty() {
         mounts.push(generated("/etc/resolv.conf", "resolv.conf"));
     }
-    for request in &options.mounts {
+    for request in &options.filesystem.mounts {
         let mount = requested(request)?;
         // What the caller mounts on the place of one of ours replaces it.
         mounts.retain(|ours| {

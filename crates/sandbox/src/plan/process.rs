@@ -62,7 +62,7 @@ pub(super) fn plan(image: &LaunchRecord, options: &RunOptions, hostname: &str) -
     let args = arguments(image, options)?;
     let mut env = environment(image, options, hostname)?;
     let home_from_passwd = !env.contains_key("HOME");
-    let cwd = options.workdir.as_deref().unwrap_or(&image.working_dir);
+    let cwd = options.program.workdir.as_deref().unwrap_or(&image.working_dir);
     let cwd = if cwd.is_empty() { "/" } else { cwd };
     if !cwd.starts_with('/') {
         return Err(SandboxError::request_hint(
@@ -70,22 +70,23 @@ pub(super) fn plan(image: &LaunchRecord, options: &RunOptions, hostname: &str) -
             "give one with --workdir /PATH",
         ));
     }
-    let first = if options.cap_drop_all { CapSet::default() } else { DEFAULT_CAPABILITIES };
-    let cap_set = CapSet((first.0 | options.cap_add.0) & !options.cap_drop.0);
+    let first = if options.security.cap_drop_all { CapSet::default() } else { DEFAULT_CAPABILITIES };
+    let cap_set = CapSet((first.0 | options.security.cap_add.0) & !options.security.cap_drop.0);
     let unlimited = |value: u64| (value != u64::MAX).then_some(value);
     Ok(ProcessPlan {
         args,
         env: std::mem::take(&mut env).into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
         home_from_passwd,
         cwd: cwd.to_owned(),
-        user: options.user.clone().unwrap_or_else(|| image.user.clone()),
-        groups: options.groups.clone(),
-        umask: options.umask.unwrap_or(0o022),
+        user: options.program.user.clone().unwrap_or_else(|| image.user.clone()),
+        groups: options.program.groups.clone(),
+        umask: options.program.umask.unwrap_or(0o022),
         capabilities: cap_set.names(),
         cap_set,
-        no_new_privileges: options.no_new_privileges,
-        seccomp: options.seccomp,
+        no_new_privileges: options.security.no_new_privileges,
+        seccomp: options.security.seccomp,
         rlimits: options
+            .program
             .ulimits
             .iter()
             .map(|u| RlimitPlan { resource: u.resource.name(), soft: unlimited(u.soft), hard: unlimited(u.hard) })
@@ -96,11 +97,11 @@ pub(super) fn plan(image: &LaunchRecord, options: &RunOptions, hostname: &str) -
 /// Entrypoint, then command: arguments of the caller replace the image's command, an entrypoint of the caller replaces the
 /// image's and clears its command (OCI image-spec, config.md "Entrypoint", "Cmd").
 fn arguments(image: &LaunchRecord, options: &RunOptions) -> Result<Vec<String>, SandboxError> {
-    let (entrypoint, own_entrypoint) = match &options.entrypoint {
+    let (entrypoint, own_entrypoint) = match &options.program.entrypoint {
         Some(entrypoint) => (entrypoint, true),
         None => (&image.entrypoint, false),
     };
-    let command = if !options.args.is_empty() || own_entrypoint { &options.args } else { &image.cmd };
+    let command = if !options.program.args.is_empty() || own_entrypoint { &options.program.args } else { &image.cmd };
     let args: Vec<String> = entrypoint.iter().chain(command).cloned().collect();
     match args.first() {
         None => Err(SandboxError::request_hint(
@@ -126,7 +127,7 @@ fn environment(
         ("HOSTNAME".to_owned(), hostname.to_owned()),
         ("container".to_owned(), "ctr".to_owned()),
     ]);
-    for variable in image.env.iter().chain(&options.env) {
+    for variable in image.env.iter().chain(&options.program.env) {
         let Some((name, value)) = variable.split_once('=') else {
             return Err(SandboxError::request(format!("\"{variable}\" is not NAME=value")));
         };

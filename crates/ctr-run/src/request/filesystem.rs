@@ -1,19 +1,23 @@
-//! `--volume`, `--mount`, `--tmpfs`.
+//! The root filesystem and what is mounted on it: `--volume`, `--mount`, `--tmpfs`.
 
 use std::path::PathBuf;
 
 use ctr_cli::Failure;
 use ctr_core::quantity;
-use ctr_sandbox::options::{MountKind, MountRequest};
+use ctr_sandbox::options::{FilesystemOptions, MountKind, MountRequest};
 
-use crate::args::Args;
-use crate::request::bad;
+use super::bad;
+use crate::args::FilesystemArgs;
 
 /// Mode of a tmpfs unless asked otherwise: everybody's, like `/tmp`.
 const TMPFS_MODE: u32 = 0o1777;
 
+pub(super) fn request(args: &FilesystemArgs) -> Result<FilesystemOptions, Failure> {
+    Ok(FilesystemOptions { read_only: args.read_only, mounts: requests(args)? })
+}
+
 /// All that were asked for; two on one place are an error.
-pub(crate) fn requests(args: &Args) -> Result<Vec<MountRequest>, Failure> {
+fn requests(args: &FilesystemArgs) -> Result<Vec<MountRequest>, Failure> {
     let mut mounts = Vec::new();
     for text in &args.volume {
         mounts.push(("--volume", text, volume(text)?));

@@ -1,0 +1,30 @@
+//! From the command line to one validated request, before any work starts; one file for each subject.
+
+mod filesystem;
+mod life;
+mod limits;
+mod namespaces;
+mod program;
+mod security;
+
+use ctr_cli::Failure;
+use ctr_sandbox::options::RunOptions;
+
+use crate::args::Args;
+
+/// An option and its value that cannot be.
+pub(crate) fn bad(option: &str, value: &str, why: impl std::fmt::Display) -> Failure {
+    Failure::usage(format!("{option} {value}")).because(why)
+}
+
+/// Checks every option.
+pub(crate) fn request(args: &Args) -> Result<RunOptions, Failure> {
+    Ok(RunOptions {
+        life: life::request(&args.life)?,
+        program: program::request(&args.program, args.program())?,
+        filesystem: filesystem::request(&args.filesystem)?,
+        namespaces: namespaces::request(&args.namespaces)?,
+        limits: limits::request(&args.limits)?,
+        security: security::request(&args.security)?,
+    })
+}

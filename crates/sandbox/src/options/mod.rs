@@ -1,0 +1,32 @@
+//! One validated request: what the command line asked for, before any work starts. Pure data, one file for each subject.
+
+mod filesystem;
+mod life;
+mod limits;
+mod namespaces;
+mod program;
+mod security;
+
+pub use filesystem::{FilesystemOptions, MountKind, MountRequest};
+pub use life::LifeOptions;
+pub use limits::Limits;
+pub use namespaces::{NamespaceOptions, Network};
+pub use program::{ProgramOptions, Ulimit};
+pub use security::{SeccompChoice, SecurityOptions};
+
+/// What to run, and how. `None` and empty mean "as the image says", then "as ctr's default is".
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// How long it lives and what becomes of it.
+    pub life: LifeOptions,
+    /// The program.
+    pub program: ProgramOptions,
+    /// Root filesystem and mounts.
+    pub filesystem: FilesystemOptions,
+    /// Namespaces and what is set in them.
+    pub namespaces: NamespaceOptions,
+    /// Limits of the container.
+    pub limits: Limits,
+    /// Privileges.
+    pub security: SecurityOptions,
+}
