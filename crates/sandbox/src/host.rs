@@ -15,6 +15,7 @@ pub fn facts(root: &Path, options: &RunOptions) -> HostFacts {
         cgroups: cgroup_layout(Path::new("/sys/fs/cgroup"), options),
         cgroup_parent: format!("ctr/{}", ctr_core::container::root_hash(root)),
         stdout_is_journal: stdout_is_journal(),
+        devices: options.devices.devices.iter().map(|request| crate::devices::find(&request.source)).collect(),
     }
 }
 

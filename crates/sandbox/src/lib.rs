@@ -1,6 +1,7 @@
 //! The launcher: plan → prepare → enter → exec.
 #![forbid(unsafe_code)]
 
+mod devices;
 mod enter;
 pub mod error;
 pub mod host;

@@ -1,5 +1,6 @@
 //! One validated request: what the command line asked for, before any work starts. Pure data, one file for each subject.
 
+mod devices;
 mod filesystem;
 mod life;
 mod limits;
@@ -7,6 +8,7 @@ mod namespaces;
 mod program;
 mod security;
 
+pub use devices::{DeviceAccess, DeviceKind, DeviceOptions, DeviceRequest, DeviceRule};
 pub use filesystem::{FilesystemOptions, MountKind, MountRequest};
 pub use life::LifeOptions;
 pub use limits::Limits;
@@ -23,6 +25,8 @@ pub struct RunOptions {
     pub program: ProgramOptions,
     /// Root filesystem and mounts.
     pub filesystem: FilesystemOptions,
+    /// Devices of the host.
+    pub devices: DeviceOptions,
     /// Namespaces and what is set in them.
     pub namespaces: NamespaceOptions,
     /// Limits of the container.

@@ -36,6 +36,13 @@ impl fmt::Display for Plan {
         for mount in &self.mounts {
             writeln!(f, "mount       {mount}")?;
         }
+        for device in &self.devices {
+            let number = format!("{} {}:{} {}", device.kind, device.major, device.minor, device.access);
+            writeln!(f, "device      {} = host {} ({number})", quoted(&device.path), quoted(&device.source))?;
+        }
+        for rule in &self.device_rules {
+            writeln!(f, "devices     may use {rule}")?;
+        }
         writeln!(f, "hidden      {}", self.masked_paths.join(" "))?;
         writeln!(f, "read-only   {}", self.read_only_paths.join(" "))?;
         self.explain_process(f)?;
@@ -113,7 +120,7 @@ impl fmt::Display for PlannedMount {
         match &self.shown {
             Shown::Proc => write!(f, "proc"),
             Shown::Sysfs => write!(f, "sysfs"),
-            Shown::Dev => write!(f, "tmpfs with null zero full random urandom tty"),
+            Shown::Dev => write!(f, "tmpfs with the devices below"),
             Shown::Devpts => write!(f, "devpts"),
             Shown::Mqueue => write!(f, "mqueue"),
             Shown::Cgroup2 => write!(f, "cgroup2"),

@@ -2,6 +2,7 @@
 //! request and facts of the host; `--explain` prints it, `--dry-run` stops after it.
 
 mod cgroup;
+mod devices;
 mod explain;
 mod mounts;
 mod process;
@@ -13,11 +14,12 @@ use serde::Serialize;
 
 pub(crate) use cgroup::needs_device_rules;
 pub use cgroup::{CgroupLayout, CgroupPlan, GroupPlan};
+pub use devices::{DevicePlan, HostDevice, rules as device_rules};
 pub use mounts::{PlannedMount, Shown};
 pub use process::{DEFAULT_CAPABILITIES, ProcessPlan};
 
 use crate::error::SandboxError;
-use crate::options::{Network, RunOptions};
+use crate::options::{DeviceRule, Network, RunOptions};
 
 /// Seconds from the stop signal to the kill, unless asked otherwise (spec/limits.md).
 pub const STOP_TIMEOUT: u64 = 10;
@@ -31,6 +33,8 @@ pub struct HostFacts {
     pub cgroup_parent: String,
     /// Standard output is the journal stream of a systemd unit (systemd.exec(5), `$JOURNAL_STREAM`).
     pub stdout_is_journal: bool,
+    /// What was found for each of the devices that were asked for, or why nothing was.
+    pub devices: Vec<Result<Vec<HostDevice>, String>>,
 }
 
 /// A start, decided.
@@ -61,6 +65,11 @@ pub struct Plan {
     pub rootfs: RootfsPlan,
     /// Mounts on it, in their order.
     pub mounts: Vec<PlannedMount>,
+    /// Device nodes in `/dev`.
+    pub devices: Vec<DevicePlan>,
+    /// Device numbers that may be used beyond those.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub device_rules: Vec<DeviceRule>,
     /// Paths hidden under an empty directory or `/dev/null`.
     pub masked_paths: Vec<&'static str>,
     /// Paths made read-only.
@@ -120,6 +129,7 @@ pub fn plan(
     }
     let hostname = hostname(id, options)?;
     let mut notes = Vec::new();
+    let devices = devices::plan(options, host)?;
     let process = process::plan(image, options, &hostname)?;
     let cgroups = cgroup::plan(id, options, &process, host, &mut notes)?;
     let (mounts, masked_paths, read_only_paths) = mounts::plan(options, host)?;
@@ -144,6 +154,8 @@ pub fn plan(
             volatile: options.life.rm,
         },
         mounts,
+        devices,
+        device_rules: options.devices.rules.clone(),
         masked_paths,
         read_only_paths,
         process,

@@ -142,8 +142,8 @@ fn requested(request: &MountRequest) -> Result<PlannedMount, SandboxError> {
     Ok(PlannedMount { target, shown, read_only: request.read_only, nosuid: true, nodev: true, noexec: request.noexec })
 }
 
-/// An absolute path without `.`, `..` and doubled slashes that is neither the root nor one of the kernel's mounts.
-fn normal_target(target: &str) -> Result<String, SandboxError> {
+/// An absolute path without `.` and doubled slashes; `..` is an error.
+pub(super) fn normal_path(target: &str) -> Result<String, SandboxError> {
     if !target.starts_with('/') || target.contains('\0') {
         return Err(SandboxError::request(format!("the mount point \"{target}\" is not an absolute path")));
     }
@@ -151,7 +151,12 @@ fn normal_target(target: &str) -> Result<String, SandboxError> {
     if parts.contains(&"..") {
         return Err(SandboxError::request(format!("the mount point \"{target}\" has \"..\" in it")));
     }
-    let path = format!("/{}", parts.join("/"));
+    Ok(format!("/{}", parts.join("/")))
+}
+
+/// [`normal_path`] that is neither the root nor one of the kernel's mounts.
+fn normal_target(target: &str) -> Result<String, SandboxError> {
+    let path = normal_path(target)?;
     let kernel = ["/proc", "/sys"].iter().any(|own| path == *own || path.starts_with(&format!("{own}/")));
     if path == "/" || path == "/dev" || path == "/dev/pts" || kernel {
         return Err(SandboxError::request(format!("nothing can be mounted on {path}: it belongs to ctr")));

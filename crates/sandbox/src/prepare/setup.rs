@@ -6,12 +6,9 @@ use std::path::Path;
 use super::{Places, c_string, volume};
 use crate::error::SandboxError;
 use crate::options::Network;
-use crate::plan::{Plan, PlannedMount, Shown};
+use crate::plan::{DevicePlan, Plan, PlannedMount, Shown};
 use crate::script::{Base, Leaf, Links, Step, Target};
 
-/// Character devices of `/dev`: name, major, minor (Linux, Documentation/admin-guide/devices.txt).
-const DEVICES: [(&str, u32, u32); 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 /// Links of `/dev`.
 const DEVICE_LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
@@ -29,7 +26,7 @@ pub(super) fn steps(plan: &Plan, places: Places<'_>, joins: Vec<Step>) -> Result
     steps.extend(joins);
     steps.extend([Step::NewCgroupNamespace, Step::SlaveMounts, Step::AttachRoot]);
     for mount in &plan.mounts {
-        add_mount(mount, places, &mut steps)?;
+        add_mount(mount, plan, places, &mut steps)?;
     }
     for path in &plan.masked_paths {
         let (base, path) = split(path)?;
@@ -68,7 +65,7 @@ fn target(base: Base, path: &str, leaf: Leaf, links: Links) -> Result<Target, Sa
         .ok_or_else(|| SandboxError::request(format!("the path \"{}\" holds a NUL byte", path.escape_debug())))
 }
 
-fn add_mount(mount: &PlannedMount, places: Places<'_>, steps: &mut Vec<Step>) -> Result<(), SandboxError> {
+fn add_mount(mount: &PlannedMount, plan: &Plan, places: Places<'_>, steps: &mut Vec<Step>) -> Result<(), SandboxError> {
     let kernel = |kind: &str, options: &[(&str, &str)], keep: Option<Base>| -> Result<Step, SandboxError> {
         let mut owned = Vec::with_capacity(options.len());
         for (key, value) in options {
@@ -87,7 +84,7 @@ fn add_mount(mount: &PlannedMount, places: Places<'_>, steps: &mut Vec<Step>) ->
         Shown::Sysfs => steps.push(kernel("sysfs", &[], Some(Base::Sys))?),
         Shown::Dev => {
             steps.push(kernel("tmpfs", &[("mode", "755"), ("size", "65536")], Some(Base::Dev))?);
-            add_devices(steps)?;
+            add_devices(&plan.devices, steps)?;
         }
         Shown::Devpts => {
             let options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
@@ -125,12 +122,13 @@ fn add_mount(mount: &PlannedMount, places: Places<'_>, steps: &mut Vec<Step>) ->
     Ok(())
 }
 
-fn add_devices(steps: &mut Vec<Step>) -> Result<(), SandboxError> {
+fn add_devices(devices: &[DevicePlan], steps: &mut Vec<Step>) -> Result<(), SandboxError> {
     for name in DEVICE_DIRS {
         steps.push(Step::DevDir { name: c_string(name)? });
     }
-    for (name, major, minor) in DEVICES {
-        steps.push(Step::DevNode { name: c_string(name)?, major, minor });
+    for device in devices {
+        let name = c_string(device.path.strip_prefix("/dev/").unwrap_or(&device.path))?;
+        steps.push(Step::DevNode { name, major: device.major, minor: device.minor });
     }
     for (name, points_to) in DEVICE_LINKS {
         steps.push(Step::DevLink { name: c_string(name)?, points_to: c_string(points_to)? });
