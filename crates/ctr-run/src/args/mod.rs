@@ -1,5 +1,6 @@
 //! The command line as it is given, one file for each subject; `request/` makes a validated request of it.
 
+mod devices;
 mod filesystem;
 mod life;
 mod limits;
@@ -10,6 +11,7 @@ mod security;
 use clap::Parser;
 use ctr_cli::GlobalArgs;
 
+pub(crate) use devices::DeviceArgs;
 pub(crate) use filesystem::FilesystemArgs;
 pub(crate) use life::{LifeArgs, LogArg, Pull};
 pub(crate) use limits::LimitArgs;
@@ -40,6 +42,8 @@ pub(crate) struct Args {
     pub(crate) program: ProgramArgs,
     #[command(flatten)]
     pub(crate) filesystem: FilesystemArgs,
+    #[command(flatten)]
+    pub(crate) devices: DeviceArgs,
     #[command(flatten)]
     pub(crate) namespaces: NamespaceArgs,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! From the command line to one validated request, before any work starts; one file for each subject.
 
+mod devices;
 mod filesystem;
 mod life;
 mod limits;
@@ -23,6 +24,7 @@ pub(crate) fn request(args: &Args) -> Result<RunOptions, Failure> {
         life: life::request(&args.life)?,
         program: program::request(&args.program, args.program())?,
         filesystem: filesystem::request(&args.filesystem)?,
+        devices: devices::request(&args.devices)?,
         namespaces: namespaces::request(&args.namespaces)?,
         limits: limits::request(&args.limits)?,
         security: security::request(&args.security)?,
