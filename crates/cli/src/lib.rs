@@ -29,6 +29,7 @@
 //! escaped by [`escape`] before a person sees it. Without features the crate links nothing but clap and serde.
 #![forbid(unsafe_code)]
 
+mod environment;
 pub mod escape;
 pub mod exit;
 mod failure;
@@ -41,6 +42,7 @@ mod report;
 mod run;
 mod table;
 
+pub use environment::environment;
 pub use failure::{Context, Failure};
 pub use global::{GlobalArgs, OutputFormat};
 pub use output::{Stdout, print, print_json, stdout, to_json};

@@ -13,7 +13,7 @@ use ctr_sys::{Errno, files, signal};
 
 use crate::enter::{self, Entered, FailedStep, Script};
 use crate::error::{SandboxError, StepCause};
-use crate::plan::Plan;
+use crate::plan::{Plan, ProcessPlan};
 use crate::prepare::{self, Groups, Places, Prepared};
 use crate::script::Step;
 
@@ -42,8 +42,20 @@ pub struct Outcome {
     pub out_of_memory: bool,
 }
 
+/// `container.json` as a start writes it: what every command reads, and the profile of the program, which ctr-exec reads.
+#[derive(Debug, serde::Serialize)]
+pub struct StartRecord<'a> {
+    #[serde(flatten)]
+    container: ContainerRecord,
+    process: &'a ProcessPlan,
+}
+
 /// `container.json` of a plan.
-pub fn record(plan: &Plan, labels: std::collections::BTreeMap<String, String>) -> ContainerRecord {
+pub fn record(plan: &Plan, labels: std::collections::BTreeMap<String, String>) -> StartRecord<'_> {
+    StartRecord { container: container_record(plan, labels), process: &plan.process }
+}
+
+fn container_record(plan: &Plan, labels: std::collections::BTreeMap<String, String>) -> ContainerRecord {
     ContainerRecord {
         version: RECORD_VERSION,
         id: plan.id.clone(),

@@ -307,8 +307,8 @@ impl Embryo {
         Err(ContainerError::NameInUse { name: name.to_owned(), id: "(changing)".to_owned() })
     }
 
-    /// Writes `container.json`.
-    pub fn write_record(&self, record: &ContainerRecord) -> Result<(), ContainerError> {
+    /// Writes `container.json`: a [`ContainerRecord`], with whatever members the caller keeps beside it.
+    pub fn write_record(&self, record: &impl serde::Serialize) -> Result<(), ContainerError> {
         let path = self.dir.join("container.json");
         let json = serde_json::to_vec(record)
             .map_err(|error| ContainerError::Damaged { path: path.clone(), reason: error.to_string() })?;

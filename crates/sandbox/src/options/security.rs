@@ -18,7 +18,7 @@ pub struct SecurityOptions {
 }
 
 /// Which seccomp filter is loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SeccompChoice {
     /// ctr's own (spec/07-executor.md "System calls").

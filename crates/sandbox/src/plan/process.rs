@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ctr_core::launch::LaunchRecord;
 use ctr_sys::privilege::CapSet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::SandboxError;
 use crate::options::{RunOptions, SeccompChoice};
@@ -17,8 +17,9 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub const DEFAULT_CAPABILITIES: CapSet =
     CapSet(1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 18 | 1 << 31);
 
-/// The program of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The program of a plan. It is also `process` of container.json, the profile by which another program is executed in the
+/// container later (LIFE-90): what is added here holds for that program too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessPlan {
     /// The program and its arguments.
     pub args: Vec<String>,
@@ -48,10 +49,10 @@ pub struct ProcessPlan {
 }
 
 /// A resource limit; `None` is unlimited.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RlimitPlan {
     /// `nofile` ...
-    pub resource: &'static str,
+    pub resource: String,
     /// Soft.
     pub soft: Option<u64>,
     /// Hard.
@@ -89,7 +90,11 @@ pub(super) fn plan(image: &LaunchRecord, options: &RunOptions, hostname: &str) -
             .program
             .ulimits
             .iter()
-            .map(|u| RlimitPlan { resource: u.resource.name(), soft: unlimited(u.soft), hard: unlimited(u.hard) })
+            .map(|u| RlimitPlan {
+                resource: u.resource.name().to_owned(),
+                soft: unlimited(u.soft),
+                hard: unlimited(u.hard),
+            })
             .collect(),
     })
 }

@@ -59,7 +59,7 @@ pub(crate) fn prepare<'a>(plan: &Plan, places: Places<'_>, lock: BorrowedFd<'a>)
         if plan.init { Some(InitFiles { lock, exit: files::create(places.container, "exit")?, log }) } else { None };
     files::generate(plan, places.container)?;
     let setup = setup::steps(plan, places, groups.take_joins())?;
-    let program = program::steps(plan, &identity, streams)?;
+    let program = program::steps(&plan.process, &identity, streams, plan.init)?;
     let cgroup = groups.take_unified();
     let script = Script { namespaces: namespaces(plan), root: rootfs, cgroup, setup, program, init };
     Ok(Prepared { script, groups, notes })

@@ -9,21 +9,26 @@ use ctr_sys::process::CStringArray;
 use super::c_string;
 use crate::error::SandboxError;
 use crate::options::SeccompChoice;
-use crate::plan::{Plan, ProcessPlan};
+use crate::plan::ProcessPlan;
 use crate::script::{Step, Stream};
 use crate::seccomp;
 use crate::user::Identity;
 
-pub(super) fn steps(plan: &Plan, identity: &Identity, streams: [Stream; 3]) -> Result<Vec<Step>, SandboxError> {
-    let process = &plan.process;
+/// `new_session`: the process that they run in is not the leader of a session of its own yet.
+pub(crate) fn steps(
+    process: &ProcessPlan,
+    identity: &Identity,
+    streams: [Stream; 3],
+    new_session: bool,
+) -> Result<Vec<Step>, SandboxError> {
     let mut steps = Vec::new();
-    if plan.init {
+    if new_session {
         steps.push(Step::NewSession);
     }
     steps.extend([Step::Stdio { streams }, Step::CloseOthers]);
     for limit in &process.rlimits {
         let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
-        let resource = ctr_sys::privilege::Resource::by_name(limit.resource)
+        let resource = ctr_sys::privilege::Resource::by_name(&limit.resource)
             .ok_or_else(|| SandboxError::request(format!("there is no limit \"{}\"", limit.resource)))?;
         steps.push(Step::Limit { resource, soft, hard });
     }
