@@ -13,6 +13,7 @@ mod prepare;
 mod script;
 mod seccomp;
 pub mod start;
+pub mod terminal;
 pub mod user;
 
 pub use error::SandboxError;

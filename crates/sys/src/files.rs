@@ -122,6 +122,11 @@ impl FileFacts {
         self.mode & libc::S_IFMT == libc::S_IFREG
     }
 
+    /// Whether it is a character device.
+    pub const fn is_char_device(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFCHR
+    }
+
     /// Whether it is a symbolic link.
     pub const fn is_link(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFLNK
@@ -144,6 +149,11 @@ pub fn facts(fd: BorrowedFd<'_>) -> RawResult<FileFacts> {
 /// fchown(2).
 pub fn change_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> RawResult<()> {
     call!(libc::SYS_fchown, fd.as_raw_fd(), uid, gid).map(drop)
+}
+
+/// fchown(2) of the user alone.
+pub fn change_user(fd: BorrowedFd<'_>, uid: u32) -> RawResult<()> {
+    change_owner(fd, uid, u32::MAX)
 }
 
 /// Whether the file system at `path` is the unified control group hierarchy (statfs(2)).
@@ -259,7 +269,7 @@ pub fn close_range(first: u32, last: u32) -> RawResult<()> {
     call!(libc::SYS_close_range, first, last, 0).map(drop)
 }
 
-/// What [`poll`] looks at: readable or hung up, and the answer.
+/// What [`poll`] looks at, and the answer. Hang-up and error are always answered.
 #[derive(Debug, Clone, Copy)]
 #[repr(transparent)]
 pub struct PollEntry(libc::pollfd);
@@ -271,7 +281,23 @@ impl PollEntry {
         Self(libc::pollfd { fd: number, events: libc::POLLIN, revents: 0 })
     }
 
-    /// Whether there is something to read, or the other end is gone.
+    /// Waits until `fd` can be read or written, as asked; with neither until it is hung up.
+    pub fn of(fd: BorrowedFd<'_>, read: bool, write: bool) -> Self {
+        let events = if read { libc::POLLIN } else { 0 } | if write { libc::POLLOUT } else { 0 };
+        Self(libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 })
+    }
+
+    /// Whether a write would not wait, or would tell an error.
+    pub const fn is_writable(&self) -> bool {
+        self.0.revents & (libc::POLLOUT | libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0
+    }
+
+    /// Whether a read would not wait, or would tell an error.
+    pub const fn is_readable(&self) -> bool {
+        self.0.revents & (libc::POLLIN | libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0
+    }
+
+    /// Whether there is an answer: something to read, or the other end is gone.
     pub const fn is_ready(&self) -> bool {
         self.0.revents != 0
     }

@@ -180,6 +180,11 @@ pub fn kill(pid: i32, signal: i32) -> RawResult<()> {
     call!(libc::SYS_kill, pid, signal).map(drop)
 }
 
+/// The caller's process id.
+pub fn own_pid() -> i32 {
+    std::process::id() as i32
+}
+
 /// Starts a new session (setsid(2)).
 pub fn setsid() -> RawResult<()> {
     call!(libc::SYS_setsid).map(drop)

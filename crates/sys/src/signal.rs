@@ -19,6 +19,16 @@ pub const SIGKILL: i32 = libc::SIGKILL;
 pub const SIGTERM: i32 = libc::SIGTERM;
 /// A child changed its state.
 pub const SIGCHLD: i32 = libc::SIGCHLD;
+/// The terminal has gone.
+pub const SIGHUP: i32 = libc::SIGHUP;
+/// The terminal has another size.
+pub const SIGWINCH: i32 = libc::SIGWINCH;
+/// Stop, asked for at the terminal.
+pub const SIGTSTP: i32 = libc::SIGTSTP;
+/// Stop, which cannot be caught.
+pub const SIGSTOP: i32 = libc::SIGSTOP;
+/// Go on.
+pub const SIGCONT: i32 = libc::SIGCONT;
 
 /// Signals that a terminal or the kernel sends for the process's own doings: never forwarded.
 pub const fn is_own_doing(signal: i32) -> bool {
