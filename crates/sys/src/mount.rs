@@ -139,6 +139,11 @@ pub fn mount_old(source: &CStr, target: &CStr, kind: &CStr, flags: u64, data: &C
 /// `MS_NODEV` for [`mount_old`].
 pub const MS_NODEV: u64 = libc::MS_NODEV;
 
+/// Takes what is mounted at `target` out of the tree: umount2(2) with `MNT_DETACH`.
+pub fn detach(target: &CStr) -> RawResult<()> {
+    call!(libc::SYS_umount2, target.as_ptr(), libc::MNT_DETACH).map(drop)
+}
+
 /// Makes the current directory the root and puts the old root over it (pivot_root(2), "pivot_root(".", ".")").
 pub fn pivot_to_cwd() -> RawResult<()> {
     call!(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()).map(drop)

@@ -125,9 +125,12 @@ fn old_overlay(layers: &[LayerId], places: Places<'_>, volatile: bool) -> Result
     let (target, options) = (c_path(&upper)?, c_string(&options)?);
     mount::mount_old(c"overlay", &target, c"overlay", mount::MS_NODEV, &options)
         .map_err(|errno| failed("mount", errno))?;
-    files::open_location(CWD, &target)
+    let root = files::open_location(CWD, &target)
         .and_then(|mounted| mount::open_tree_clone(mounted.as_fd(), c"", false))
-        .map_err(|errno| failed("open_tree", errno))
+        .map_err(|errno| failed("open_tree", errno))?;
+    // The launcher that stays with --wait removes `upper`, which must be no mount point then.
+    mount::detach(&target).map_err(|errno| failed("umount2", errno))?;
+    Ok(root)
 }
 
 /// Layer names for mount(2), topmost first. Many layers get short links, because the kernel reads one page of options.
