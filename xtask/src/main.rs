@@ -15,6 +15,7 @@ mod prerequisites;
 mod shell;
 mod test;
 mod tree;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,11 @@ const TASKS: &[Task] = &[
         name: "bench",
         about: "ours beside the peers, as ratios; --write renews docs/benchmarks.md",
         run: bench::run,
+    },
+    Task {
+        name: "vm-test",
+        about: "checks in an emulated machine: pure cgroup v2, systemd, Debian's kernel (minutes)",
+        run: vm::run,
     },
     Task { name: "dist", about: "release binaries, man pages, completions in target/dist", run: dist::run },
 ];

@@ -51,6 +51,15 @@ pub(crate) const FOR_BENCH: &[Tool] = &[
     Tool { program: "strace", package: "strace", purpose: "counting system calls" },
 ];
 
+/// What `vm-test` makes its machine of.
+pub(crate) const FOR_VM: &[Tool] = &[
+    Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", purpose: "the machine" },
+    Tool { program: "mmdebstrap", package: "mmdebstrap", purpose: "its Debian" },
+    Tool { program: "mke2fs", package: "e2fsprogs", purpose: "its disks" },
+    Tool { program: "cpio", package: "cpio", purpose: "its first file system" },
+    Tool { program: "depmod", package: "kmod", purpose: "its kernel modules" },
+];
+
 /// Installs the missing tools where we may, and returns those that are still missing.
 ///
 /// As root on a machine with apt-get they are installed (one `apt-get update` per run of a task). Otherwise, and when a package cannot
