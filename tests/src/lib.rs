@@ -10,6 +10,7 @@
 //! | `CTR_NO_SKIP` | `1`: a test that cannot run here fails, unless `allowed-skips.txt` has the reason |
 #![forbid(unsafe_code)]
 
+pub mod attack;
 pub mod bins;
 pub mod busybox;
 pub mod crash;
