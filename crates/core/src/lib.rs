@@ -8,6 +8,7 @@ pub mod digest;
 pub mod launch;
 pub mod name;
 pub mod quantity;
+pub mod ranges;
 pub mod reference;
 #[cfg(feature = "oci")]
 pub mod spec;

@@ -10,6 +10,7 @@ mod request;
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,9 +19,10 @@ use clap::CommandFactory;
 use ctr_cli::{Failure, OutputFormat};
 use ctr_core::container::{ContainerError, Containers, Embryo};
 use ctr_core::launch::LaunchRecord;
+use ctr_core::ranges;
 use ctr_core::store::{Store, XattrDialect};
 use ctr_sandbox::SandboxError;
-use ctr_sandbox::options::RunOptions;
+use ctr_sandbox::options::{RunOptions, Userns};
 use ctr_sandbox::plan::{self, Plan};
 use ctr_sandbox::start;
 
@@ -53,7 +55,8 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
             .hint("another container may be running with it: remove the file if not"));
     }
     let (store, found) = image::find(&root, args.image(), args.life.pull, args.global.quiet)?;
-    if options.security.cap_add.has(CapSet::SYS_PTRACE) && !args.life.dry_run && !ctr_sys::sealed::is_sealed() {
+    let traces = options.security.cap_add.has(CapSet::SYS_PTRACE) && options.namespaces.userns == Userns::Host;
+    if traces && !args.life.dry_run && !ctr_sys::sealed::is_sealed() {
         // The container could open the executable of its PID 1, which is this one.
         let Err(error) = ctr_sys::sealed::execute_again();
         return Err(Failure::new("cannot run from a sealed copy, which --cap-add SYS_PTRACE needs").caused_by(&error));
@@ -64,12 +67,12 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
         print_plan(&decide(&id, &found, &launch, &options, &root)?, &args, true)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (plan, embryo) = reserve(&store, &id, &found, &options, &root)?;
+    let Reserved { plan, embryo, range } = reserve(&store, &id, &found, &options, &root)?;
     if args.life.explain {
         print_plan(&plan, &args, false)?;
     }
     let user_xattrs = store.dialect() == XattrDialect::User;
-    let started = start::start(&plan, embryo, &store.layers_dir(), user_xattrs).map_err(sandbox_failure)?;
+    let started = start::start(&plan, embryo, &store.layers_dir(), user_xattrs, range).map_err(sandbox_failure)?;
     for note in plan.notes.iter().chain(&started.notes).filter(|_| args.life.explain) {
         ctr_cli::note(note);
     }
@@ -81,17 +84,19 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
     stay(started, &root, &id, &args)
 }
 
+/// What a start has before it begins: the plan, a place for the container, a range of ids for its user namespace.
+struct Reserved {
+    plan: Plan,
+    embryo: Embryo,
+    range: Option<OwnedFd>,
+}
+
 /// Takes the image and a place for the container while garbage collection cannot come between.
-fn reserve(
-    store: &Store,
-    id: &str,
-    found: &Found,
-    options: &RunOptions,
-    root: &Path,
-) -> Result<(Plan, Embryo), Failure> {
+fn reserve(store: &Store, id: &str, found: &Found, options: &RunOptions, root: &Path) -> Result<Reserved, Failure> {
     let gate = store.gate_shared().map_err(store_failure)?;
     let launch = store.launch_record(&found.digest).map_err(store_failure)?;
-    let plan = decide(id, found, &launch, options, root)?;
+    let mut plan = decide(id, found, &launch, options, root)?;
+    let range = if plan.userns.wants_range { Some(take_range(&mut plan, root)?) } else { None };
     let mut embryo = Containers::open(root).create(id).map_err(container_failure)?;
     if let Some(name) = &options.life.name {
         embryo.take_name(name).map_err(container_failure)?;
@@ -100,7 +105,15 @@ fn reserve(
     labels.extend(options.life.labels.clone());
     embryo.write_record(&start::record(&plan, labels)).map_err(container_failure)?;
     drop(gate);
-    Ok((plan, embryo))
+    Ok(Reserved { plan, embryo, range })
+}
+
+/// A range of host ids for the container's user namespace.
+fn take_range(plan: &mut Plan, root: &Path) -> Result<OwnedFd, Failure> {
+    let range = ranges::take(root, &plan.id)
+        .map_err(|error| Failure::hinted(error, |error| Some(error.hint().to_owned())).code(125))?;
+    plan.userns.take_range(range.start);
+    Ok(range.file.into())
 }
 
 fn decide(id: &str, found: &Found, launch: &LaunchRecord, options: &RunOptions, root: &Path) -> Result<Plan, Failure> {

@@ -9,6 +9,9 @@
 //!    EOF: the program runs  <------------------------------------------------------ exec closes the pipe
 //!    8 bytes: stage, step, errno  <-------- a step failed                  <------- a step failed
 //! ```
+//! With a user namespace of the container's own, which prepare has made, a helper joins it and clones for the parent
+//! (`sys::process::clone3_in`), so that the parent keeps its privileges on the host and the child never has them.
+//!
 //! Without init the child goes on with the program's steps itself. No message goes from the parent to the child: all that
 //! the child needs is in the script, and it joins v1 control groups by itself.
 
@@ -25,6 +28,8 @@ use crate::script::{Stage, Step};
 /// What [`enter`] needs; the child takes it as it is.
 #[derive(Debug)]
 pub(crate) struct Script<'a> {
+    /// The user namespace that the others shall belong to; `None`: the caller's.
+    pub(crate) userns: Option<OwnedFd>,
     pub(crate) namespaces: Namespaces,
     /// The root filesystem, detached.
     pub(crate) root: OwnedFd,
@@ -64,7 +69,12 @@ pub(crate) struct FailedStep {
 pub(crate) fn enter(script: &Script<'_>) -> Result<Entered, Errno> {
     let (report, child_report) = files::pipe()?;
     let mask = signal::block_all()?;
-    match process::clone3(script.namespaces, script.cgroup.as_ref().map(AsFd::as_fd)) {
+    let cgroup = script.cgroup.as_ref().map(AsFd::as_fd);
+    let cloned = match &script.userns {
+        Some(userns) => process::clone3_in(userns.as_fd(), script.namespaces, cgroup),
+        None => process::clone3(script.namespaces, cgroup),
+    };
+    match cloned {
         Ok(Cloned::Child) => child(script, child_report),
         Ok(Cloned::Parent(pid, pidfd)) => Ok(Entered { pid, pidfd, mask, report }),
         Err(errno) => {

@@ -5,19 +5,38 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::idmap::{Extent, IdMap, parse_extents};
 use crate::options::RunOptions;
-use crate::plan::{CgroupLayout, HostFacts};
+use crate::plan::{CgroupLayout, Domain, HostFacts};
 
 /// Looks at the host for containers of `root`.
 /// Looks only for what `options` need: each look is a system call of every start.
 pub fn facts(root: &Path, options: &RunOptions) -> HostFacts {
     HostFacts {
+        domain: domain(),
         cgroups: cgroup_layout(Path::new("/sys/fs/cgroup"), options),
         cgroup_parent: format!("ctr/{}", ctr_core::container::root_hash(root)),
         stdout_is_journal: stdout_is_journal(),
         devices: options.devices.devices.iter().map(|request| crate::devices::find(&request.source)).collect(),
     }
 }
+
+/// The user namespace that this process is root in. Maps that cannot be read are taken for the host's: then the kernel
+/// refuses what a namespace within another cannot do.
+fn domain() -> Domain {
+    let ids = match ctr_sys::userns::current_maps() {
+        Ok((uids, gids)) => IdMap { uids: parse_extents(&uids), gids: parse_extents(&gids) },
+        Err(_) => return Domain::Host,
+    };
+    let all = [Extent { inside: 0, outside: 0, count: u32::MAX }];
+    if ids.uids == all && ids.gids == all {
+        return Domain::Host;
+    }
+    Domain::User { ids, single: std::env::var(SINGLE_ID_VARIABLE).ok() }
+}
+
+/// Why an ordinary user has one id only, from the launcher that entered the user's namespace to itself in it.
+pub const SINGLE_ID_VARIABLE: &str = "CTR_SINGLE_ID";
 
 /// The hierarchies where every distribution mounts them (cgroups(7)).
 fn cgroup_layout(mounted: &Path, options: &RunOptions) -> CgroupLayout {

@@ -20,6 +20,8 @@ use crate::log::LogWriter;
 pub(crate) struct InitFiles<'a> {
     /// The container's lock: held as long as this process lives.
     pub(crate) lock: BorrowedFd<'a>,
+    /// The range of ids of the container's user namespace: its lock is held as long as this process lives.
+    pub(crate) range: Option<OwnedFd>,
     /// The empty `exit` file.
     pub(crate) exit: OwnedFd,
     /// Log files and the pipes to read, with `--log=file`.
@@ -38,7 +40,7 @@ pub(crate) struct LogFiles {
 }
 
 /// How many descriptors init has at most, with the signalfd.
-const KEPT_MAX: usize = 7;
+const KEPT_MAX: usize = 8;
 
 /// Lives until the program `main` has ended, then ends itself, and with it the container.
 pub(crate) fn run(files: &InitFiles<'_>, main: i32) -> ! {
@@ -124,6 +126,7 @@ fn close_all_but(files: &InitFiles<'_>, signals: BorrowedFd<'_>) -> RawResult<()
     let log = files.log.as_ref();
     let numbers = [
         Some(files.lock.as_raw_fd()),
+        files.range.as_ref().map(AsRawFd::as_raw_fd),
         Some(files.exit.as_raw_fd()),
         Some(signals.as_raw_fd()),
         log.map(|log| log.stdout.as_raw_fd()),

@@ -5,6 +5,7 @@ mod devices;
 mod enter;
 pub mod error;
 pub mod host;
+pub mod idmap;
 mod init;
 pub mod log;
 pub mod options;

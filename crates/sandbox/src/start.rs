@@ -13,6 +13,7 @@ use ctr_sys::{Errno, files, signal};
 
 use crate::enter::{self, Entered, FailedStep, Script};
 use crate::error::{SandboxError, StepCause};
+use crate::idmap::Extent;
 use crate::plan::{Plan, ProcessPlan};
 use crate::prepare::{self, Groups, Places, Prepared};
 use crate::script::Step;
@@ -73,7 +74,9 @@ fn container_record(plan: &Plan, labels: std::collections::BTreeMap<String, Stri
         cgroups: plan.cgroups.groups.iter().map(|group| format!("{}/{}", group.hierarchy, group.path)).collect(),
         isolation: IsolationRecord {
             namespaces: plan.namespaces.iter().map(|name| (*name).to_owned()).collect(),
-            userns: plan.userns.to_owned(),
+            userns: plan.userns.mode.name().to_owned(),
+            uid_map: extents(&plan.userns.map.uids),
+            gid_map: extents(&plan.userns.map.gids),
             network: plan.network.name().to_owned(),
             capabilities: plan.process.capabilities.clone(),
             seccomp: plan.process.seccomp.name().to_owned(),
@@ -86,14 +89,26 @@ fn container_record(plan: &Plan, labels: std::collections::BTreeMap<String, Stri
     }
 }
 
+fn extents(extents: &[Extent]) -> Vec<String> {
+    extents.iter().map(|e| format!("{}:{}:{}", e.inside, e.outside, e.count)).collect()
+}
+
 /// Starts `plan` in `embryo`, whose record has been written. When it fails, nothing of the container is left. When it
 /// succeeds, all signals are blocked, for [`Started::wait`] to take.
-pub fn start(plan: &Plan, mut embryo: Embryo, layers: &Path, user_xattrs: bool) -> Result<Started, SandboxError> {
+///
+/// `range` is the file of the container's range of ids, for init to keep locked.
+pub fn start(
+    plan: &Plan,
+    mut embryo: Embryo,
+    layers: &Path,
+    user_xattrs: bool,
+    range: Option<OwnedFd>,
+) -> Result<Started, SandboxError> {
     // What is created from here on has exactly the mode that is asked for.
     process::umask(0);
     let lock = embryo.lock();
     let places = Places { layers, container: embryo.dir(), user_xattrs };
-    let Prepared { script, mut groups, notes } = prepare::prepare(plan, places, lock.as_fd())?;
+    let Prepared { script, mut groups, notes } = prepare::prepare(plan, places, lock.as_fd(), range)?;
     embryo.publish()?;
     let entered = enter::enter(&script).map_err(clone_failed)?;
     // The child is on its way; this is written beside it, not before it.

@@ -127,6 +127,11 @@ impl FileFacts {
         self.mode & libc::S_IFMT == libc::S_IFCHR
     }
 
+    /// Whether it is a block device.
+    pub const fn is_block_device(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFBLK
+    }
+
     /// Whether it is a symbolic link.
     pub const fn is_link(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFLNK
@@ -243,6 +248,11 @@ pub fn rewind(dir: BorrowedFd<'_>) -> RawResult<()> {
 /// Empties a regular file (ftruncate(2)); the caller's offset is not moved.
 pub fn truncate(fd: BorrowedFd<'_>) -> RawResult<()> {
     call!(libc::SYS_ftruncate, fd.as_raw_fd(), 0).map(drop)
+}
+
+/// Another descriptor of the same open file, which exec closes.
+pub fn duplicate(fd: BorrowedFd<'_>) -> RawResult<OwnedFd> {
+    call!(libc::SYS_fcntl, fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3).map(owned)
 }
 
 /// Makes descriptor `number` a copy of `fd` that survives exec.

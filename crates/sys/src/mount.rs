@@ -125,6 +125,23 @@ pub fn mount_setattr(
     call!(libc::SYS_mount_setattr, mount.as_raw_fd(), c"".as_ptr(), flags, ptr::from_ref(&attributes), size).map(drop)
 }
 
+/// Shows the ids of the detached mount `mount`, and of those below it if `recursive`, as the user namespace `userns` maps
+/// them (mount_setattr(2), `MOUNT_ATTR_IDMAP`): a file of id 0 on disk belongs to id 0 of that namespace.
+///
+/// # Errors
+/// EINVAL: the file system has no support for it. EPERM: it is idmapped already, or the caller lacks CAP_SYS_ADMIN over it.
+pub fn idmap(mount: BorrowedFd<'_>, recursive: bool, userns: BorrowedFd<'_>) -> RawResult<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: userns.as_raw_fd() as u64,
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    let size = size_of::<libc::mount_attr>();
+    call!(libc::SYS_mount_setattr, mount.as_raw_fd(), c"".as_ptr(), flags, ptr::from_ref(&attributes), size).map(drop)
+}
+
 /// Makes every mount of the caller's namespace receive from the host but give nothing back.
 pub fn make_all_slave() -> RawResult<()> {
     let flags = libc::MS_REC | libc::MS_SLAVE;

@@ -1,7 +1,7 @@
 //! Processes: clone3(2), execve(2), waitid(2), pidfds, signals. What the launcher's child calls allocates nothing.
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
 use crate::Errno;
@@ -22,6 +22,8 @@ impl Namespaces {
     pub const UTS: Self = Self(libc::CLONE_NEWUTS as u64);
     /// Network.
     pub const NET: Self = Self(libc::CLONE_NEWNET as u64);
+    /// User and group ids, capabilities.
+    pub const USER: Self = Self(libc::CLONE_NEWUSER as u64);
     /// Control group root.
     pub const CGROUP: Self = Self(libc::CLONE_NEWCGROUP as u64);
 
@@ -59,13 +61,17 @@ pub enum Cloned {
 ///
 /// The caller must have one thread: the child has only the calling one, and locks of the others would stay locked.
 pub fn clone3(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> RawResult<Cloned> {
+    clone_with(namespaces.0, libc::SIGCHLD, cgroup)
+}
+
+fn clone_with(flags: u64, exit_signal: libc::c_int, cgroup: Option<BorrowedFd<'_>>) -> RawResult<Cloned> {
     debug_assert_eq!(thread_count(), Some(1), "clone3 needs a single-threaded process");
     let mut pidfd: libc::c_int = -1;
     // SAFETY: clone_args is plain integers, all zeroes is valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = namespaces.0 | libc::CLONE_PIDFD as u64;
+    args.flags = flags | libc::CLONE_PIDFD as u64;
     args.pidfd = ptr::from_mut(&mut pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    args.exit_signal = exit_signal as u64;
     if let Some(cgroup) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
@@ -74,6 +80,49 @@ pub fn clone3(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> RawResu
         0 => Ok(Cloned::Child),
         pid => Ok(Cloned::Parent(pid as i32, owned(pidfd.into()))),
     }
+}
+
+/// [`clone3`], with the new namespaces owned by the user namespace `owner`, which the caller itself does not join: it keeps
+/// the privileges that it has where it is.
+///
+/// ```text
+///   caller            helper                                   child
+///   fork -----------> setns(owner)
+///   reads             clone3(CLONE_PARENT, namespaces) ------> (a child of the caller)
+///   pid  <----------- writes its pid, or -errno, and ends
+///   pidfd_open; reaps the helper
+/// ```
+pub fn clone3_in(owner: BorrowedFd<'_>, namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> RawResult<Cloned> {
+    let (answer, helper_answer) = crate::files::pipe()?;
+    let Some(helper) = fork()? else {
+        drop(answer);
+        // With CLONE_PARENT the child gets the exit signal of the helper (clone(2)).
+        let made = enter_namespace(owner, Namespaces::USER)
+            .and_then(|()| clone_with(namespaces.0 | libc::CLONE_PARENT as u64, 0, cgroup));
+        let word = match made {
+            Ok(Cloned::Child) => return Ok(Cloned::Child),
+            Ok(Cloned::Parent(pid, _)) => pid,
+            Err(errno) => -(errno as i32),
+        };
+        let _ = crate::files::write(helper_answer.as_fd(), &word.to_ne_bytes());
+        exit_now(0)
+    };
+    drop(helper_answer);
+    let mut word = [0; 4];
+    let read = crate::files::read(answer.as_fd(), &mut word);
+    // An unreaped child's pid is nobody else's.
+    let child = match (read, i32::from_ne_bytes(word)) {
+        (Ok(4), pid) if pid > 0 => pidfd_open(pid).map(|pidfd| Cloned::Parent(pid, pidfd)),
+        (Ok(4), errno) => Err(Errno::from_raw(-errno)),
+        _ => Err(Errno::ESRCH),
+    };
+    wait(WaitFor::Pid(helper), true)?;
+    child
+}
+
+/// Joins the namespace that `namespace` is open on, which must be of this kind (setns(2)).
+pub fn enter_namespace(namespace: BorrowedFd<'_>, kind: Namespaces) -> RawResult<()> {
+    call!(libc::SYS_setns, namespace.as_raw_fd(), kind.0 as libc::c_int).map(drop)
 }
 
 fn thread_count() -> Option<usize> {
@@ -144,6 +193,8 @@ pub enum WaitFor<'a> {
     Any,
     /// The child behind a pidfd.
     PidFd(BorrowedFd<'a>),
+    /// The child with this process id.
+    Pid(i32),
 }
 
 /// Reaps a child that has ended (waitid(2)); with `block` it waits for one, else `None` means that none has.
@@ -153,6 +204,7 @@ pub fn wait(whom: WaitFor<'_>, block: bool) -> RawResult<Option<(i32, Ended)>> {
     let (kind, id) = match whom {
         WaitFor::Any => (libc::P_ALL, 0),
         WaitFor::PidFd(fd) => (libc::P_PIDFD, fd.as_raw_fd()),
+        WaitFor::Pid(pid) => (libc::P_PID, pid),
     };
     let options = libc::WEXITED | if block { 0 } else { libc::WNOHANG };
     retry(|| call!(libc::SYS_waitid, kind, id, ptr::from_mut(&mut info), options, ptr::null::<u8>()))?;

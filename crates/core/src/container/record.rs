@@ -75,8 +75,14 @@ pub enum LogMode {
 pub struct IsolationRecord {
     /// New namespaces, by their names in `/proc/PID/ns`.
     pub namespaces: Vec<String>,
-    /// `host` if container ids are host ids.
+    /// `auto`, `keep-id`, `map`, `same`, or `host` if the container has no user namespace of its own.
     pub userns: String,
+    /// Its map of user ids, each `CONTAINER:OUTSIDE:COUNT`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uid_map: Vec<String>,
+    /// Its map of group ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gid_map: Vec<String>,
     /// `none` or `host`.
     pub network: String,
     /// The bounding set, as `CAP_X`.

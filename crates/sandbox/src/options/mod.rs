@@ -12,7 +12,7 @@ pub use devices::{DeviceAccess, DeviceKind, DeviceOptions, DeviceRequest, Device
 pub use filesystem::{FilesystemOptions, MountKind, MountRequest};
 pub use life::LifeOptions;
 pub use limits::Limits;
-pub use namespaces::{NamespaceOptions, Network};
+pub use namespaces::{NamespaceOptions, Network, Userns};
 pub use program::{ProgramOptions, Ulimit};
 pub use security::{SeccompChoice, SecurityOptions};
 

@@ -1,8 +1,12 @@
 //! Namespaces, and what is set in them.
 
-/// Network, host name.
+use crate::idmap::IdMap;
+
+/// User ids, network, host name.
 #[derive(Debug, Clone, Default)]
 pub struct NamespaceOptions {
+    /// User namespace.
+    pub userns: Userns,
     /// Network.
     pub network: Network,
     /// Host name.
@@ -32,4 +36,23 @@ impl Network {
             Self::Host => "host",
         }
     }
+}
+
+/// Which ids the container's ids are outside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Userns {
+    /// A user namespace of its own, with ids that are nobody else's where that can be.
+    #[default]
+    Auto,
+    /// The caller's ids.
+    Host,
+    /// As [`Userns::Auto`], but one user and group keep their ids, so that what they own in volumes is theirs inside.
+    KeepId {
+        /// User id, in the container and outside; the caller's if none.
+        uid: Option<u32>,
+        /// Group id; the caller's if none.
+        gid: Option<u32>,
+    },
+    /// As the caller says.
+    Map(IdMap),
 }

@@ -3,7 +3,29 @@
 use std::fmt;
 
 use super::{Plan, PlannedMount, Shown};
+use crate::idmap::Extent;
 use crate::options::{Network, SeccompChoice};
+
+impl Plan {
+    fn explain_userns(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let userns = &self.userns;
+        let extents = |extents: &[Extent]| {
+            let line = |e: &Extent| format!("{}:{}:{}", e.inside, e.outside, e.count);
+            extents.iter().map(line).collect::<Vec<_>>().join(",")
+        };
+        write!(f, "user ids    {} ({}): ", userns.mode.name(), userns.why)?;
+        if !userns.is_own() {
+            return writeln!(f, "container ids are those outside");
+        }
+        if userns.wants_range {
+            writeln!(f, "a free range of host ids is taken at the start")?;
+        } else {
+            writeln!(f, "uids {}; gids {}", extents(&userns.map.uids), extents(&userns.map.gids))?;
+        }
+        let how = if userns.idmapped { "by idmapped mounts" } else { "as they are, because the ids are the same" };
+        writeln!(f, "            files of layers and volumes are shown {how}")
+    }
+}
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,7 +45,7 @@ impl fmt::Display for Plan {
         let writable = if self.rootfs.read_only { "read-only" } else { "writable" };
         writeln!(f, "rootfs      overlay of {} layers, {writable}{storage}; nodev", self.rootfs.layers.len())?;
         writeln!(f, "namespaces  {}", self.namespaces.join(" "))?;
-        writeln!(f, "user ids    container ids are host ids (user namespace: {})", self.userns)?;
+        self.explain_userns(f)?;
         writeln!(
             f,
             "network     {}",
@@ -120,6 +142,7 @@ impl fmt::Display for PlannedMount {
         match &self.shown {
             Shown::Proc => write!(f, "proc"),
             Shown::Sysfs => write!(f, "sysfs"),
+            Shown::HostSys { .. } => write!(f, "the host's /sys"),
             Shown::Dev => write!(f, "tmpfs with the devices below"),
             Shown::Devpts => write!(f, "devpts"),
             Shown::Mqueue => write!(f, "mqueue"),

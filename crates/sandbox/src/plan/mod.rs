@@ -6,6 +6,7 @@ mod devices;
 mod explain;
 mod mounts;
 mod process;
+mod userns;
 
 use ctr_core::container::LogMode;
 use ctr_core::digest::Digest;
@@ -17,6 +18,7 @@ pub use cgroup::{CgroupLayout, CgroupPlan, GroupPlan};
 pub use devices::{DevicePlan, HostDevice, rules as device_rules};
 pub use mounts::{PlannedMount, Shown};
 pub use process::{DEFAULT_CAPABILITIES, ProcessPlan};
+pub use userns::{Domain, UsernsMode, UsernsPlan};
 
 use crate::error::SandboxError;
 use crate::options::{DeviceRule, Network, RunOptions};
@@ -27,6 +29,8 @@ pub const STOP_TIMEOUT: u64 = 10;
 /// What the plan needs to know of the host.
 #[derive(Debug, Clone)]
 pub struct HostFacts {
+    /// Whose ids containers can have.
+    pub domain: Domain,
     /// The control group hierarchies.
     pub cgroups: CgroupLayout,
     /// The name of our part of each hierarchy: `ctr/ROOTHASH`.
@@ -49,8 +53,8 @@ pub struct Plan {
     pub image: ImagePlan,
     /// New namespaces, by their names in `/proc/PID/ns`.
     pub namespaces: Vec<&'static str>,
-    /// `host`: container ids are host ids.
-    pub userns: &'static str,
+    /// Which ids the container's are outside.
+    pub userns: UsernsPlan,
     /// Its network.
     pub network: Network,
     /// Host name.
@@ -130,10 +134,17 @@ pub fn plan(
     let hostname = hostname(id, options)?;
     let mut notes = Vec::new();
     let devices = devices::plan(options, host)?;
-    let process = process::plan(image, options, &hostname)?;
+    let userns = userns::plan(&options.namespaces.userns, image, host)?;
+    let mut process = process::plan(image, options, &hostname)?;
+    if let (Some((uid, gid)), None) = (userns.keeps, &options.program.user) {
+        process.user = format!("{uid}:{gid}");
+    }
     let cgroups = cgroup::plan(id, options, &process, host, &mut notes)?;
-    let (mounts, masked_paths, read_only_paths) = mounts::plan(options, host)?;
+    let (mounts, masked_paths, read_only_paths) = mounts::plan(options, host, &userns)?;
     let mut namespaces = vec!["mnt", "pid", "ipc", "uts", "cgroup"];
+    if userns.is_own() {
+        namespaces.push("user");
+    }
     if options.namespaces.network == Network::None {
         namespaces.push("net");
     }
@@ -142,7 +153,7 @@ pub fn plan(
         name: options.life.name.clone(),
         image: ImagePlan { name: image_name.map(str::to_owned), digest: image.image },
         namespaces,
-        userns: "host",
+        userns,
         network: options.namespaces.network,
         hostname,
         add_hosts: options.namespaces.add_hosts.clone(),

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::HostFacts;
 use super::cgroup::CgroupLayout;
+use super::{HostFacts, UsernsPlan};
 use crate::error::SandboxError;
 use crate::options::{MountKind, MountRequest, Network, RunOptions};
 
@@ -56,6 +56,11 @@ pub enum Shown {
     Proc,
     /// sysfs of the container's network namespace.
     Sysfs,
+    /// The host's sysfs, where the container may not mount one: it is in the host's network but not in its user namespace.
+    HostSys {
+        /// With the mounts below it, which an ordinary user cannot leave out.
+        recursive: bool,
+    },
     /// A fresh tmpfs with ctr's own device nodes.
     Dev,
     /// Pseudo terminals of its own.
@@ -90,7 +95,7 @@ pub enum Shown {
 
 type Mounts = (Vec<PlannedMount>, Vec<&'static str>, Vec<&'static str>);
 
-pub(super) fn plan(options: &RunOptions, host: &HostFacts) -> Result<Mounts, SandboxError> {
+pub(super) fn plan(options: &RunOptions, host: &HostFacts, userns: &UsernsPlan) -> Result<Mounts, SandboxError> {
     let kernel = |target: &str, shown: Shown, read_only: bool, noexec: bool, nodev: bool| PlannedMount {
         target: target.to_owned(),
         shown,
@@ -99,10 +104,14 @@ pub(super) fn plan(options: &RunOptions, host: &HostFacts) -> Result<Mounts, San
         nodev,
         noexec,
     };
+    let sys = match options.namespaces.network {
+        Network::Host if userns.is_own() => Shown::HostSys { recursive: !userns.idmapped },
+        _ => Shown::Sysfs,
+    };
     let mut mounts = vec![
         kernel("/proc", Shown::Proc, false, true, true),
         // With the host's network the sysfs would show the host's interfaces, and is the host's: read-only in both cases.
-        kernel("/sys", Shown::Sysfs, true, true, true),
+        kernel("/sys", sys, true, true, true),
         kernel("/dev", Shown::Dev, false, true, false),
         kernel("/dev/pts", Shown::Devpts, false, true, false),
         kernel("/dev/shm", Shown::Tmpfs { size: Some(SHM_SIZE), mode: 0o1777 }, false, true, true),

@@ -41,6 +41,10 @@ pub(super) fn generate(plan: &Plan, dir: &Path) -> Result<(), SandboxError> {
         // The program reads them as whatever user it is.
         let path = dir.join(file);
         small::write_new(&path, text.as_bytes(), 0o644).map_err(failed(&path))?;
+        let (uid, gid) = super::userns::outside(&plan.userns, 0, 0);
+        if uid != 0 {
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).map_err(failed(&path))?;
+        }
     }
     Ok(())
 }

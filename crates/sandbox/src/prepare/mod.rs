@@ -6,10 +6,11 @@ mod files;
 mod program;
 mod rootfs;
 mod setup;
+mod userns;
 mod volume;
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use ctr_core::container::LogMode;
@@ -48,20 +49,32 @@ pub(crate) struct Prepared<'a> {
 }
 
 /// Prepares `plan`. `lock` is a descriptor of the container's lock for init to keep. The current directory changes.
-pub(crate) fn prepare<'a>(plan: &Plan, places: Places<'_>, lock: BorrowedFd<'a>) -> Result<Prepared<'a>, SandboxError> {
-    let rootfs = rootfs::mount(plan, places)?;
-    let identity = rootfs::identity(&plan.process, &rootfs)?;
+pub(crate) fn prepare<'a>(
+    plan: &Plan,
+    places: Places<'_>,
+    lock: BorrowedFd<'a>,
+    range: Option<OwnedFd>,
+) -> Result<Prepared<'a>, SandboxError> {
+    let userns = userns::create(&plan.userns)?;
+    let rootfs = rootfs::mount(plan, places, userns.as_ref().map(AsFd::as_fd))?;
+    let identity = rootfs::identity(plan, &rootfs)?;
+    userns::check_identity(&plan.userns, &identity)?;
     let mut notes = Vec::new();
     let mut groups = cgroup::create(&plan.cgroups, &mut notes)?;
     let (streams, log) = streams(plan, places)?;
-    own_streams(&streams, &identity)?;
-    let init =
-        if plan.init { Some(InitFiles { lock, exit: files::create(places.container, "exit")?, log }) } else { None };
+    own_streams(&streams, plan, &identity)?;
+    let init = if plan.init {
+        Some(InitFiles { lock, range, exit: files::create(places.container, "exit")?, log })
+    } else {
+        None
+    };
     files::generate(plan, places.container)?;
-    let setup = setup::steps(plan, places, groups.take_joins())?;
-    let program = program::steps(&plan.process, &identity, streams, plan.init)?;
+    let idmap = userns.as_ref().filter(|_| plan.userns.idmapped).map(AsFd::as_fd);
+    let setup = setup::steps(plan, places, groups.take_joins(), idmap)?;
+    let set_groups = !plan.userns.is_own() || !plan.userns.map.is_single();
+    let program = program::steps(&plan.process, &identity, streams, plan.init, set_groups)?;
     let cgroup = groups.take_unified();
-    let script = Script { namespaces: namespaces(plan), root: rootfs, cgroup, setup, program, init };
+    let script = Script { userns, namespaces: namespaces(plan), root: rootfs, cgroup, setup, program, init };
     Ok(Prepared { script, groups, notes })
 }
 
@@ -88,15 +101,15 @@ fn streams(plan: &Plan, places: Places<'_>) -> Result<([Stream; 3], Option<LogFi
     }
 }
 
-/// A program that is not root owns its pipes, so that it can open `/dev/stdout` again (LIFE-53).
-fn own_streams(streams: &[Stream], identity: &Identity) -> Result<(), SandboxError> {
+/// The program owns its pipes, so that it can open `/dev/stdout` again (LIFE-53).
+fn own_streams(streams: &[Stream], plan: &Plan, identity: &Identity) -> Result<(), SandboxError> {
+    let (uid, gid) = userns::outside(&plan.userns, identity.uid, identity.gid);
     for stream in streams {
         if let Stream::Pipe(pipe) = stream
-            && identity.uid != 0
+            && uid != 0
         {
-            sys_files::change_owner(pipe.as_fd(), identity.uid, identity.gid).map_err(|errno| {
-                SandboxError::host("give the program its pipes", "fchown", identity.uid.to_string(), errno)
-            })?;
+            sys_files::change_owner(pipe.as_fd(), uid, gid)
+                .map_err(|errno| SandboxError::host("give the program its pipes", "fchown", uid.to_string(), errno))?;
         }
     }
     Ok(())

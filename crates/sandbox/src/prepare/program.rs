@@ -14,12 +14,14 @@ use crate::script::{Step, Stream};
 use crate::seccomp;
 use crate::user::Identity;
 
-/// `new_session`: the process that they run in is not the leader of a session of its own yet.
+/// `new_session`: the process that they run in is not the leader of a session of its own yet. `set_groups`: the kernel lets
+/// it change groups, as it does in every user namespace of more than one id.
 pub(crate) fn steps(
     process: &ProcessPlan,
     identity: &Identity,
     streams: [Stream; 3],
     new_session: bool,
+    set_groups: bool,
 ) -> Result<Vec<Step>, SandboxError> {
     let mut steps = Vec::new();
     if new_session {
@@ -42,7 +44,9 @@ pub(crate) fn steps(
     // Without no_new_privs, loading a filter needs the privileges that the next steps give up; with it, it comes last.
     let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
     steps.extend(early);
-    steps.push(Step::Groups { groups: identity.groups.clone() });
+    if set_groups {
+        steps.push(Step::Groups { groups: identity.groups.clone() });
+    }
     steps.push(Step::Gid { gid: identity.gid });
     steps.push(Step::Uid { uid: identity.uid });
     // As for every user but root on a plain host, capabilities come back only by exec of a file that has them.

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::fs::DirBuilder;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use ctr_sys::{Errno, RawResult};
 
 use super::{Places, c_path, c_string};
 use crate::error::SandboxError;
-use crate::plan::{Plan, ProcessPlan};
+use crate::plan::Plan;
 use crate::user::{self, ACCOUNT_FILE_MAX, Identity};
 
 /// Layers that the overlay file system takes (spec/limits.md).
@@ -23,27 +23,55 @@ const LAYERS_MAX: usize = 127;
 /// What the kernel reads of mount(2)'s options, less the room for the other options.
 const OLD_OPTIONS_MAX: usize = 3500;
 
-/// The overlay of `plan`, detached. The current directory becomes the layers directory.
-pub(super) fn mount(plan: &Plan, places: Places<'_>) -> Result<OwnedFd, SandboxError> {
+/// The overlay of `plan`, detached. The current directory becomes the layers directory: idmapped, where the container's ids
+/// are not those on disk, by one detached copy of it that all lookups of layers go through.
+pub(super) fn mount(plan: &Plan, places: Places<'_>, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd, SandboxError> {
     let layers = &plan.rootfs.layers;
     if layers.len() > LAYERS_MAX {
         let what = format!("the image has {} layers, an overlay takes {LAYERS_MAX}", layers.len());
         return Err(SandboxError::request_hint(what, "build the image with fewer layers"));
     }
-    std::env::set_current_dir(places.layers).map_err(|source| ContainerError::Io {
-        action: "enter",
-        path: places.layers.to_owned(),
-        source,
-    })?;
     let Some(top) = layers.last() else { return Err(SandboxError::request("the image has no layers")) };
-    make_upper(top, places.container)?;
+    let lower = match userns.filter(|_| plan.userns.idmapped) {
+        Some(userns) => idmapped(places.layers, userns)?,
+        None => directory(places.layers)?,
+    };
+    enter(&lower, places.layers)?;
+    make_upper(top, plan, places.container)?;
     let volatile = plan.rootfs.volatile;
-    match overlay(layers, places, volatile) {
+    match overlay(layers, places, &lower, volatile) {
         Ok(root) => Ok(root),
         // Kernels before 6.8 know no lowerdir+, and some refuse a detached overlay.
-        Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => old_overlay(layers, places, volatile),
+        Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
+            old_overlay(layers, places, userns.is_some_and(|_| plan.userns.idmapped).then_some(&lower), volatile)
+        }
         Err(errno) => Err(failed("fsopen", errno)),
     }
+}
+
+fn directory(path: &Path) -> Result<OwnedFd, SandboxError> {
+    files::open_location(CWD, &c_path(path)?)
+        .map_err(|errno| SandboxError::host("open the store's layers", "openat2", path.display().to_string(), errno))
+}
+
+fn enter(dir: &OwnedFd, path: &Path) -> Result<(), SandboxError> {
+    files::enter_dir(dir.as_fd())
+        .map_err(|errno| SandboxError::host("enter the store's layers", "fchdir", path.display().to_string(), errno))
+}
+
+/// One detached copy of the layers directory under the ids of `userns`.
+fn idmapped(layers: &Path, userns: BorrowedFd<'_>) -> Result<OwnedFd, SandboxError> {
+    let shown = layers.display().to_string();
+    let host =
+        |call, errno| SandboxError::host("show the image's files under the container's ids", call, &shown, errno);
+    let copy = mount::open_tree_clone(CWD, &c_path(layers)?, false).map_err(|errno| host("open_tree", errno))?;
+    mount::idmap(copy.as_fd(), false, userns).map_err(|errno| match errno {
+        Errno::EINVAL | Errno::EOPNOTSUPP => host("mount_setattr", errno).hinted(
+            "the file system of the store cannot be idmapped: put --root on ext4, xfs, btrfs or tmpfs, or run with --userns=host",
+        ),
+        _ => host("mount_setattr", errno),
+    })?;
+    Ok(copy)
 }
 
 fn failed(call: &'static str, errno: Errno) -> SandboxError {
@@ -59,8 +87,9 @@ fn failed(call: &'static str, errno: Errno) -> SandboxError {
     }
 }
 
-/// `upper` shows through as the root directory itself, so it has the mode and owner of the top layer's.
-fn make_upper(top: &LayerId, container: &Path) -> Result<(), SandboxError> {
+/// `upper` shows through as the root directory itself, so it has the mode and owner of the top layer's: the owner as the
+/// current directory, which may be idmapped, shows it.
+fn make_upper(top: &LayerId, plan: &Plan, container: &Path) -> Result<(), SandboxError> {
     let io = |action, path: &Path| {
         let path = path.to_owned();
         move |source| ContainerError::Io { action, path, source }
@@ -76,27 +105,30 @@ fn make_upper(top: &LayerId, container: &Path) -> Result<(), SandboxError> {
         let mode = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(&upper, mode).map_err(io("set the mode of", &upper))?;
     }
-    if (facts.uid(), facts.gid()) != (0, 0) {
-        std::os::unix::fs::chown(&upper, Some(facts.uid()), Some(facts.gid()))
-            .map_err(io("change the owner of", &upper))?;
-    }
+    let chown = |path: &Path, (uid, gid): (u32, u32)| match (uid, gid) {
+        (0, 0) => Ok(()),
+        _ => std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(io("change the owner of", path)),
+    };
+    chown(&upper, (facts.uid(), facts.gid()))?;
+    chown(&work, super::userns::outside(&plan.userns, 0, 0))?;
     Ok(())
 }
 
-fn overlay(layers: &[LayerId], places: Places<'_>, volatile: bool) -> RawResult<OwnedFd> {
+fn overlay(layers: &[LayerId], places: Places<'_>, lower: &OwnedFd, volatile: bool) -> RawResult<OwnedFd> {
     let fs = mount::fsopen(c"overlay")?;
-    let set = |key: &CStr, value: String| {
+    let set = |key: &CStr, value: &str| {
         let value = std::ffi::CString::new(value).map_err(|_| Errno::EINVAL)?;
         mount::fsconfig_string(fs.as_fd(), key, &value)
     };
-    // The first lowerdir+ is the topmost. Names are relative to the layers directory and far below the kernel's 255 bytes.
+    // Names are looked up as they are set, and are short wherever the store is: the kernel takes 255 bytes of each.
+    std::env::set_current_dir(places.container).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
+    set(c"upperdir", "upper")?;
+    set(c"workdir", "work")?;
+    files::enter_dir(lower.as_fd())?;
+    // The first lowerdir+ is the topmost.
     for layer in layers.iter().rev() {
-        set(c"lowerdir+", format!("{layer}/fs"))?;
+        set(c"lowerdir+", &format!("{layer}/fs"))?;
     }
-    let id = places.container.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let place = places.container.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-    set(c"upperdir", format!("../../containers/{place}/{id}/upper"))?;
-    set(c"workdir", format!("../../containers/{place}/{id}/work"))?;
     if volatile {
         mount::fsconfig_flag(fs.as_fd(), c"volatile")?;
     }
@@ -108,10 +140,22 @@ fn overlay(layers: &[LayerId], places: Places<'_>, volatile: bool) -> RawResult<
 }
 
 /// mount(2) in a mount namespace of the launcher's own, then a detached copy of that: same result, nothing on the host.
-fn old_overlay(layers: &[LayerId], places: Places<'_>, volatile: bool) -> Result<OwnedFd, SandboxError> {
+///
+/// `idmapped` is attached over the layers directory there, so that its paths lead through it.
+fn old_overlay(
+    layers: &[LayerId],
+    places: Places<'_>,
+    idmapped: Option<&OwnedFd>,
+    volatile: bool,
+) -> Result<OwnedFd, SandboxError> {
     process::unshare(Namespaces::MOUNT)
         .and_then(|()| mount::make_all_slave())
         .map_err(|errno| SandboxError::host("make a mount namespace", "unshare", "CLONE_NEWNS", errno))?;
+    if let Some(idmapped) = idmapped {
+        let place = directory(places.layers)?;
+        mount::move_mount(idmapped.as_fd(), place.as_fd()).map_err(|errno| failed("move_mount", errno))?;
+    }
+    enter(&directory(places.layers)?, places.layers)?;
     let lower = lower_names(layers, places)?;
     let (upper, work) = (places.container.join("upper"), places.container.join("work"));
     let escape = |path: &Path| path.to_string_lossy().replace('\\', "\\\\").replace(',', "\\,").replace(':', "\\:");
@@ -154,7 +198,8 @@ fn lower_names(layers: &[LayerId], places: Places<'_>) -> Result<String, Sandbox
 }
 
 /// Who the program runs as, by the image's own files, which are read as a process inside would see them.
-pub(super) fn identity(process: &ProcessPlan, rootfs: &OwnedFd) -> Result<Identity, SandboxError> {
+pub(super) fn identity(plan: &Plan, rootfs: &OwnedFd) -> Result<Identity, SandboxError> {
+    let process = &plan.process;
     let passwd = account_file(rootfs, c"etc/passwd")?;
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (user, group) = process.user.split_once(':').map_or((process.user.as_str(), ""), |(user, group)| (user, group));

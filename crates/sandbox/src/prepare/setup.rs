@@ -1,12 +1,13 @@
 //! The steps of PID 1: from the new namespaces to the container's own root.
 
 use std::ffi::CString;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use super::{Places, c_string, volume};
 use crate::error::SandboxError;
 use crate::options::Network;
-use crate::plan::{DevicePlan, Plan, PlannedMount, Shown};
+use crate::plan::{Plan, PlannedMount, Shown};
 use crate::script::{Base, Leaf, Links, Step, Target};
 
 /// Links of `/dev`.
@@ -20,13 +21,28 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Directories of `/dev` that are mounted on.
 const DEVICE_DIRS: [&str; 3] = ["pts", "shm", "mqueue"];
 
-pub(super) fn steps(plan: &Plan, places: Places<'_>, joins: Vec<Step>) -> Result<Vec<Step>, SandboxError> {
+/// `idmap` is the user namespace under whose ids volumes are shown, if they are.
+pub(super) fn steps(
+    plan: &Plan,
+    places: Places<'_>,
+    joins: Vec<Step>,
+    idmap: Option<BorrowedFd<'_>>,
+) -> Result<Vec<Step>, SandboxError> {
     // Init is out of the caller's session from the start: the terminal's signals reach it through ctr-run or not at all.
-    let mut steps = vec![Step::NewSession, Step::NewKeyring];
+    let mut steps = vec![Step::NewSession];
+    if plan.userns.is_own() {
+        steps.push(Step::BecomeRoot { drop_groups: !plan.userns.map.is_single() });
+    }
+    steps.push(Step::NewKeyring);
     steps.extend(joins);
-    steps.extend([Step::NewCgroupNamespace, Step::SlaveMounts, Step::AttachRoot]);
+    steps.push(Step::NewCgroupNamespace);
+    if !plan.userns.is_own() {
+        // A mount namespace of another user namespace receives and gives nothing from the start (mount_namespaces(7)).
+        steps.push(Step::SlaveMounts);
+    }
+    steps.push(Step::AttachRoot);
     for mount in &plan.mounts {
-        add_mount(mount, plan, places, &mut steps)?;
+        add_mount(mount, plan, places, idmap, &mut steps)?;
     }
     for path in &plan.masked_paths {
         let (base, path) = split(path)?;
@@ -65,7 +81,13 @@ fn target(base: Base, path: &str, leaf: Leaf, links: Links) -> Result<Target, Sa
         .ok_or_else(|| SandboxError::request(format!("the path \"{}\" holds a NUL byte", path.escape_debug())))
 }
 
-fn add_mount(mount: &PlannedMount, plan: &Plan, places: Places<'_>, steps: &mut Vec<Step>) -> Result<(), SandboxError> {
+fn add_mount(
+    mount: &PlannedMount,
+    plan: &Plan,
+    places: Places<'_>,
+    idmap: Option<BorrowedFd<'_>>,
+    steps: &mut Vec<Step>,
+) -> Result<(), SandboxError> {
     let kernel = |kind: &str, options: &[(&str, &str)], keep: Option<Base>| -> Result<Step, SandboxError> {
         let mut owned = Vec::with_capacity(options.len());
         for (key, value) in options {
@@ -81,13 +103,20 @@ fn add_mount(mount: &PlannedMount, plan: &Plan, places: Places<'_>, steps: &mut 
     };
     match &mount.shown {
         Shown::Proc => steps.push(kernel("proc", &[], Some(Base::Proc))?),
+        Shown::HostSys { recursive } => {
+            let (copy, leaf) = volume::open(Path::new("/sys"), *recursive, true, mount, None)?;
+            let place = target(Base::Root, &mount.target, leaf, Links::Refuse)?;
+            steps.push(Step::Attach { mount: copy, target: place, keep: Some(Base::Sys) });
+        }
         Shown::Sysfs => steps.push(kernel("sysfs", &[], Some(Base::Sys))?),
         Shown::Dev => {
             steps.push(kernel("tmpfs", &[("mode", "755"), ("size", "65536")], Some(Base::Dev))?);
-            add_devices(&plan.devices, steps)?;
+            add_devices(plan, steps)?;
         }
         Shown::Devpts => {
-            let options = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+            let mut options = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
+            // The group of terminals, where there is one.
+            options.extend(plan.userns.outside_gid(5).map(|_| ("gid", "5")));
             steps.push(kernel("devpts", &options, None)?);
         }
         Shown::Mqueue => steps.push(kernel("mqueue", &[], None)?),
@@ -107,8 +136,9 @@ fn add_mount(mount: &PlannedMount, plan: &Plan, places: Places<'_>, steps: &mut 
             steps.push(step);
         }
         Shown::Bind { source, recursive, slave } => {
-            let (copy, leaf) = volume::open(Path::new(source), *recursive, *slave, mount)?;
-            steps.push(Step::Attach { mount: copy, target: target(Base::Root, &mount.target, leaf, Links::Follow)? });
+            let (copy, leaf) = volume::open(Path::new(source), *recursive, *slave, mount, idmap)?;
+            let place = target(Base::Root, &mount.target, leaf, Links::Follow)?;
+            steps.push(Step::Attach { mount: copy, target: place, keep: None });
         }
         Shown::Generated { file } => {
             let copy = volume::own_file(&places.container.join(file), mount)?;
@@ -116,19 +146,26 @@ fn add_mount(mount: &PlannedMount, plan: &Plan, places: Places<'_>, steps: &mut 
             steps.push(Step::Attach {
                 mount: copy,
                 target: target(Base::Root, &mount.target, Leaf::File, Links::Cover)?,
+                keep: None,
             });
         }
     }
     Ok(())
 }
 
-fn add_devices(devices: &[DevicePlan], steps: &mut Vec<Step>) -> Result<(), SandboxError> {
+fn add_devices(plan: &Plan, steps: &mut Vec<Step>) -> Result<(), SandboxError> {
     for name in DEVICE_DIRS {
         steps.push(Step::DevDir { name: c_string(name)? });
     }
-    for device in devices {
-        let name = c_string(device.path.strip_prefix("/dev/").unwrap_or(&device.path))?;
-        steps.push(Step::DevNode { name, major: device.major, minor: device.minor });
+    for device in &plan.devices {
+        let name = device.path.strip_prefix("/dev/").unwrap_or(&device.path);
+        if plan.userns.is_own() {
+            let mount = volume::device(device)?;
+            let place = target(Base::Dev, name, Leaf::File, Links::Refuse)?;
+            steps.push(Step::Attach { mount, target: place, keep: None });
+        } else {
+            steps.push(Step::DevNode { name: c_string(name)?, major: device.major, minor: device.minor });
+        }
     }
     for (name, points_to) in DEVICE_LINKS {
         steps.push(Step::DevLink { name: c_string(name)?, points_to: c_string(points_to)? });

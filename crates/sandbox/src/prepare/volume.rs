@@ -2,15 +2,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use ctr_sys::files;
 use ctr_sys::mount::{self, MountAttr, Propagation};
+use ctr_sys::{Errno, files};
 
 use crate::error::SandboxError;
-use crate::plan::PlannedMount;
+use crate::options::DeviceKind;
+use crate::plan::{DevicePlan, PlannedMount};
 use crate::script::Leaf;
 
 /// `O_PATH`: a location, whatever is there and whoever may read it.
@@ -22,6 +23,7 @@ pub(super) fn open(
     recursive: bool,
     slave: bool,
     mount: &PlannedMount,
+    idmap: Option<BorrowedFd<'_>>,
 ) -> Result<(OwnedFd, Leaf), SandboxError> {
     let shown = source.display();
     let location: File = OpenOptions::new().read(true).custom_flags(O_PATH).open(source).map_err(|error| {
@@ -39,7 +41,43 @@ pub(super) fn open(
     let propagation = if slave { Propagation::Slave } else { Propagation::Private };
     mount::mount_setattr(copy.as_fd(), recursive, attributes(mount), MountAttr::NONE, Some(propagation))
         .map_err(|errno| host("mount_setattr", errno))?;
+    if let Some(userns) = idmap {
+        mount::idmap(copy.as_fd(), recursive, userns).map_err(|errno| match errno {
+            Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EPERM => host("mount_setattr", errno).hinted(
+                "its file system, or one mounted below it, cannot be shown under other ids: run with --userns=host",
+            ),
+            _ => host("mount_setattr", errno),
+        })?;
+    }
     Ok((copy, if facts.is_dir() { Leaf::Dir } else { Leaf::File }))
+}
+
+/// A detached copy of a device node of the host, which is the device that the plan says.
+pub(super) fn device(device: &DevicePlan) -> Result<OwnedFd, SandboxError> {
+    let shown = &device.source;
+    let host =
+        |call, errno| SandboxError::host(format!("give the container the device {shown}"), call, shown.clone(), errno);
+    let node = File::options()
+        .read(true)
+        .custom_flags(O_PATH)
+        .open(shown)
+        .map_err(|error| SandboxError::request(format!("cannot give the container the device {shown}: {error}")))?;
+    let facts = files::facts(node.as_fd()).map_err(|errno| host("fstat", errno))?;
+    let is_kind = match device.kind {
+        DeviceKind::Char => facts.is_char_device(),
+        DeviceKind::Block => facts.is_block_device(),
+    };
+    if !is_kind || facts.device != (device.major, device.minor) {
+        return Err(SandboxError::request(format!(
+            "{shown} is not the device {}:{} of this host",
+            device.major, device.minor
+        )));
+    }
+    let copy = mount::open_tree_clone(node.as_fd(), c"", false).map_err(|errno| host("open_tree", errno))?;
+    // Private: what is mounted on it in the container must not appear on the host.
+    mount::mount_setattr(copy.as_fd(), false, MountAttr::NONE, MountAttr::NONE, Some(Propagation::Private))
+        .map_err(|errno| host("mount_setattr", errno))?;
+    Ok(copy)
 }
 
 /// A detached copy of a file that ctr itself wrote.

@@ -55,6 +55,13 @@ impl<'a> Stage<'a> {
     /// Does one step. `report` is the error pipe, which [`Step::CloseOthers`] moves.
     pub(crate) fn apply(&mut self, step: &Step, report: &mut BorrowedFd<'static>) -> RawResult<()> {
         match step {
+            Step::BecomeRoot { drop_groups } => {
+                if *drop_groups {
+                    privilege::set_groups(&[])?;
+                }
+                privilege::set_gid(0)?;
+                privilege::set_uid(0)
+            }
             Step::NewKeyring => match privilege::new_session_keyring() {
                 // A kernel without keys, or a filter around us that forbids them, has none to give away.
                 Err(Errno::ENOSYS | Errno::EPERM) => Ok(()),
@@ -76,7 +83,13 @@ impl<'a> Stage<'a> {
                 }
                 Ok(())
             }
-            Step::Attach { mount, target } => self.attach(mount.as_fd(), target),
+            Step::Attach { mount, target, keep } => {
+                self.attach(mount.as_fd(), target)?;
+                if let Some(base) = keep {
+                    self.keep(*base, files::duplicate(mount.as_fd())?);
+                }
+                Ok(())
+            }
             Step::DevDir { name } => files::make_dir(self.base(Base::Dev)?, name, 0o755),
             Step::DevNode { name, major, minor } => {
                 files::make_char_device(self.base(Base::Dev)?, name, 0o666, *major, *minor)

@@ -18,6 +18,7 @@ impl Base {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BecomeRoot { .. } => f.write_str("become root of the container's user namespace"),
             Self::NewKeyring => f.write_str("make a session keyring"),
             Self::JoinCgroup { group, .. } => write!(f, "join the control group {group}"),
             Self::NewCgroupNamespace => f.write_str("make a cgroup namespace"),

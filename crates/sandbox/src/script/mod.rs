@@ -33,6 +33,11 @@ pub(crate) enum Base {
 /// One thing that the child does.
 #[derive(Debug)]
 pub(crate) enum Step {
+    /// Becomes root of the container's user namespace, so that what it makes belongs to that.
+    BecomeRoot {
+        /// Without supplementary groups; the kernel refuses that where only one id is mapped (`setgroups: deny`).
+        drop_groups: bool,
+    },
     /// A session keyring of its own: the caller's keys stay the caller's (keyrings(7)).
     NewKeyring,
     /// Joins a v1 control group by writing `0`, which means the writer.
@@ -45,8 +50,8 @@ pub(crate) enum Step {
     AttachRoot,
     /// Mounts a file system that belongs to the new namespaces; `keep` makes it a base.
     Mount { kind: CString, options: Vec<(CString, CString)>, attributes: MountAttr, target: Target, keep: Option<Base> },
-    /// Attaches a mount that the parent prepared.
-    Attach { mount: OwnedFd, target: Target },
+    /// Attaches a mount that the parent prepared; `keep` makes it a base.
+    Attach { mount: OwnedFd, target: Target, keep: Option<Base> },
     /// A directory in our `/dev`.
     DevDir { name: CString },
     /// A character device in our `/dev`.

@@ -1,0 +1,58 @@
+//! The container's user namespace, made before everything that needs it.
+
+use std::os::fd::OwnedFd;
+
+use ctr_sys::Errno;
+
+use crate::error::SandboxError;
+use crate::plan::UsernsPlan;
+use crate::user::Identity;
+
+/// The namespace of `plan`; `None` if the container has none of its own.
+pub(super) fn create(plan: &UsernsPlan) -> Result<Option<OwnedFd>, SandboxError> {
+    if !plan.is_own() {
+        return Ok(None);
+    }
+    let created = ctr_sys::userns::create(&plan.map.uid_text(), &plan.map.gid_text());
+    created.map(Some).map_err(|cause| {
+        let hint = match (cause.call, cause.errno) {
+            ("clone3", Errno::EPERM | Errno::ENOSPC | Errno::EUSERS) => Some(
+                "this host does not allow user namespaces here: see /proc/sys/user/max_user_namespaces, or run with --userns=host",
+            ),
+            ("write", Errno::EINVAL) => Some("the map overlaps itself, or names ids that are not there"),
+            ("write", Errno::EPERM) => Some("the map names ids that this user namespace does not have"),
+            _ => None,
+        };
+        let action = "make the container's user namespace".to_owned();
+        SandboxError::Host { action, cause, hint: hint.map(str::to_owned) }
+    })
+}
+
+/// The ids outside of a user and group of the container; [`check_identity`] has seen that they are mapped.
+pub(super) fn outside(plan: &UsernsPlan, uid: u32, gid: u32) -> (u32, u32) {
+    (plan.outside_uid(uid).unwrap_or(uid), plan.outside_gid(gid).unwrap_or(gid))
+}
+
+/// Whether the program's ids exist in the container.
+pub(super) fn check_identity(plan: &UsernsPlan, identity: &Identity) -> Result<(), SandboxError> {
+    let missing = |kind: &str, id: u32| {
+        let ids = plan.map.uids.iter().map(|extent| u64::from(extent.count)).sum::<u64>();
+        Err(SandboxError::request_hint(
+            format!(
+                "the program would run as {kind} {id}, which the container's user namespace ({ids} ids) does not map"
+            ),
+            if plan.map.is_single() {
+                "run it as root of the container (--user 0:0), or give the caller ids in /etc/subuid and /etc/subgid"
+            } else {
+                "choose another --user, or map more ids with --uidmap and --gidmap"
+            },
+        ))
+    };
+    if plan.outside_uid(identity.uid).is_none() {
+        return missing("user", identity.uid);
+    }
+    match [identity.gid].iter().chain(&identity.groups).find(|gid| plan.outside_gid(**gid).is_none()) {
+        Some(gid) => missing("group", *gid),
+        None => Ok(()),
+    }
+}
