@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod domain;
 mod image;
 mod request;
 
@@ -42,10 +43,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    let options = request::request(&args)?;
     let root = args.global.root_or(Store::default_root);
     let root = std::path::absolute(&root)
         .map_err(|error| Failure::new(format!("cannot find {}", root.display())).caused_by(&error))?;
+    domain::enter(&root)?;
+    let options = request::request(&args)?;
     // The start changes the current directory.
     for path in [&mut args.life.cidfile, &mut args.life.pidfile].into_iter().flatten() {
         *path = std::path::absolute(&*path).unwrap_or_else(|_| path.clone());
@@ -58,7 +60,7 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let traces = options.security.cap_add.has(CapSet::SYS_PTRACE) && options.namespaces.userns == Userns::Host;
     if traces && !args.life.dry_run && !ctr_sys::sealed::is_sealed() {
         // The container could open the executable of its PID 1, which is this one.
-        let Err(error) = ctr_sys::sealed::execute_again();
+        let Err(error) = ctr_sys::sealed::execute_again(&[]);
         return Err(Failure::new("cannot run from a sealed copy, which --cap-add SYS_PTRACE needs").caused_by(&error));
     }
     let id = new_id()?;

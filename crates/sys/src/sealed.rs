@@ -20,8 +20,9 @@ pub fn is_sealed() -> bool {
     std::fs::read_link("/proc/self/exe").is_ok_and(|exe| exe.as_os_str().as_bytes().starts_with(b"/memfd:ctr-sealed"))
 }
 
-/// Executes this program again, with the same arguments and environment, from a sealed copy. Returns only an error.
-pub fn execute_again() -> Result<std::convert::Infallible> {
+/// Executes this program again, with the same arguments and environment and `more` variables, from a sealed copy. Returns
+/// only an error.
+pub fn execute_again(more: &[(&str, std::ffi::OsString)]) -> Result<std::convert::Infallible> {
     let fail = |call, errno| SysError::new(call, NAME, errno);
     let name = CString::new(NAME).map_err(|_| fail("memfd_create", Errno::EINVAL))?;
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
@@ -38,7 +39,9 @@ pub fn execute_again() -> Result<std::convert::Infallible> {
     let arguments = CStringArray::new(strings(std::env::args_os().map(|word| word.as_bytes().to_vec()).collect()));
     let variable =
         |(name, value): (std::ffi::OsString, std::ffi::OsString)| [name.as_bytes(), b"=", value.as_bytes()].concat();
-    let environment = CStringArray::new(strings(std::env::vars_os().map(variable).collect()));
+    let kept = std::env::vars_os().filter(|(name, _)| !more.iter().any(|(other, _)| name == other));
+    let more = more.iter().map(|(name, value)| ((*name).into(), value.clone()));
+    let environment = CStringArray::new(strings(kept.chain(more).map(variable).collect()));
     let path =
         CString::new(format!("/proc/self/fd/{}", copy.as_raw_fd())).map_err(|_| fail("execve", Errno::EINVAL))?;
     Err(fail("execve", process::exec(&path, &arguments, &environment)))
