@@ -11,7 +11,8 @@ use crate::arguments::Arguments;
 use crate::binaries::{self, Profile};
 use crate::shell;
 
-const NEEDED: &[&str] = &["ctr-image", "ctr-fetch", "ctr-run", "ctr-ps", "ctr-logs", "ctr-stop", "ctr-gc", "hello"];
+const NEEDED: &[&str] =
+    &["ctr-image", "ctr-fetch", "ctr-run", "ctr-ps", "ctr-exec", "ctr-logs", "ctr-stop", "ctr-gc", "hello"];
 
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     arguments.finish()?;
@@ -65,6 +66,8 @@ impl Stage {
         self.ctr("ctr-run", &["--name", "sleeper", "hello", "sleep", "600"])?;
         self.ctr("ctr-ps", &[])?;
         self.ctr("ctr-logs", &["sleeper"])?;
+        say("Execute one more program in it, by the same profile.");
+        self.ctr("ctr-exec", &["sleeper", "/hello"])?;
         say("Stop it, and see how it ended.");
         self.ctr("ctr-stop", &["sleeper"])?;
         self.ctr("ctr-ps", &["--all"])?;

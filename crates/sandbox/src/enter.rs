@@ -55,7 +55,7 @@ pub(crate) struct Entered {
 
 /// Which list of steps a report is about.
 const SETUP: u8 = 0;
-const PROGRAM: u8 = 1;
+pub(crate) const PROGRAM: u8 = 1;
 
 /// A step that failed in the child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ fn run_steps(list: u8, steps: &[Step], stage: &mut Stage<'_>, report: &mut Borro
     }
 }
 
-fn fail(report: BorrowedFd<'_>, list: u8, index: usize, errno: Errno) -> ! {
+pub(crate) fn fail(report: BorrowedFd<'_>, list: u8, index: usize, errno: Errno) -> ! {
     let [low, high] = u16::try_from(index).unwrap_or(u16::MAX).to_ne_bytes();
     let [a, b, c, d] = (errno as i32).to_ne_bytes();
     let _ = files::write(report, &[list, 0, low, high, a, b, c, d]);

@@ -7,6 +7,7 @@ pub mod error;
 pub mod host;
 pub mod idmap;
 mod init;
+pub mod join;
 pub mod log;
 pub mod options;
 pub mod plan;

@@ -167,7 +167,10 @@ fn explain(plan: &Plan, script: &Script<'_>, failed: FailedStep) -> SandboxError
         return SandboxError::host("start the program", "clone", "the program's process", failed.errno);
     };
     match step {
-        Step::Exec { .. } => exec_failed(plan, &script.root, failed.errno),
+        Step::Exec { .. } => {
+            let program = plan.process.args.first().map_or("", String::as_str);
+            prepare::exec_failed(program, &script.root, failed.errno)
+        }
         step => SandboxError::Step {
             step: step.to_string(),
             cause: StepCause { errno: failed.errno },
@@ -176,7 +179,7 @@ fn explain(plan: &Plan, script: &Script<'_>, failed: FailedStep) -> SandboxError
     }
 }
 
-fn step_hint(step: &Step, errno: Errno) -> Option<&'static str> {
+pub(crate) fn step_hint(step: &Step, errno: Errno) -> Option<&'static str> {
     match (step, errno) {
         (Step::ChangeDir { .. }, Errno::ENOENT) => Some("--workdir must name a directory of the image or of a volume"),
         (Step::ChangeDir { .. }, Errno::ENOTDIR) => Some("it is a file: give a directory with --workdir"),
@@ -193,36 +196,6 @@ fn step_hint(step: &Step, errno: Errno) -> Option<&'static str> {
         (Step::Limit { .. }, Errno::EPERM) => Some("raising a hard limit needs CAP_SYS_RESOURCE"),
         (Step::JoinCgroup { .. }, _) => Some("is the control group frozen, or full?"),
         _ => None,
-    }
-}
-
-fn exec_failed(plan: &Plan, rootfs: &OwnedFd, errno: Errno) -> SandboxError {
-    let program = plan.process.args.first().cloned().unwrap_or_default();
-    let shown = program.escape_debug().to_string();
-    let seen = if program.contains('/') { prepare::diagnose_exec(rootfs, &program) } else { None };
-    match errno {
-        Errno::ENOENT | Errno::ENOTDIR => {
-            let missing =
-                if program.contains('/') { "no such file in the image" } else { "not in the PATH of the container" };
-            SandboxError::NotFound {
-                program: shown,
-                reason: seen.unwrap_or_else(|| missing.to_owned()),
-                hint: Some("see what the image has: ctr-run --entrypoint '' IMAGE ls /bin".to_owned()),
-            }
-        }
-        Errno::EACCES => SandboxError::NotInvocable {
-            program: shown,
-            reason: seen
-                .filter(|reason| reason.contains("directory"))
-                .unwrap_or_else(|| "permission denied".to_owned()),
-            hint: Some("is it executable for the user that it runs as, and on a mount without noexec?".to_owned()),
-        },
-        Errno::ENOEXEC => SandboxError::NotInvocable {
-            program: shown,
-            reason: "exec format error: it is neither a program of this architecture nor a script with #!".to_owned(),
-            hint: None,
-        },
-        errno => SandboxError::NotInvocable { program: shown, reason: StepCause { errno }.to_string(), hint: None },
     }
 }
 

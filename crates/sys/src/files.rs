@@ -63,6 +63,12 @@ pub fn open_location(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
     retry(|| call!(libc::SYS_openat, dir.as_raw_fd(), path.as_ptr(), flags, 0)).map(owned)
 }
 
+/// Opens a directory as a location, following every link, magic ones too: `/proc/PID/root` is meant.
+pub fn open_directory(path: &CStr) -> RawResult<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    retry(|| call!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0)).map(owned)
+}
+
 /// Opens an existing file to read and write, not following a link.
 pub fn open_read_write(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NOCTTY;

@@ -26,6 +26,10 @@ impl Namespaces {
     pub const USER: Self = Self(libc::CLONE_NEWUSER as u64);
     /// Control group root.
     pub const CGROUP: Self = Self(libc::CLONE_NEWCGROUP as u64);
+    /// Offsets of the boot and monotonic clocks.
+    pub const TIME: Self = Self(libc::CLONE_NEWTIME as u64);
+    /// None.
+    pub const NONE: Self = Self(0);
 
     /// Both.
     #[must_use]
@@ -65,7 +69,8 @@ pub fn clone3(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> RawResu
 }
 
 fn clone_with(flags: u64, exit_signal: libc::c_int, cgroup: Option<BorrowedFd<'_>>) -> RawResult<Cloned> {
-    debug_assert_eq!(thread_count(), Some(1), "clone3 needs a single-threaded process");
+    // In another container's mount namespace its procfs does not show this process: nothing can be told there.
+    debug_assert!(thread_count().is_none_or(|count| count == 1), "clone3 needs a single-threaded process");
     let mut pidfd: libc::c_int = -1;
     // SAFETY: clone_args is plain integers, all zeroes is valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -134,6 +139,19 @@ pub fn fork() -> RawResult<Option<i32>> {
     // A clone without CLONE_VM and without a stack of its own copies the caller as fork(2) does.
     let pid = call!(libc::SYS_clone, libc::SIGCHLD as libc::c_ulong, 0, 0, 0, 0)?;
     Ok((pid != 0).then_some(pid as i32))
+}
+
+/// A child of the caller's own parent (`CLONE_PARENT`), otherwise as [`fork`]; `None` in the child.
+pub fn fork_sibling() -> RawResult<Option<i32>> {
+    let flags = (libc::CLONE_PARENT | libc::SIGCHLD) as libc::c_ulong;
+    let pid = call!(libc::SYS_clone, flags, 0, 0, 0, 0)?;
+    Ok((pid != 0).then_some(pid as i32))
+}
+
+/// Joins namespaces (setns(2)): those `kinds` of the process behind a pidfd (Linux 5.8), or the one behind a descriptor of
+/// `/proc/PID/ns`. A pid namespace is joined by later children only.
+pub fn join_namespaces(fd: BorrowedFd<'_>, kinds: Namespaces) -> RawResult<()> {
+    call!(libc::SYS_setns, fd.as_raw_fd(), kinds.0 as libc::c_int).map(drop)
 }
 
 /// Moves the caller to new namespaces (unshare(2)).

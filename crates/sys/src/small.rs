@@ -28,6 +28,14 @@ pub fn real_path(path: &Path) -> io::Result<std::path::PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
+/// Opens what a location (`O_PATH`) refers to, by `/proc/self/fd`. Never blocks and takes no terminal.
+pub fn reopen(location: BorrowedFd<'_>, write: bool) -> RawResult<OwnedFd> {
+    let path = CString::new(format!("/proc/self/fd/{}", location.as_raw_fd())).map_err(|_| crate::Errno::EINVAL)?;
+    let access = if write { libc::O_RDWR } else { libc::O_RDONLY };
+    let flags = access | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    retry(|| call!(libc::SYS_openat, CWD.as_raw_fd(), path.as_ptr(), flags, 0)).map(owned)
+}
+
 /// Opens a file that must be there to read and write.
 pub fn open_read_write(path: &Path) -> io::Result<OwnedFd> {
     open(path, libc::O_RDWR, 0)

@@ -2,6 +2,7 @@
 //! left for the child. What it makes on disk and in the control groups is taken back when the start fails.
 
 mod cgroup;
+mod exec_failure;
 mod files;
 mod program;
 mod rootfs;
@@ -18,7 +19,9 @@ use ctr_sys::files as sys_files;
 use ctr_sys::process::Namespaces;
 
 pub(crate) use cgroup::Groups;
-pub(crate) use rootfs::diagnose_exec;
+pub(crate) use exec_failure::exec_failed;
+pub(crate) use program::steps as program_steps;
+pub(crate) use rootfs::running_identity;
 
 use crate::enter::Script;
 use crate::error::SandboxError;

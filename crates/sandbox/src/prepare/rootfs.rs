@@ -15,7 +15,7 @@ use ctr_sys::{Errno, RawResult};
 
 use super::{Places, c_path, c_string};
 use crate::error::SandboxError;
-use crate::plan::Plan;
+use crate::plan::{Plan, ProcessPlan};
 use crate::user::{self, ACCOUNT_FILE_MAX, Identity};
 
 /// Layers that the overlay file system takes (spec/limits.md).
@@ -199,23 +199,40 @@ fn lower_names(layers: &[LayerId], places: Places<'_>) -> Result<String, Sandbox
 
 /// Who the program runs as, by the image's own files, which are read as a process inside would see them.
 pub(super) fn identity(plan: &Plan, rootfs: &OwnedFd) -> Result<Identity, SandboxError> {
-    let process = &plan.process;
-    let passwd = account_file(rootfs, c"etc/passwd")?;
+    // A device cannot be opened on this mount, and a fifo gives nothing.
+    look_up(&plan.process, |path| files::open_in_root(rootfs.as_fd(), path, OpenAs::Read, 0))
+}
+
+/// The same in a container that runs. Its files may be devices, and change while they are looked at: what is opened to read
+/// is the very file that was seen to be a regular one.
+pub(crate) fn running_identity(process: &ProcessPlan, root: &OwnedFd) -> Result<Identity, SandboxError> {
+    look_up(process, |path| {
+        let place = files::open_in_root(root.as_fd(), path, OpenAs::LocationFollow, 0)?;
+        if files::facts(place.as_fd())?.is_file() {
+            ctr_sys::small::reopen(place.as_fd(), false)
+        } else {
+            Err(Errno::ENOENT)
+        }
+    })
+}
+
+fn look_up(process: &ProcessPlan, open: impl Fn(&CStr) -> RawResult<OwnedFd>) -> Result<Identity, SandboxError> {
+    let passwd = account_file(c"etc/passwd", &open)?;
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (user, group) = process.user.split_once(':').map_or((process.user.as_str(), ""), |(user, group)| (user, group));
     // Numbers for everything leave nothing to look up in /etc/group.
     let settled =
         is_number(user) && !group.is_empty() && is_number(group) && process.groups.iter().all(|g| is_number(g));
-    let group_file = if settled { Vec::new() } else { account_file(rootfs, c"etc/group")? };
+    let group_file = if settled { Vec::new() } else { account_file(c"etc/group", &open)? };
     user::resolve(&process.user, &process.groups, &passwd, &group_file).map_err(|error| {
         SandboxError::request_hint(error.to_string(), "give numbers, as in --user 1000:1000, or a user of the image")
     })
 }
 
 /// The bytes of an account file; none if it is missing, no regular file, or larger than [`ACCOUNT_FILE_MAX`].
-fn account_file(rootfs: &OwnedFd, path: &CStr) -> Result<Vec<u8>, SandboxError> {
+fn account_file(path: &CStr, open: impl Fn(&CStr) -> RawResult<OwnedFd>) -> Result<Vec<u8>, SandboxError> {
     let shown = path.to_string_lossy();
-    let file = match files::open_in_root(rootfs.as_fd(), path, OpenAs::Read, 0) {
+    let file = match open(path) {
         Ok(file) => file,
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::ENXIO | Errno::ENODEV | Errno::EACCES) => {
             return Ok(Vec::new());
@@ -223,7 +240,6 @@ fn account_file(rootfs: &OwnedFd, path: &CStr) -> Result<Vec<u8>, SandboxError> 
         Err(errno) => return Err(SandboxError::host(format!("read the image's {shown}"), "openat2", shown, errno)),
     };
     let read = |errno| SandboxError::host(format!("read the image's {shown}"), "read", shown.clone(), errno);
-    // A fifo gives nothing, a device cannot be opened on this mount, a directory cannot be read.
     match ctr_sys::small::read_open(file.as_fd(), ACCOUNT_FILE_MAX) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(SandboxError::request_hint(
@@ -233,29 +249,4 @@ fn account_file(rootfs: &OwnedFd, path: &CStr) -> Result<Vec<u8>, SandboxError> 
         Err(Errno::EISDIR | Errno::EAGAIN) => Ok(Vec::new()),
         Err(errno) => Err(read(errno)),
     }
-}
-
-/// Why a program that the child could not execute could not be: looked at from outside, after the fact, for words only.
-pub(crate) fn diagnose_exec(rootfs: &OwnedFd, program: &str) -> Option<String> {
-    let path = c_string(program).ok()?;
-    let file = files::open_in_root(rootfs.as_fd(), &path, OpenAs::Read, 0).ok()?;
-    if files::facts(file.as_fd()).ok()?.is_dir() {
-        return Some("it is a directory".to_owned());
-    }
-    let mut head = [0u8; 256];
-    let count = files::read(file.as_fd(), &mut head).ok()?;
-    let head = head.get(..count)?;
-    if let Some(line) = head.strip_prefix(b"#!") {
-        let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let interpreter = String::from_utf8_lossy(line);
-        let interpreter = interpreter.split_whitespace().next().unwrap_or_default();
-        return Some(format!("its interpreter {} is not in the image", interpreter.escape_debug()));
-    }
-    if head.starts_with(b"\x7fELF") {
-        return Some(
-            "it is there, but the dynamic loader that it asks for is not in the image, or is for another machine"
-                .to_owned(),
-        );
-    }
-    Some("it is neither an ELF program nor a script with #!".to_owned())
 }

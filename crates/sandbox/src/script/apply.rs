@@ -69,6 +69,7 @@ impl<'a> Stage<'a> {
             },
             Step::NewSession => process::setsid(),
             Step::JoinCgroup { tasks, .. } => files::write_all(tasks.as_fd(), b"0"),
+            Step::JoinNamespace { namespace, kind } => process::join_namespaces(namespace.as_fd(), *kind),
             Step::NewCgroupNamespace => process::unshare(Namespaces::CGROUP),
             Step::SlaveMounts => mount::make_all_slave(),
             Step::AttachRoot => {

@@ -21,6 +21,7 @@ impl fmt::Display for Step {
             Self::BecomeRoot { .. } => f.write_str("become root of the container's user namespace"),
             Self::NewKeyring => f.write_str("make a session keyring"),
             Self::JoinCgroup { group, .. } => write!(f, "join the control group {group}"),
+            Self::JoinNamespace { .. } => f.write_str("join a namespace of the container"),
             Self::NewCgroupNamespace => f.write_str("make a cgroup namespace"),
             Self::SlaveMounts => f.write_str("take the mounts out of the host's propagation"),
             Self::AttachRoot => f.write_str("attach the root filesystem"),

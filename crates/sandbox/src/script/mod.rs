@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 
 use ctr_sys::mount::MountAttr;
 use ctr_sys::privilege::{BpfInstruction, CapSet, Resource};
-use ctr_sys::process::CStringArray;
+use ctr_sys::process::{CStringArray, Namespaces};
 
 pub(crate) use apply::Stage;
 pub(crate) use target::{Leaf, Links, Target};
@@ -42,6 +42,8 @@ pub(crate) enum Step {
     NewKeyring,
     /// Joins a v1 control group by writing `0`, which means the writer.
     JoinCgroup { tasks: OwnedFd, group: String },
+    /// Joins a namespace of another container by its descriptor.
+    JoinNamespace { namespace: OwnedFd, kind: Namespaces },
     /// A cgroup namespace whose root are the groups just joined.
     NewCgroupNamespace,
     /// Mounts of the host no longer receive ours.

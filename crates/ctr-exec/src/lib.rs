@@ -1,0 +1,45 @@
+//! `ctr-exec`: execute one more program in a container that runs.
+//!
+//! The story: find the container → look everything up (`ctr_sandbox::join`) → enter → wait, passing signals on.
+#![forbid(unsafe_code)]
+
+mod args;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use ctr_cli::Failure;
+use ctr_core::container::{ContainerError, Containers};
+use ctr_core::store::Store;
+use ctr_sandbox::SandboxError;
+use ctr_sandbox::join;
+
+use crate::args::Args;
+
+/// The command line of `ctr-exec`; help, man page and completions come from it.
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
+/// Entry point: parses the arguments, runs, renders the error if there is one.
+pub fn main() -> ExitCode {
+    ctr_cli::run_main(command(), ctr_cli::exit::RUNNER, run)
+}
+
+fn run(args: Args) -> Result<ExitCode, Failure> {
+    let containers = Containers::open(&args.global.root_or(Store::default_root));
+    let (name, detach) = (args.container().to_owned(), args.detach);
+    let options = args.options()?;
+    let container = containers.find(&name).map_err(|error| Failure::hinted(error, ContainerError::hint))?;
+    let joined = join::prepare(&container, options).and_then(join::Joining::start).map_err(failure)?;
+    if detach {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let code = joined.wait(None).map_err(failure)?;
+    Ok(ExitCode::from(code.unwrap_or(ctr_cli::exit::RUNNER_FAILURE)))
+}
+
+fn failure(error: SandboxError) -> Failure {
+    let code = error.exit_code();
+    Failure::hinted(error, |error| error.hint().map(str::to_owned)).code(code)
+}

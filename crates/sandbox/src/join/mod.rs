@@ -1,0 +1,152 @@
+//! Joining: one more program in a container that runs, by the profile of its first one.
+//!
+//! ```text
+//!  ctr-exec (parent)                                   the program's process (child)
+//!  -----------------                                   -----------------------------
+//!  looks everything up, opens everything
+//!  makes itself not dumpable
+//!  joins the namespaces but pid (for children only)
+//!  and cgroup; one clone3, into the v2 group  ------->  joins v1 groups, then the cgroup namespace
+//!  reads the pipe, ten seconds at most                 the steps of program.rs, as a start has them
+//!    EOF: the program runs   <------------------------ exec closes the pipe
+//!    8 bytes: step, errno    <------------------------ a step failed
+//!  passes signals on, waits, returns the status
+//! ```
+//! When the child can first be seen in the container it is in the container's mount namespace already: of the host it has
+//! nothing but its memory, which only a holder of `CAP_SYS_PTRACE` over the namespace of ctr-exec could look at, and the
+//! descriptors of the script. A container without a user namespace of its own may have a process that is such a holder; there
+//! the child does all its steps before it forks the process that the container can see ([`enter`]).
+//!
+//! The cgroup namespace comes last because the kernel lets a process that is in one move only below its root (cgroups(7),
+//! `nsdelegate`).
+
+mod enter;
+mod groups;
+mod profile;
+mod target;
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use ctr_core::container::Container;
+use ctr_sys::Errno;
+use ctr_sys::files::{self, OpenAs};
+use ctr_sys::privilege::CapSet;
+
+pub use enter::Joined;
+
+use crate::error::SandboxError;
+use crate::prepare;
+use crate::script::{Step, Stream};
+use enter::Script;
+use target::Target;
+
+/// What to execute, and what of it is not as the container's own program has it.
+#[derive(Debug, Default)]
+pub struct JoinOptions {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// `NAME=value`, over the container's environment.
+    pub env: Vec<String>,
+    /// Working directory.
+    pub workdir: Option<String>,
+    /// `user[:group]`, names of the container or numbers.
+    pub user: Option<String>,
+    /// All capabilities of the container's user namespace, no system call filter.
+    pub privileged: bool,
+    /// Begin with no capability instead of the container's.
+    pub cap_drop_all: bool,
+    /// Capabilities to add to the container's.
+    pub cap_add: CapSet,
+    /// Capabilities to drop; they win over those to add.
+    pub cap_drop: CapSet,
+    /// Standard input, output, error.
+    pub streams: JoinStreams,
+}
+
+/// Where the standard streams of the program lead.
+#[derive(Debug, Default)]
+pub enum JoinStreams {
+    /// To the caller's output and error; input has an end at once.
+    #[default]
+    Output,
+    /// All to the caller's.
+    Caller,
+    /// Nowhere: for a program that outlives the caller.
+    Nowhere,
+    /// Output and error to this descriptor; input has an end at once.
+    To(OwnedFd),
+}
+
+/// A join that only has to be entered.
+#[derive(Debug)]
+pub struct Joining {
+    script: Script,
+    /// The program as it was named, for messages.
+    program: String,
+}
+
+/// Looks up and opens all that the join needs. Nothing has changed when it fails, neither here nor in the container.
+pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, SandboxError> {
+    let target = Target::open(container)?;
+    let groups = groups::open(&container.record.cgroups, target.pid)?;
+    let plan = profile::plan(&container.dir, target.own_user_namespace, &options)?;
+    let identity = prepare::running_identity(&plan, &target.root)?;
+    let streams = streams(options.streams, &target.root)?;
+    let mut steps = groups.joins;
+    steps.extend(target.late.into_iter().map(|(namespace, kind)| Step::JoinNamespace { namespace, kind }));
+    steps.push(Step::NewKeyring);
+    steps.extend(prepare::program_steps(&plan, &identity, streams, true, target.set_groups)?);
+    let script = Script {
+        root: target.root,
+        pidfd: target.pidfd,
+        namespaces: target.namespaces,
+        cgroup: groups.unified,
+        fallback: groups.fallback,
+        hidden: !target.own_user_namespace,
+        steps,
+    };
+    Ok(Joining { script, program: plan.args.first().cloned().unwrap_or_default() })
+}
+
+/// The program's streams. Nothing of the host's `/dev` is given to it: who has a device open can change its mode.
+fn streams(streams: JoinStreams, root: &OwnedFd) -> Result<[Stream; 3], SandboxError> {
+    let failed = |call: &'static str| move |errno| SandboxError::host("set up the standard streams", call, "", errno);
+    let copy = |fd: &OwnedFd| {
+        fd.try_clone().map_err(|error| failed("dup")(Errno::from_raw(error.raw_os_error().unwrap_or(0))))
+    };
+    // The end to read of a pipe that nobody can write to.
+    let empty = || files::pipe().map(|(read, _)| Stream::Pipe(read)).map_err(failed("pipe2"));
+    Ok(match streams {
+        JoinStreams::Caller => [Stream::Inherit, Stream::Inherit, Stream::Inherit],
+        JoinStreams::Output => [empty()?, Stream::Inherit, Stream::Inherit],
+        JoinStreams::To(output) => [empty()?, Stream::Pipe(copy(&output)?), Stream::Pipe(output)],
+        JoinStreams::Nowhere => {
+            let null = container_null(root)?;
+            [Stream::Pipe(copy(&null)?), Stream::Pipe(copy(&null)?), Stream::Pipe(null)]
+        }
+    })
+}
+
+/// The container's `/dev/null`, if it is one.
+fn container_null(root: &OwnedFd) -> Result<OwnedFd, SandboxError> {
+    let open = || {
+        let place = files::open_in_root(root.as_fd(), c"dev/null", OpenAs::Location, 0)?;
+        let facts = files::facts(place.as_fd())?;
+        if !facts.is_char_device() || facts.device != (1, 3) {
+            return Err(Errno::ENODEV);
+        }
+        ctr_sys::small::reopen(place.as_fd(), true)
+    };
+    open().map_err(|errno| {
+        SandboxError::host("open the container's /dev/null", "openat2", "dev/null", errno)
+            .hinted("the container has changed its /dev: run without --detach")
+    })
+}
+
+impl Joining {
+    /// Enters the container and executes the program. Afterwards this process is in the container's namespaces, and all
+    /// signals are blocked, for [`Joined`] to take.
+    pub fn start(self) -> Result<Joined, SandboxError> {
+        enter::enter(self.script, &self.program)
+    }
+}
