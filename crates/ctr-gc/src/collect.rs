@@ -122,9 +122,7 @@ impl Collection<'_> {
         {
             problems.push(error.to_string());
         }
-        for group in &dead.groups {
-            problems.extend(groups::remove_recorded(group, &dead.id).err());
-        }
+        problems.extend(groups::remove_all(&dead.id, &self.root_hash(), &dead.groups).err());
         let bytes = disk_use(garbage);
         if problems.is_empty() {
             problems.extend(ctr_sys::tree::remove_tree(garbage).err().map(|error| error.to_string()));
@@ -146,13 +144,13 @@ impl Collection<'_> {
             if let Ok(_gate) = self.store.gate_exclusive(Duration::from_millis(200))
                 && none()
             {
-                groups::remove_parents(&self.group_parent());
+                groups::remove_parents(&self.root_hash());
             }
         }
     }
 
-    fn group_parent(&self) -> String {
-        format!("ctr/{}", ctr_core::container::root_hash(self.store.root()))
+    fn root_hash(&self) -> String {
+        ctr_core::container::root_hash(self.store.root())
     }
 
     /// Names and control groups that belong to no container.
@@ -160,7 +158,7 @@ impl Collection<'_> {
         let stale = containers::stale_names(self.containers)?.into_iter();
         let mut leftovers: Vec<Leftover> = stale.map(|(name, id)| Leftover::Name { name, id }).collect();
         leftovers.extend(
-            groups::leftover(self.containers, &self.group_parent())
+            groups::leftover(self.containers, &self.root_hash())
                 .into_iter()
                 .map(|(id, path)| Leftover::Group { id, path }),
         );

@@ -86,7 +86,7 @@ fn members(dir: &Path, depth: usize) -> BTreeSet<i32> {
 }
 
 /// The groups right below a group.
-pub(crate) fn groups_below(dir: &Path) -> Vec<PathBuf> {
+fn groups_below(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let dirs = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     dirs.map(|entry| entry.path()).collect()

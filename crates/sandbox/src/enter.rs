@@ -85,6 +85,19 @@ pub(crate) fn enter(script: &Script<'_>) -> Result<Entered, Errno> {
 }
 
 impl Entered {
+    /// Waits until there is a report or the exec. Asks `stuck` every half second whether there will ever be one: a process in
+    /// a group that somebody froze does not run, and does not end.
+    pub(crate) fn wait_for_report<E>(&self, stuck: impl Fn() -> Option<E>) -> Result<(), E> {
+        loop {
+            let mut entries = [files::PollEntry::readable(Some(self.report.as_fd()))];
+            match files::poll(&mut entries, Some(500)) {
+                Ok(0) => stuck().map_or(Ok(()), Err)?,
+                // What is wrong with the pipe is seen by who reads it.
+                Ok(_) | Err(_) => return Ok(()),
+            }
+        }
+    }
+
     /// Waits until the program was executed, or says which step failed.
     pub(crate) fn wait_for_exec(&self) -> Result<(), FailedStep> {
         let mut message = [0u8; 8];

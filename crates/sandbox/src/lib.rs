@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod devices;
+mod devices_bpf;
 mod enter;
 pub mod error;
+mod hierarchies;
 pub mod host;
 pub mod idmap;
 mod init;

@@ -113,7 +113,10 @@ pub fn start(
     let entered = enter::enter(&script).map_err(clone_failed)?;
     // The child is on its way; this is written beside it, not before it.
     let recorded = write_process(embryo.dir(), &entered);
-    let executed = entered.wait_for_exec().map_err(|failed| explain(plan, &script, failed));
+    let executed = match entered.wait_for_report(|| groups.frozen()) {
+        Ok(()) => entered.wait_for_exec().map_err(|failed| explain(plan, &script, failed)),
+        Err(frozen) => Err(frozen),
+    };
     if let Err(error) = executed.and(recorded.map_err(SandboxError::from)) {
         entered.kill();
         let _ = signal::restore(entered.mask);

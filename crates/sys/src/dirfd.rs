@@ -177,6 +177,12 @@ pub fn unlinkat(dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
         .map_err(|errno| SysError::new("unlinkat", show(name), errno))
 }
 
+/// unlinkat(2) of an empty directory.
+pub fn rmdirat(dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    nix::unistd::unlinkat(dir, name, UnlinkatFlags::RemoveDir)
+        .map_err(|errno| SysError::new("rmdir", show(name), errno))
+}
+
 /// renameat(2).
 pub fn renameat(old_dir: BorrowedFd<'_>, old: &[u8], new_dir: BorrowedFd<'_>, new: &[u8]) -> Result<()> {
     nix::fcntl::renameat(old_dir, old, new_dir, new)

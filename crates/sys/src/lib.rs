@@ -13,6 +13,7 @@
 )]
 
 pub mod arena;
+pub mod bpf;
 pub mod dirfd;
 pub mod durable;
 mod error;

@@ -86,6 +86,11 @@ impl Containers {
         Self { dir: root.join("containers") }
     }
 
+    /// The name of the root in host-wide trees ([`root_hash`]).
+    pub fn root_hash(&self) -> String {
+        root_hash(self.dir.parent().unwrap_or(&self.dir))
+    }
+
     /// The directory of a place.
     pub fn place(&self, place: Place) -> PathBuf {
         self.dir.join(place.name())

@@ -13,6 +13,7 @@
 mod dir;
 mod error;
 mod exit;
+pub mod groups;
 mod record;
 mod status;
 

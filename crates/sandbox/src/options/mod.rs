@@ -11,7 +11,7 @@ mod security;
 pub use devices::{DeviceAccess, DeviceKind, DeviceOptions, DeviceRequest, DeviceRule};
 pub use filesystem::{FilesystemOptions, MountKind, MountRequest};
 pub use life::LifeOptions;
-pub use limits::Limits;
+pub use limits::{Amount, CpuWeight, IoRate, IoUnit, IoWeight, Limits, RAW_CONTROLLERS};
 pub use namespaces::{NamespaceOptions, Network, Userns};
 pub use program::{ProgramOptions, Ulimit};
 pub use security::{SeccompChoice, SecurityOptions};

@@ -127,10 +127,13 @@ impl Plan {
         for group in &self.cgroups.groups {
             let version = if group.v2 { "v2" } else { "v1" };
             write!(f, "cgroup      {}/{} ({version})", group.hierarchy, group.path)?;
-            for (file, value) in &group.writes {
-                write!(f, " {file}={value:?}")?;
+            for write in &group.writes {
+                write!(f, " {}={:?}", write.file, write.value)?;
             }
             writeln!(f)?;
+            for rule in &group.devices {
+                writeln!(f, "may use     device {rule}")?;
+            }
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use ctr_core::digest::Digest;
 use ctr_core::launch::{LaunchRecord, LayerId};
 use serde::Serialize;
 
-pub(crate) use cgroup::needs_device_rules;
-pub use cgroup::{CgroupLayout, CgroupPlan, GroupPlan};
+pub(crate) use cgroup::v1_controllers;
+pub use cgroup::{CgroupFacts, CgroupPlan, GroupPlan, Need, UnifiedFacts, Write};
 pub use devices::{DevicePlan, HostDevice, rules as device_rules};
 pub use mounts::{PlannedMount, Shown};
 pub use process::{DEFAULT_CAPABILITIES, ProcessPlan};
@@ -32,7 +32,7 @@ pub struct HostFacts {
     /// Whose ids containers can have.
     pub domain: Domain,
     /// The control group hierarchies.
-    pub cgroups: CgroupLayout,
+    pub cgroups: CgroupFacts,
     /// The name of our part of each hierarchy: `ctr/ROOTHASH`.
     pub cgroup_parent: String,
     /// Standard output is the journal stream of a systemd unit (systemd.exec(5), `$JOURNAL_STREAM`).
@@ -139,7 +139,7 @@ pub fn plan(
     if let (Some((uid, gid)), None) = (userns.keeps, &options.program.user) {
         process.user = format!("{uid}:{gid}");
     }
-    let cgroups = cgroup::plan(id, options, &process, host, &mut notes)?;
+    let cgroups = cgroup::plan(id, options, (&process, &devices, &userns), host, &mut notes)?;
     let (mounts, masked_paths, read_only_paths) = mounts::plan(options, host, &userns)?;
     let mut namespaces = vec!["mnt", "pid", "ipc", "uts", "cgroup"];
     if userns.is_own() {

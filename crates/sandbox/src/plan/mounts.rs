@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::cgroup::CgroupLayout;
 use super::{HostFacts, UsernsPlan};
 use crate::error::SandboxError;
 use crate::options::{MountKind, MountRequest, Network, RunOptions};
@@ -117,7 +116,7 @@ pub(super) fn plan(options: &RunOptions, host: &HostFacts, userns: &UsernsPlan) 
         kernel("/dev/shm", Shown::Tmpfs { size: Some(SHM_SIZE), mode: 0o1777 }, false, true, true),
         kernel("/dev/mqueue", Shown::Mqueue, false, true, true),
     ];
-    if matches!(host.cgroups, CgroupLayout::Unified) {
+    if host.cgroups.unified.as_ref().is_some_and(|unified| unified.pure) {
         mounts.push(kernel("/sys/fs/cgroup", Shown::Cgroup2, true, true, true));
     }
     let generated = |target: &str, file: &'static str| kernel(target, Shown::Generated { file }, false, true, true);

@@ -1,20 +1,23 @@
 //! Control groups: made and limited before the container is born in them.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
+use std::io::{Error, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use ctr_core::container::groups;
 use ctr_sys::files::{self, CWD};
-use ctr_sys::{Errno, SysError};
+use ctr_sys::{Errno, SysError, bpf};
 
 use super::c_path;
 use crate::error::SandboxError;
-use crate::plan::{CgroupPlan, GroupPlan};
+use crate::plan::{CgroupPlan, GroupPlan, Need, Write};
 use crate::script::Step;
 
-/// Files that a kernel may lack without the limit being void: swap accounting and group kills.
-const OPTIONAL_FILES: [&str; 3] = ["memory.memsw.limit_in_bytes", "memory.swap.max", "memory.oom.group"];
+/// Names of one file in other kernels: a disk scheduler may have the weight to itself (Linux, block/bfq-cgroup.c).
+const OTHER_NAMES: [(&str, &str); 2] = [("io.weight", "io.bfq.weight"), ("blkio.weight", "blkio.bfq.weight")];
+/// Levels of our own below the group that is given: `ctr`, `ROOTHASH`, `ID`.
+const OWN_LEVELS: usize = 3;
 
 /// Groups that were made. Dropped before [`Groups::keep`], they are removed.
 #[derive(Debug, Default)]
@@ -51,19 +54,18 @@ impl Groups {
         })
     }
 
-    /// Removes them; the container has ended. The kernel lets a group go a moment after its last process.
+    /// Removes them with those that the container made below; it has ended.
     pub(crate) fn remove(&mut self) {
         for dir in self.dirs.drain(..) {
-            for wait in 0..50 {
-                match fs::remove_dir(&dir) {
-                    Err(error) if error.kind() == ErrorKind::ResourceBusy => {
-                        std::thread::sleep(std::time::Duration::from_micros(200 << (wait / 8)));
-                    }
-                    _ => break,
-                }
-            }
+            // What the kernel does not let go yet is ctr-gc's.
+            let _ = groups::remove(&dir);
         }
         self.kept = true;
+    }
+
+    /// Why a process in them would never run, if it would not.
+    pub(crate) fn frozen(&self) -> Option<SandboxError> {
+        self.dirs.iter().find_map(|dir| check_thawed(dir).err())
     }
 }
 
@@ -80,12 +82,13 @@ impl Drop for Groups {
 pub(super) fn create(plan: &CgroupPlan, notes: &mut Vec<String>) -> Result<Groups, SandboxError> {
     let mut groups = Groups::default();
     for group in &plan.groups {
-        if let Err(error) = create_one(group, &mut groups) {
+        let asked = !group.devices.is_empty() || group.writes.iter().any(|write| matches!(write.need, Need::Asked(_)));
+        if let Err(error) = create_one(group, &mut groups, notes) {
             let unwritable = matches!(
                 &error,
                 SandboxError::Host { cause, .. } if matches!(cause.errno, Errno::EROFS | Errno::EACCES | Errno::EPERM | Errno::ENOENT)
             );
-            if !plan.optional || !unwritable {
+            if asked || !unwritable {
                 return Err(error);
             }
             notes.push(format!(
@@ -97,55 +100,154 @@ pub(super) fn create(plan: &CgroupPlan, notes: &mut Vec<String>) -> Result<Group
     Ok(groups)
 }
 
-fn create_one(group: &GroupPlan, groups: &mut Groups) -> Result<(), SandboxError> {
+fn create_one(group: &GroupPlan, groups: &mut Groups, notes: &mut Vec<String>) -> Result<(), SandboxError> {
     let hierarchy = Path::new(&group.hierarchy);
     let dir = hierarchy.join(&group.path);
-    match fs::create_dir(&dir) {
-        Ok(()) => {}
+    let made = match fs::create_dir(&dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            create_parents(hierarchy, &group.path, &group.controllers)?;
-            fs::create_dir(&dir).map_err(|error| failed("make the control group", "mkdir", &dir, &error))?;
+            create_parents(group, hierarchy)?;
+            fs::create_dir(&dir)
         }
-        // A fresh id: whoever made this group is not us, and it may be frozen or limited.
-        Err(error) => return Err(failed("make the control group", "mkdir", &dir, &error)),
-    }
-    groups.dirs.push(dir.clone());
-    for (file, value) in &group.writes {
-        write_limit(group, hierarchy, &dir, file, value)?;
-    }
-    let open = |errno| {
-        SandboxError::host(
-            format!("open the control group {}", dir.display()),
-            "openat",
-            dir.display().to_string(),
-            errno,
-        )
+        made => made,
     };
-    if group.v2 {
-        groups.unified = Some(files::open_location(CWD, &c_path(&dir)?).map_err(open)?);
-    } else {
+    // A fresh id: whoever made a group of that name is not us, and it may be frozen or limited.
+    made.map_err(|error| make_failed(group, &dir, &error))?;
+    groups.dirs.push(dir.clone());
+    check_thawed(&dir)?;
+    if is_v1_cpuset(group) {
+        fill_cpuset(&dir)?;
+    }
+    for write in &group.writes {
+        write_limit(group, &dir, write, notes)?;
+    }
+    open_group(group, &dir, groups)
+}
+
+fn open_group(group: &GroupPlan, dir: &Path, groups: &mut Groups) -> Result<(), SandboxError> {
+    let shown = || dir.display().to_string();
+    let open = |errno| SandboxError::host(format!("open the control group {}", shown()), "openat", shown(), errno);
+    if !group.v2 {
         // Not cgroup.procs: to move a whole process the kernel stops every fork and exit on the host and waits for a grace
         // period, 5 to 20 ms. A thread that moves itself needs neither, and the child has only one.
         let tasks = files::open_write(CWD, &c_path(&dir.join("tasks"))?).map_err(open)?;
-        groups.joins.push(Step::JoinCgroup { tasks, group: dir.display().to_string() });
+        groups.joins.push(Step::JoinCgroup { tasks, group: shown() });
+        return Ok(());
     }
+    let location = files::open_location(CWD, &c_path(dir)?).map_err(open)?;
+    if !group.devices.is_empty() {
+        let refused = |call: &'static str| {
+            move |errno| {
+                SandboxError::host("put device rules in force", "bpf", call, errno).hinted(match errno {
+                    Errno::EPERM => "device rules of cgroup v2 need CAP_BPF or CAP_SYS_ADMIN on the host, and RLIMIT_MEMLOCK above 64 KiB before Linux 5.11",
+                    Errno::EINVAL | Errno::ENOSYS => "this kernel has no device programs (CONFIG_CGROUP_BPF)",
+                    _ => "run without --cap-add SYS_ADMIN and MKNOD, and give devices with rwm",
+                })
+            }
+        };
+        let program = crate::devices_bpf::program(&group.devices);
+        let program = bpf::load_device_program(&program).map_err(refused("BPF_PROG_LOAD"))?;
+        bpf::attach_device_program(location.as_fd(), program.as_fd()).map_err(refused("BPF_PROG_ATTACH"))?;
+    }
+    groups.unified = Some(location);
     Ok(())
 }
 
-fn write_limit(group: &GroupPlan, hierarchy: &Path, dir: &Path, file: &str, value: &str) -> Result<(), SandboxError> {
-    let path = dir.join(file);
-    let mut written = write(&path, value);
-    if group.v2 && written.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-        // Our parent group is older than the first container that needs this controller.
-        enable_controllers(hierarchy, &group.path, &group.controllers)?;
-        written = write(&path, value);
+fn make_failed(group: &GroupPlan, dir: &Path, error: &Error) -> SandboxError {
+    let failed = failed("make the control group", "mkdir", dir, error);
+    match error.kind() {
+        ErrorKind::AlreadyExists => {
+            failed.hinted("another program made it; a container's id is new, so it is none of ours")
+        }
+        ErrorKind::ReadOnlyFilesystem => failed.hinted(format!("{} is mounted read-only", group.hierarchy)),
+        ErrorKind::PermissionDenied if group.v2 => {
+            failed.hinted("a user needs a group of his own: systemd-run --user --scope -p Delegate=yes ctr-run ...")
+        }
+        _ if error.raw_os_error() == Some(Errno::EAGAIN as i32) => {
+            failed.hinted("cgroup.max.descendants or cgroup.max.depth of a group above is reached")
+        }
+        _ => failed,
     }
-    match written {
-        Err(error) if error.kind() == ErrorKind::NotFound && OPTIONAL_FILES.contains(&file) => Ok(()),
-        Err(error) => Err(failed("set the limit", "write", &path, &error).hinted(format!(
-            "the kernel refused \"{value}\" there: give a smaller or larger limit, or see whether the controller is in use elsewhere"
-        ))),
-        Ok(()) => Ok(()),
+}
+
+/// A process that is born in a frozen group does not run until somebody thaws it, and nobody could tell the caller.
+fn check_thawed(dir: &Path) -> Result<(), SandboxError> {
+    let frozen_v2 = fs::read_to_string(dir.join("cgroup.events")).is_ok_and(|events| events.contains("frozen 1"));
+    let frozen_v1 =
+        !frozen_v2 && fs::read_to_string(dir.join("freezer.state")).is_ok_and(|state| state.trim() != "THAWED");
+    if !frozen_v1 && !frozen_v2 {
+        return Ok(());
+    }
+    let own = |dir: &&Path| {
+        let says = |file: &str| fs::read_to_string(dir.join(file)).is_ok_and(|text| text.trim() == "1");
+        says("cgroup.freeze") || says("freezer.self_freezing")
+    };
+    let by = dir.ancestors().find(own).unwrap_or(dir);
+    let thaw = if frozen_v2 {
+        format!("echo 0 >{}/cgroup.freeze", by.display())
+    } else {
+        format!("echo THAWED >{}/freezer.state", by.display())
+    };
+    Err(SandboxError::request_hint(
+        format!("the control group {} is frozen: the container would never run", by.display()),
+        format!("thaw it: {thaw}"),
+    ))
+}
+
+fn write_limit(group: &GroupPlan, dir: &Path, limit: &Write, notes: &mut Vec<String>) -> Result<(), SandboxError> {
+    let error = match try_write(group, dir, limit) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    match limit.need {
+        Need::Asked(_) => Err(error),
+        Need::Default => {
+            notes.push(format!("the default {}={} is not in force: {error}", limit.file, limit.value));
+            Ok(())
+        }
+        Need::Welcome => Ok(()),
+    }
+}
+
+fn try_write(group: &GroupPlan, dir: &Path, limit: &Write) -> Result<(), SandboxError> {
+    let path = dir.join(&limit.file);
+    let mut written = write(&path, &limit.value);
+    if group.v2 && is_missing(&written) {
+        // Our parent group is older than the first container that needs this controller.
+        let controller = limit.file.split('.').next().unwrap_or_default();
+        enable_controller(dir, controller, limit)?;
+        written = write(&path, &limit.value);
+    }
+    if is_missing(&written)
+        && let Some((_, other)) = OTHER_NAMES.iter().find(|(name, _)| *name == limit.file)
+    {
+        written = write(&dir.join(other), &bfq_weight(&limit.value));
+    }
+    let option = match limit.need {
+        Need::Asked(option) => option,
+        _ => "the default limit",
+    };
+    written.map_err(|error| {
+        let missing = error.kind() == ErrorKind::NotFound;
+        failed("set the limit", "write", &path, &error).hinted(if missing {
+            format!("this kernel has no {}: {option} cannot be held here", limit.file)
+        } else {
+            format!(
+                "the kernel refused \"{}\" for {option}: give another value, or see whether a group above has less to give",
+                limit.value
+            )
+        })
+    })
+}
+
+fn is_missing(written: &std::io::Result<()>) -> bool {
+    written.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+/// 1 to 1000 where the others have 1 to 10000.
+fn bfq_weight(value: &str) -> String {
+    match value.strip_prefix("default ").map(str::parse::<u64>) {
+        Some(Ok(weight)) => (weight / 10).max(1).to_string(),
+        _ => value.to_owned(),
     }
 }
 
@@ -154,42 +256,72 @@ fn write(path: &Path, value: &str) -> std::io::Result<()> {
     ctr_sys::small::write_existing(path, value.as_bytes())
 }
 
-/// Makes every group above the last one, and on v2 hands the controllers down to it.
-fn create_parents(hierarchy: &Path, path: &str, controllers: &[&'static str]) -> Result<(), SandboxError> {
-    let mut dir = hierarchy.to_owned();
-    let names: Vec<&str> = path.split('/').collect();
-    for name in names.split_last().map(|(_, parents)| parents).unwrap_or_default() {
-        dir.push(name);
-        match fs::create_dir(&dir) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(failed("make the control group", "mkdir", &dir, &error));
-            }
+/// The groups of ours above the last one.
+fn create_parents(group: &GroupPlan, hierarchy: &Path) -> Result<(), SandboxError> {
+    let dir = hierarchy.join(&group.path);
+    let above: Vec<&Path> = dir.ancestors().take(OWN_LEVELS).skip(1).collect();
+    for parent in above.into_iter().rev() {
+        match fs::create_dir(parent) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(make_failed(group, parent, &error)),
             _ => {}
         }
-    }
-    if controllers.is_empty() { Ok(()) } else { enable_controllers(hierarchy, path, controllers) }
-}
-
-fn enable_controllers(hierarchy: &Path, path: &str, controllers: &[&'static str]) -> Result<(), SandboxError> {
-    let value = controllers.iter().map(|name| format!("+{name}")).collect::<Vec<_>>().join(" ");
-    let mut dir = hierarchy.to_owned();
-    let names: Vec<&str> = path.split('/').collect();
-    for name in [""].iter().chain(names.split_last().map(|(_, parents)| parents).unwrap_or_default()) {
-        if !name.is_empty() {
-            dir.push(name);
+        if is_v1_cpuset(group) {
+            fill_cpuset(parent)?;
         }
-        let file = dir.join("cgroup.subtree_control");
-        write(&file, &value).map_err(|error| {
-            failed("enable cgroup controllers", "write", &file, &error).hinted(format!(
-                "{} must list them in cgroup.controllers; they may belong to cgroup v1 here",
-                dir.display()
-            ))
-        })?;
     }
     Ok(())
 }
 
-fn failed(action: &str, call: &'static str, path: &Path, error: &std::io::Error) -> SandboxError {
+fn is_v1_cpuset(group: &GroupPlan) -> bool {
+    !group.v2 && group.controllers.iter().any(|name| name == "cpuset")
+}
+
+/// A v1 group without CPUs or memory nodes takes no process, and a new one has none: it gets those of the one above.
+fn fill_cpuset(dir: &Path) -> Result<(), SandboxError> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let path = dir.join(file);
+        if fs::read_to_string(&path).is_ok_and(|own| !own.trim().is_empty()) {
+            continue;
+        }
+        let above =
+            dir.parent().map(|above| fs::read_to_string(above.join(file)).unwrap_or_default()).unwrap_or_default();
+        write(&path, above.trim()).map_err(|error| failed("fill in", "write", &path, &error))?;
+    }
+    Ok(())
+}
+
+/// Hands a controller down to the group `dir`, from the group that we were given.
+fn enable_controller(dir: &Path, controller: &str, limit: &Write) -> Result<(), SandboxError> {
+    let above: Vec<&Path> = dir.ancestors().take(OWN_LEVELS + 1).skip(1).collect();
+    for parent in above.into_iter().rev() {
+        let file = parent.join("cgroup.subtree_control");
+        write(&file, &format!("+{controller}")).map_err(|error| enable_failed(parent, controller, limit, &error))?;
+    }
+    Ok(())
+}
+
+fn enable_failed(parent: &Path, controller: &str, limit: &Write, error: &Error) -> SandboxError {
+    let file = parent.join("cgroup.subtree_control");
+    let group = parent.display();
+    let failed = failed(&format!("hand the controller \"{controller}\" down in"), "write", &file, error);
+    let option = match limit.need {
+        Need::Asked(option) => option,
+        _ => "the default limit",
+    };
+    failed.hinted(match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
+        Errno::EBUSY => format!(
+            "{group} has processes of its own, and a group with processes hands no controller down (cgroups(7), \"no internal \
+             processes\"): move them to a group below it, as {group}/init, or run without {option}"
+        ),
+        Errno::ENOENT => format!("{group}/cgroup.controllers does not list it: it was not delegated, or cgroup v1 has it"),
+        Errno::EACCES | Errno::EPERM => format!("it was not delegated: systemd-run --user --scope -p Delegate=yes ctr-run ..., or run without {option}"),
+        Errno::EROFS => "the hierarchy is mounted read-only".to_owned(),
+        Errno::EOPNOTSUPP => format!("{group} is in threaded mode"),
+        _ => format!("run without {option}"),
+    })
+}
+
+fn failed(action: &str, call: &'static str, path: &Path, error: &Error) -> SandboxError {
     let cause = SysError::from_io(call, path.display().to_string(), error);
     SandboxError::Host { action: format!("{action} {}", path.display()), cause, hint: None }
 }
