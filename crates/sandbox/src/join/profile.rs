@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::JoinOptions;
 use crate::error::SandboxError;
 use crate::options::SeccompChoice;
-use crate::plan::{ProcessPlan, needs_device_rules};
+use crate::plan::{ProcessPlan, can_make_devices};
 
 /// The largest `container.json` that is read, in bytes.
 const RECORD_MAX: usize = 8 << 20;
@@ -88,7 +88,7 @@ fn capabilities(plan: &ProcessPlan, own_userns: bool, options: &JoinOptions) -> 
         (true, false) => held()?,
         (false, false) => plan.cap_set,
     };
-    if !options.privileged && !own_userns && needs_device_rules(options.cap_add) && !needs_device_rules(plan.cap_set) {
+    if !options.privileged && !own_userns && can_make_devices(options.cap_add) && !can_make_devices(plan.cap_set) {
         return Err(SandboxError::request_hint(
             "CAP_SYS_ADMIN and CAP_MKNOD let a program reach host devices, and this container was started without device rules",
             "start the container with --cap-add, or use --privileged if the program may do everything",

@@ -13,8 +13,8 @@ use ctr_core::digest::Digest;
 use ctr_core::launch::{LaunchRecord, LayerId};
 use serde::Serialize;
 
-pub(crate) use cgroup::v1_controllers;
 pub use cgroup::{CgroupFacts, CgroupPlan, GroupPlan, Need, UnifiedFacts, Write};
+pub(crate) use cgroup::{can_make_devices, v1_controllers};
 pub use devices::{DevicePlan, HostDevice, rules as device_rules};
 pub use mounts::{PlannedMount, Shown};
 pub use process::{DEFAULT_CAPABILITIES, ProcessPlan};

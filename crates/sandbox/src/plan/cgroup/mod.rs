@@ -11,6 +11,8 @@ mod tests;
 
 use serde::Serialize;
 
+pub(crate) use devices::can_make_devices;
+
 use super::{DevicePlan, HostFacts, ProcessPlan, UsernsPlan};
 use crate::error::SandboxError;
 use crate::options::{DeviceRule, RunOptions};
