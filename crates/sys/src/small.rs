@@ -22,6 +22,12 @@ pub fn open_read(path: &Path) -> io::Result<OwnedFd> {
     open(path, libc::O_RDONLY, 0)
 }
 
+/// Opens a path as a location, following links: whatever is there, and whoever may read it. The standard library cannot: on musl its
+/// `custom_flags` drops `O_PATH`, which musl counts among the bits of the access mode, and opens the file itself.
+pub fn open_location(path: &Path) -> io::Result<OwnedFd> {
+    open(path, libc::O_PATH, 0)
+}
+
 /// The path of a file with every link resolved, as the kernel has it (proc(5), `/proc/self/fd`).
 pub fn real_path(path: &Path) -> io::Result<std::path::PathBuf> {
     let file = open(path, libc::O_PATH, 0)?;

@@ -1,21 +1,16 @@
 //! Host paths: opened and copied as detached mounts by the parent, with their attributes, before the container exists.
 
-use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ctr_sys::mount::{self, MountAttr, Propagation};
-use ctr_sys::{Errno, files};
+use ctr_sys::{Errno, files, small};
 
 use crate::error::SandboxError;
 use crate::options::DeviceKind;
 use crate::plan::{DevicePlan, PlannedMount};
 use crate::script::Leaf;
-
-/// `O_PATH`: a location, whatever is there and whoever may read it.
-const O_PATH: i32 = 0o1000_0000;
 
 /// A detached copy of `source` as `mount` wants it, and what it is mounted on: a directory or a file.
 pub(super) fn open(
@@ -26,7 +21,7 @@ pub(super) fn open(
     idmap: Option<BorrowedFd<'_>>,
 ) -> Result<(OwnedFd, Leaf), SandboxError> {
     let shown = source.display();
-    let location: File = OpenOptions::new().read(true).custom_flags(O_PATH).open(source).map_err(|error| {
+    let location = small::open_location(source).map_err(|error| {
         let what = format!("cannot use the volume source {shown}: {error}");
         match error.kind() {
             ErrorKind::NotFound => {
@@ -57,10 +52,7 @@ pub(super) fn device(device: &DevicePlan) -> Result<OwnedFd, SandboxError> {
     let shown = &device.source;
     let host =
         |call, errno| SandboxError::host(format!("give the container the device {shown}"), call, shown.clone(), errno);
-    let node = File::options()
-        .read(true)
-        .custom_flags(O_PATH)
-        .open(shown)
+    let node = small::open_location(Path::new(shown))
         .map_err(|error| SandboxError::request(format!("cannot give the container the device {shown}: {error}")))?;
     let facts = files::facts(node.as_fd()).map_err(|errno| host("fstat", errno))?;
     let is_kind = match device.kind {
