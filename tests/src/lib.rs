@@ -19,6 +19,7 @@ pub mod images;
 pub mod leaks;
 pub mod oci;
 pub mod powerloss;
+pub mod probe;
 pub mod schema;
 pub mod scratch;
 pub mod skip;
