@@ -20,6 +20,7 @@ pub mod leaks;
 pub mod oci;
 pub mod powerloss;
 pub mod probe;
+pub mod pty;
 pub mod schema;
 pub mod scratch;
 pub mod skip;

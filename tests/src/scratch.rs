@@ -169,11 +169,20 @@ impl Cmd {
         traced
     }
 
+    /// Program, arguments, environment and directory, without streams.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.argv[0]);
+        command.args(&self.argv[1..]).env_clear().envs(&self.env);
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        command
+    }
+
     /// Starts it.
     pub fn start(&self) -> Running {
         let (out, err) = (tempfile::tempfile().expect("stdout"), tempfile::tempfile().expect("stderr"));
-        let mut command = Command::new(&self.argv[0]);
-        command.args(&self.argv[1..]).env_clear().envs(&self.env);
+        let mut command = self.command();
         // Files, not pipes: what a container inherits must not keep the test waiting.
         command.stdout(out.try_clone().expect("dup")).stderr(err.try_clone().expect("dup"));
         command.stdin(self.input.as_ref().map_or_else(Stdio::null, |bytes| {
@@ -182,9 +191,6 @@ impl Cmd {
             file.rewind().expect("rewind");
             Stdio::from(file)
         }));
-        if let Some(dir) = &self.dir {
-            command.current_dir(dir);
-        }
         let child = command.spawn().unwrap_or_else(|error| panic!("{self:?}: {error}"));
         Running { child, out, err, what: format!("{:?}", self.argv) }
     }

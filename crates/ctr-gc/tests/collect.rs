@@ -98,6 +98,8 @@ impl Root {
             stop_signal: 15,
             stop_timeout: 10,
             log: LogMode::File,
+            tty: false,
+            stdin: false,
             init: true,
             rm: false,
             cgroups: Vec::new(),
@@ -135,7 +137,8 @@ impl Root {
 
 fn ended(dir: &Path, seconds_ago: u64) {
     let now = Timestamp::now().0;
-    let record = ExitRecord { status: ExitStatus::Code(3), at: Timestamp(now - seconds_ago * 1_000_000_000) };
+    let record =
+        ExitRecord { status: ExitStatus::Code(3), at: Timestamp(now - seconds_ago * 1_000_000_000), timed_out: false };
     let mut line = [0u8; EXIT_RECORD_MAX];
     let len = record.write(&mut line);
     fs::write(dir.join("exit"), &line[..len]).unwrap();

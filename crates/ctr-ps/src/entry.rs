@@ -166,6 +166,8 @@ pub(crate) mod tests {
             stop_signal: 15,
             stop_timeout: 10,
             log: LogMode::File,
+            tty: false,
+            stdin: false,
             init: true,
             rm: false,
             cgroups: Vec::new(),

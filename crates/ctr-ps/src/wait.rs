@@ -189,7 +189,7 @@ mod tests {
         let (containers, container, mut child) = start(root.path(), "60");
         let watched = Watched::new(container.clone());
         let mut line = [0; EXIT_RECORD_MAX];
-        let length = ExitRecord { status: ExitStatus::Code(3), at: Timestamp(1) }.write(&mut line);
+        let length = ExitRecord { status: ExitStatus::Code(3), at: Timestamp(1), timed_out: false }.write(&mut line);
         fs::write(container.dir.join("exit"), &line[..length]).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();

@@ -22,10 +22,10 @@ use ctr_core::container::{ContainerError, Containers, Embryo};
 use ctr_core::launch::LaunchRecord;
 use ctr_core::ranges;
 use ctr_core::store::{Store, XattrDialect};
-use ctr_sandbox::SandboxError;
 use ctr_sandbox::options::{RunOptions, Userns};
 use ctr_sandbox::plan::{self, Plan};
 use ctr_sandbox::start;
+use ctr_sandbox::{SandboxError, Stayed};
 
 use ctr_sys::privilege::CapSet;
 
@@ -79,7 +79,7 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
         ctr_cli::note(note);
     }
     write_id_files(&args, &id, started.pid)?;
-    if !args.life.wait {
+    if !options.stays() {
         print_id(&args, &id)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -123,10 +123,20 @@ fn decide(id: &str, found: &Found, launch: &LaunchRecord, options: &RunOptions, 
     plan::plan(id, found.name.as_deref(), launch, options, &host).map_err(sandbox_failure)
 }
 
+/// Exit code when the caller's own terminal has gone: 128 + SIGHUP.
+const HUNG_UP: u8 = 129;
+
 /// Waits; afterwards the container is removed if that was asked for.
 fn stay(started: start::Started, root: &Path, id: &str, args: &Args) -> Result<ExitCode, Failure> {
     let dir = started.dir.clone();
-    let outcome = started.wait().map_err(sandbox_failure)?;
+    let outcome = match started.wait(&args.terminal.detach_keys).map_err(sandbox_failure)? {
+        Stayed::Ended(outcome) => outcome,
+        Stayed::Detached => return Ok(ExitCode::SUCCESS),
+        Stayed::HungUp => return Ok(ExitCode::from(HUNG_UP)),
+    };
+    if let Some(time) = args.life.timeout.as_ref().filter(|_| outcome.timed_out) {
+        ctr_cli::warn(format!("the program was stopped because its time was over (--timeout {time})"));
+    }
     if outcome.out_of_memory {
         ctr_cli::warn(format!(
             "the kernel killed a process of the container because its memory limit was reached{}",

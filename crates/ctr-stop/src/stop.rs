@@ -173,7 +173,8 @@ impl Stopping {
         }
         let signal = u8::try_from(SIGKILL).unwrap_or(9);
         let mut line = [0; EXIT_RECORD_MAX];
-        let length = ExitRecord { status: ExitStatus::Signal(signal), at: Timestamp::now() }.write(&mut line);
+        let length =
+            ExitRecord { status: ExitStatus::Signal(signal), at: Timestamp::now(), timed_out: false }.write(&mut line);
         let path = self.container.dir.join("exit");
         let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
         match written.and_then(|mut file| file.write_all(line.get(..length).unwrap_or_default())) {
@@ -238,6 +239,8 @@ mod tests {
             stop_signal: SIGTERM,
             stop_timeout: 10,
             log: LogMode::None,
+            tty: false,
+            stdin: false,
             init: true,
             rm,
             cgroups: Vec::new(),

@@ -17,7 +17,9 @@ mod prepare;
 mod script;
 mod seccomp;
 pub mod start;
+mod stay;
 pub mod terminal;
 pub mod user;
 
 pub use error::SandboxError;
+pub use stay::{Outcome, Stayed};

@@ -30,12 +30,14 @@ impl<'a> LogWriter<'a> {
         Self { files, current: 0, size: 0, buffer: [0; BUFFER], used: 0 }
     }
 
-    /// Writes what one read of a stream gave: one record for each line, the last one partial if no newline ends it.
-    pub(crate) fn write(&mut self, stream: [u8; 6], data: &[u8]) {
+    /// Writes what one read of a stream gave: one record for each line, the last one partial if no newline ends it. A
+    /// terminal puts a carriage return before each newline, which is left out.
+    pub(crate) fn write(&mut self, stream: [u8; 6], data: &[u8], terminal: bool) {
         let mut stamp = [0; TIMESTAMP_LEN];
         Timestamp::now().write(&mut stamp);
         for piece in data.split_inclusive(|byte| *byte == b'\n') {
             let (text, tag) = match piece.strip_suffix(b"\n") {
+                Some(text) if terminal => (text.strip_suffix(b"\r").unwrap_or(text), b" F "),
                 Some(text) => (text, b" F "),
                 None => (piece, b" P "),
             };
@@ -101,20 +103,20 @@ mod tests {
         let paths = [dir.path().join("log"), dir.path().join("log.1")];
         let files = paths.each_ref().map(|path| append(path));
         let mut log = LogWriter::new([files[0].as_fd(), files[1].as_fd()]);
-        log.write(*b"stdout", b"one\ntwo");
-        log.write(*b"stderr", b"\nlast\n");
+        log.write(*b"stdout", b"one\r\ntwo", true);
+        log.write(*b"stderr", b"\nlast\n", false);
         let text = read_to_string(&paths[0]).unwrap();
         let tails: Vec<&str> = text.lines().map(|line| &line[TIMESTAMP_LEN..]).collect();
         assert_eq!(tails, [" stdout F one", " stdout P two", " stderr F ", " stderr F last"]);
 
         let line = [[b'x'; 8191].as_slice(), b"\n"].concat();
         for _ in 0..=LOG_FILE_MAX / 8192 {
-            log.write(*b"stdout", &line);
+            log.write(*b"stdout", &line, false);
         }
         let sizes = paths.each_ref().map(|path| path.metadata().unwrap().len());
         assert!(sizes[0] <= LOG_FILE_MAX && sizes[1] > 0 && sizes[1] < LOG_FILE_MAX, "{sizes:?}");
         for _ in 0..=LOG_FILE_MAX / 8192 {
-            log.write(*b"stdout", &line);
+            log.write(*b"stdout", &line, false);
         }
         assert!(paths[0].metadata().unwrap().len() < sizes[0], "the older file was emptied");
     }

@@ -7,15 +7,14 @@ use ctr_core::container::{
     ContainerError, ContainerRecord, Embryo, ImageRecord, IsolationRecord, ProcessRecord, RECORD_VERSION,
 };
 use ctr_core::timestamp::Timestamp;
-use ctr_sys::files::PollEntry;
-use ctr_sys::process::{self, Ended, WaitFor};
-use ctr_sys::{Errno, files, signal};
+use ctr_sys::process;
+use ctr_sys::{Errno, signal};
 
 use crate::enter::{self, Entered, FailedStep, Script};
 use crate::error::{SandboxError, StepCause};
 use crate::idmap::Extent;
 use crate::plan::{Plan, ProcessPlan};
-use crate::prepare::{self, Groups, Places, Prepared};
+use crate::prepare::{self, Attached, Groups, Places, Prepared};
 use crate::script::Step;
 
 /// A container whose program was executed.
@@ -27,20 +26,15 @@ pub struct Started {
     pub dir: PathBuf,
     /// What was found out while preparing that the plan could not know.
     pub notes: Vec<String>,
-    pidfd: OwnedFd,
-    groups: Groups,
-    counts_memory: bool,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) groups: Groups,
+    pub(crate) counts_memory: bool,
     /// The container's directory outlives it.
-    keeps_record: bool,
-}
-
-/// How a container that was waited for ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// The program's exit code, or 128 + the number of the signal that ended it.
-    pub exit_code: u8,
-    /// The kernel killed a process of it for lack of memory.
-    pub out_of_memory: bool,
+    pub(crate) keeps_record: bool,
+    /// The caller's side of the program's terminal.
+    pub(crate) attached: Option<Attached>,
+    /// What is typed is passed on.
+    pub(crate) input: bool,
 }
 
 /// `container.json` as a start writes it: what every command reads, and the profile of the program, which ctr-exec reads.
@@ -69,6 +63,8 @@ fn container_record(plan: &Plan, labels: std::collections::BTreeMap<String, Stri
         stop_signal: plan.stop_signal,
         stop_timeout: plan.stop_timeout,
         log: plan.log,
+        tty: plan.streams.tty,
+        stdin: plan.streams.stdin,
         init: plan.init,
         rm: plan.rm,
         cgroups: plan.cgroups.groups.iter().map(|group| format!("{}/{}", group.hierarchy, group.path)).collect(),
@@ -108,7 +104,7 @@ pub fn start(
     process::umask(0);
     let lock = embryo.lock();
     let places = Places { layers, container: embryo.dir(), user_xattrs };
-    let Prepared { script, mut groups, notes } = prepare::prepare(plan, places, lock.as_fd(), range)?;
+    let Prepared { script, mut groups, attached, notes } = prepare::prepare(plan, places, lock.as_fd(), range)?;
     embryo.publish()?;
     let entered = enter::enter(&script).map_err(clone_failed)?;
     // The child is on its way; this is written beside it, not before it.
@@ -127,7 +123,8 @@ pub fn start(
     let counts_memory = plan.cgroups.memory.is_some();
     // A start is over in milliseconds or stays for as long as the container: a dozen closes would serve nobody.
     std::mem::forget(script);
-    Ok(Started { pid, dir: embryo.keep(), notes, pidfd, groups, counts_memory, keeps_record: !plan.rm })
+    let (keeps_record, input) = (!plan.rm, plan.streams.stdin);
+    Ok(Started { pid, dir: embryo.keep(), notes, pidfd, groups, counts_memory, keeps_record, attached, input })
 }
 
 fn clone_failed(errno: Errno) -> SandboxError {
@@ -199,46 +196,5 @@ pub(crate) fn step_hint(step: &Step, errno: Errno) -> Option<&'static str> {
         (Step::Limit { .. }, Errno::EPERM) => Some("raising a hard limit needs CAP_SYS_RESOURCE"),
         (Step::JoinCgroup { .. }, _) => Some("is the control group frozen, or full?"),
         _ => None,
-    }
-}
-
-impl Started {
-    /// Waits for the end, passing signals on, and removes the control groups. Signals stay blocked afterwards, so that what
-    /// the caller still has to remove is removed.
-    pub fn wait(mut self) -> Result<Outcome, SandboxError> {
-        let host = |call: &'static str| move |errno| SandboxError::host("wait for the container", call, "", errno);
-        let signals = signal::signalfd_all().map_err(host("signalfd"))?;
-        loop {
-            let mut entries =
-                [PollEntry::readable(Some(self.pidfd.as_fd())), PollEntry::readable(Some(signals.as_fd()))];
-            files::poll(&mut entries, None).map_err(host("poll"))?;
-            let [ended, signalled] = entries;
-            while signalled.is_ready() {
-                match signal::read_signal(signals.as_fd()).map_err(host("read"))? {
-                    Some(number) if !signal::is_own_doing(number) => {
-                        let _ = process::pidfd_signal(self.pidfd.as_fd(), number);
-                    }
-                    Some(_) => {}
-                    None => break,
-                }
-            }
-            if ended.is_ready() {
-                break;
-            }
-        }
-        let ended = process::wait(WaitFor::PidFd(self.pidfd.as_fd()), true).map_err(host("waitid"))?;
-        let out_of_memory = self.counts_memory && self.groups.out_of_memory();
-        if out_of_memory && self.keeps_record {
-            // The count in the group is what tells ctr-ps why; ctr-gc removes it with the container.
-            self.groups.keep();
-        } else {
-            self.groups.remove();
-        }
-        let exit_code = match ended {
-            Some((_, Ended::Code(code))) => code,
-            Some((_, Ended::Signal(number))) => number.saturating_add(128),
-            None => 125,
-        };
-        Ok(Outcome { exit_code, out_of_memory })
     }
 }

@@ -303,6 +303,11 @@ impl PollEntry {
         Self(libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 })
     }
 
+    /// Waits until the other end of `fd` is closed; `None` waits for nothing.
+    pub fn hung_up(fd: Option<BorrowedFd<'_>>) -> Self {
+        Self(libc::pollfd { fd: fd.map_or(-1, |fd| fd.as_raw_fd()), events: 0, revents: 0 })
+    }
+
     /// Whether a write would not wait, or would tell an error.
     pub const fn is_writable(&self) -> bool {
         self.0.revents & (libc::POLLOUT | libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0

@@ -1,7 +1,7 @@
 //! The exit record: one line that init writes once, through a file that was opened before the container started.
 //!
 //! `exit 1 code 3 1475713029669794202 8f2c01aa` is version, kind, value, Unix time in nanoseconds, and the CRC-32 (IEEE)
-//! of all before the last space. A line that does not check is no record (spec/06-lifecycle.md).
+//! of all before the last space; the word `timeout` stands before the sum when the program's time was over. A line that does not check is no record (spec/06-lifecycle.md).
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,8 @@ pub struct ExitRecord {
     pub status: ExitStatus,
     /// When.
     pub at: Timestamp,
+    /// Its time was over (`ctr-run --timeout`), so init asked it to end.
+    pub timed_out: bool,
 }
 
 impl ExitRecord {
@@ -52,6 +54,9 @@ impl ExitRecord {
         line.decimal(u64::from(value));
         line.text(b" ");
         line.decimal(self.at.0);
+        if self.timed_out {
+            line.text(b" timeout");
+        }
         let sum = crc32(line.written());
         line.text(b" ");
         line.hex(sum);
@@ -79,7 +84,12 @@ impl ExitRecord {
             _ => return None,
         };
         let at = Timestamp(words.next()?.parse().ok()?);
-        words.next().is_none().then_some(Self { status, at })
+        let timed_out = match words.next() {
+            None => false,
+            Some("timeout") => true,
+            Some(_) => return None,
+        };
+        words.next().is_none().then_some(Self { status, at, timed_out })
     }
 }
 
@@ -144,8 +154,8 @@ mod tests {
     #[test]
     fn records_round_trip() {
         for status in [ExitStatus::Code(0), ExitStatus::Code(255), ExitStatus::Signal(9), ExitStatus::Signal(64)] {
-            for at in [0, 1_475_713_029_669_794_202, u64::MAX] {
-                let record = ExitRecord { status, at: Timestamp(at) };
+            for (at, timed_out) in [(0, true), (1_475_713_029_669_794_202, false), (u64::MAX, true)] {
+                let record = ExitRecord { status, at: Timestamp(at), timed_out };
                 let mut out = [0; EXIT_RECORD_MAX];
                 let len = record.write(&mut out);
                 assert_eq!(ExitRecord::parse(&out[..len]), Some(record));
@@ -156,7 +166,7 @@ mod tests {
     #[test]
     fn torn_and_foreign_records_are_none() {
         let mut out = [0; EXIT_RECORD_MAX];
-        let len = ExitRecord { status: ExitStatus::Code(3), at: Timestamp(7) }.write(&mut out);
+        let len = ExitRecord { status: ExitStatus::Code(3), at: Timestamp(7), timed_out: false }.write(&mut out);
         for cut in 0..len {
             assert_eq!(ExitRecord::parse(&out[..cut]), None, "{cut}");
         }

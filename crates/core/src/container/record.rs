@@ -13,6 +13,7 @@ pub const RECORD_VERSION: u32 = 1;
 
 /// `container.json`: what a container is. Written once, before the container can be seen in `run/`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a member of the file")]
 pub struct ContainerRecord {
     /// [`RECORD_VERSION`] of the writer.
     pub version: u32,
@@ -38,6 +39,12 @@ pub struct ContainerRecord {
     pub stop_timeout: u64,
     /// Where the output goes.
     pub log: LogMode,
+    /// Whether the program has a terminal.
+    #[serde(default)]
+    pub tty: bool,
+    /// Whether the program can be given input.
+    #[serde(default)]
+    pub stdin: bool,
     /// Whether our init is PID 1.
     pub init: bool,
     /// Whether the container is to be removed once it has ended.

@@ -52,7 +52,7 @@ pub struct Status {
     pub finished_at: Option<Timestamp>,
     /// How it ended, as recorded by init.
     pub exit: Option<ExitStatus>,
-    /// Why it was killed, where that can be told: `out of memory`, `host restarted`.
+    /// Why it was killed, where that can be told: `out of memory`, `host restarted`, `timeout`.
     pub reason: Option<&'static str>,
 }
 
@@ -86,6 +86,7 @@ impl Container {
         let reason = match state {
             State::Killed | State::Exited if oom_killed(&groups) => Some("out of memory"),
             State::Killed if other_boot => Some("host restarted"),
+            State::Exited if exit.is_some_and(|exit| exit.timed_out) => Some("timeout"),
             _ => None,
         };
         Ok(Status {

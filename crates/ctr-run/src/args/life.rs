@@ -42,6 +42,9 @@ pub(crate) struct LifeArgs {
     /// Time from the stop signal to the kill, as 10s
     #[arg(long, value_name = "DURATION")]
     pub(crate) stop_timeout: Option<String>,
+    /// Time after which the program is stopped, as 90s or 1h
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) timeout: Option<String>,
     /// When to fetch an image that is given as a path
     #[arg(long, value_enum, default_value_t = Pull::Missing)]
     pub(crate) pull: Pull,

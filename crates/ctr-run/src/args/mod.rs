@@ -7,6 +7,7 @@ mod limits;
 mod namespaces;
 mod program;
 mod security;
+mod terminal;
 
 use clap::Parser;
 use ctr_cli::GlobalArgs;
@@ -18,6 +19,7 @@ pub(crate) use limits::LimitArgs;
 pub(crate) use namespaces::{NamespaceArgs, NetworkArg};
 pub(crate) use program::ProgramArgs;
 pub(crate) use security::{SeccompArg, SecurityArgs};
+pub(crate) use terminal::TerminalArgs;
 
 /// Start a container and exit once its program runs
 ///
@@ -38,6 +40,8 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) life: LifeArgs,
+    #[command(flatten)]
+    pub(crate) terminal: TerminalArgs,
     #[command(flatten)]
     pub(crate) program: ProgramArgs,
     #[command(flatten)]

@@ -1,5 +1,7 @@
 //! Name, output, end.
 
+use std::time::Duration;
+
 use ctr_cli::Failure;
 use ctr_core::container::LogMode;
 use ctr_core::{name, quantity};
@@ -22,6 +24,7 @@ pub(super) fn request(args: &LifeArgs) -> Result<LifeOptions, Failure> {
         name: args.name.clone(),
         stop_signal: args.stop_signal.as_deref().map(stop_signal).transpose()?,
         stop_timeout: args.stop_timeout.as_deref().map(stop_timeout).transpose()?,
+        timeout: args.timeout.as_deref().map(timeout).transpose()?,
         log: args.log.map(|log| match log {
             LogArg::File => LogMode::File,
             LogArg::Inherit => LogMode::Inherit,
@@ -36,6 +39,17 @@ pub(super) fn request(args: &LifeArgs) -> Result<LifeOptions, Failure> {
 fn stop_signal(text: &str) -> Result<i32, Failure> {
     ctr_sys::signal::parse(text)
         .ok_or_else(|| bad("--stop-signal", text, "it is a name or number of signal(7), as TERM, SIGINT, RTMIN+3, 15"))
+}
+
+fn timeout(text: &str) -> Result<Duration, Failure> {
+    let time = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => quantity::parse_duration(text).map_err(|error| bad("--timeout", text, error))?,
+    };
+    if time.is_zero() {
+        return Err(bad("--timeout", text, "the program would not run at all"));
+    }
+    Ok(time)
 }
 
 fn stop_timeout(text: &str) -> Result<u64, Failure> {

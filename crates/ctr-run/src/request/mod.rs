@@ -7,6 +7,7 @@ mod limits;
 mod namespaces;
 mod program;
 mod security;
+mod terminal;
 
 use ctr_cli::Failure;
 use ctr_sandbox::options::RunOptions;
@@ -28,5 +29,6 @@ pub(crate) fn request(args: &Args) -> Result<RunOptions, Failure> {
         namespaces: namespaces::request(&args.namespaces)?,
         limits: limits::request(&args.limits)?,
         security: security::request(&args.security)?,
+        terminal: terminal::request(&args.terminal)?,
     })
 }

@@ -36,7 +36,7 @@ pub use enter::Joined;
 
 use crate::error::SandboxError;
 use crate::prepare;
-use crate::script::{Step, Stream};
+use crate::script::{Step, Stream, Streams};
 use enter::Script;
 use target::Target;
 
@@ -95,7 +95,7 @@ pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, S
     let mut steps = groups.joins;
     steps.extend(target.late.into_iter().map(|(namespace, kind)| Step::JoinNamespace { namespace, kind }));
     steps.push(Step::NewKeyring);
-    steps.extend(prepare::program_steps(&plan, &identity, streams, true, target.set_groups)?);
+    steps.extend(prepare::program_steps(&plan, &identity, Streams::Each(streams), true, target.set_groups)?);
     let script = Script {
         root: target.root,
         pidfd: target.pidfd,

@@ -15,6 +15,8 @@ pub struct LifeOptions {
     pub stop_signal: Option<i32>,
     /// Seconds from that to the kill.
     pub stop_timeout: Option<u64>,
+    /// How long the program may run.
+    pub timeout: Option<std::time::Duration>,
     /// Where the output goes; `None`: as the situation says.
     pub log: Option<LogMode>,
     /// The program itself is PID 1.

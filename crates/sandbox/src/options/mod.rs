@@ -7,6 +7,7 @@ mod limits;
 mod namespaces;
 mod program;
 mod security;
+mod terminal;
 
 pub use devices::{DeviceAccess, DeviceKind, DeviceOptions, DeviceRequest, DeviceRule};
 pub use filesystem::{FilesystemOptions, MountKind, MountRequest};
@@ -15,6 +16,7 @@ pub use limits::{Amount, CpuWeight, IoRate, IoUnit, IoWeight, Limits, RAW_CONTRO
 pub use namespaces::{NamespaceOptions, Network, Userns};
 pub use program::{ProgramOptions, Ulimit};
 pub use security::{SeccompChoice, SecurityOptions};
+pub use terminal::TerminalOptions;
 
 /// What to run, and how. `None` and empty mean "as the image says", then "as ctr's default is".
 #[derive(Debug, Clone, Default)]
@@ -33,4 +35,13 @@ pub struct RunOptions {
     pub limits: Limits,
     /// Privileges.
     pub security: SecurityOptions,
+    /// Terminal and standard input.
+    pub terminal: TerminalOptions,
+}
+
+impl RunOptions {
+    /// Whether the caller stays until the program ends.
+    pub fn stays(&self) -> bool {
+        self.life.wait || ((self.terminal.interactive || self.terminal.tty) && !self.terminal.detach)
+    }
 }

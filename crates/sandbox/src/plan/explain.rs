@@ -69,10 +69,22 @@ impl fmt::Display for Plan {
         writeln!(f, "read-only   {}", self.read_only_paths.join(" "))?;
         self.explain_process(f)?;
         self.explain_cgroups(f)?;
+        if self.streams.tty {
+            writeln!(f, "terminal    its own{}", if self.streams.stdin { ", with input" } else { ", without input" })?;
+        } else if self.streams.stdin {
+            writeln!(
+                f,
+                "input       {}",
+                if self.streams.attached { "the caller's" } else { "from whoever attaches" }
+            )?;
+        }
         writeln!(
             f,
             "output      {}",
             match self.log {
+                ctr_core::container::LogMode::File if self.streams.tty => {
+                    "while nobody is attached: log files in the container's directory (ctr-logs)"
+                }
                 ctr_core::container::LogMode::File => "log files in the container's directory (ctr-logs)",
                 ctr_core::container::LogMode::Inherit => "the caller's",
                 ctr_core::container::LogMode::None => "dropped",
@@ -81,6 +93,9 @@ impl fmt::Display for Plan {
         writeln!(f, "init        {}", if self.init { "ctr's, as PID 1" } else { "none: the program is PID 1" })?;
         let signal = ctr_sys::signal::name(self.stop_signal);
         writeln!(f, "stop        {signal}, after {} s SIGKILL to all", self.stop_timeout)?;
+        if let Some(time) = self.timeout_ms.map(std::time::Duration::from_millis) {
+            writeln!(f, "timeout     {}, then stop", ctr_core::quantity::format_duration(time))?;
+        }
         for note in &self.notes {
             writeln!(f, "note        {note}")?;
         }

@@ -6,6 +6,7 @@ mod devices;
 mod explain;
 mod mounts;
 mod process;
+mod streams;
 mod userns;
 
 use ctr_core::container::LogMode;
@@ -18,6 +19,7 @@ pub(crate) use cgroup::{can_make_devices, v1_controllers};
 pub use devices::{DevicePlan, HostDevice, rules as device_rules};
 pub use mounts::{PlannedMount, Shown};
 pub use process::{DEFAULT_CAPABILITIES, ProcessPlan};
+pub use streams::StreamPlan;
 pub use userns::{Domain, UsernsMode, UsernsPlan};
 
 use crate::error::SandboxError;
@@ -84,6 +86,8 @@ pub struct Plan {
     pub make_cwd: bool,
     /// Control groups.
     pub cgroups: CgroupPlan,
+    /// The program's standard streams.
+    pub streams: StreamPlan,
     /// Where the output goes.
     pub log: LogMode,
     /// Whether our init is PID 1.
@@ -94,6 +98,9 @@ pub struct Plan {
     pub stop_signal: i32,
     /// Seconds from that to the kill.
     pub stop_timeout: u64,
+    /// Milliseconds that the program may run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
     /// What a reader of the plan should know: fallbacks, defaults that this host cannot hold.
     pub notes: Vec<String>,
 }
@@ -171,11 +178,13 @@ pub fn plan(
         read_only_paths,
         process,
         cgroups,
-        log: log_mode(options, host, &mut notes)?,
+        streams: streams::plan(options)?,
+        log: streams::log_mode(options, host, &mut notes)?,
         init: !options.life.no_init,
         rm: options.life.rm,
         stop_signal: stop_signal(image, options)?,
         stop_timeout: options.life.stop_timeout.unwrap_or(STOP_TIMEOUT),
+        timeout_ms: options.life.timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         notes,
     })
 }
@@ -222,24 +231,4 @@ fn stop_signal(image: &LaunchRecord, options: &RunOptions) -> Result<i32, Sandbo
             "give one with --stop-signal",
         )
     })
-}
-
-/// Detached: the journal if that is where we write, else files. Waiting: as the caller has it.
-fn log_mode(options: &RunOptions, host: &HostFacts, notes: &mut Vec<String>) -> Result<LogMode, SandboxError> {
-    let mode = options.life.log.unwrap_or(match (options.life.wait, host.stdout_is_journal) {
-        (true, _) => LogMode::Inherit,
-        (false, true) => {
-            notes.push("log: standard output is the journal stream of a systemd unit, so it is inherited".to_owned());
-            LogMode::Inherit
-        }
-        (false, false) if options.life.no_init => LogMode::None,
-        (false, false) => LogMode::File,
-    });
-    if mode == LogMode::File && options.life.no_init {
-        return Err(SandboxError::request_hint(
-            "--log=file needs ctr's init, which --no-init leaves out",
-            "use --log=inherit or --log=none with --no-init",
-        ));
-    }
-    Ok(mode)
 }

@@ -132,6 +132,9 @@ fn environment(
         ("HOSTNAME".to_owned(), hostname.to_owned()),
         ("container".to_owned(), "ctr".to_owned()),
     ]);
+    if options.terminal.tty {
+        env.insert("TERM".to_owned(), "xterm".to_owned());
+    }
     for variable in image.env.iter().chain(&options.program.env) {
         let Some((name, value)) = variable.split_once('=') else {
             return Err(SandboxError::request(format!("\"{variable}\" is not NAME=value")));

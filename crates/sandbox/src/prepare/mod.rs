@@ -7,29 +7,29 @@ mod files;
 mod program;
 mod rootfs;
 mod setup;
+mod streams;
 mod userns;
 mod volume;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
-use ctr_core::container::LogMode;
-use ctr_sys::files as sys_files;
 use ctr_sys::process::Namespaces;
 
 pub(crate) use cgroup::Groups;
 pub(crate) use exec_failure::exec_failed;
 pub(crate) use program::steps as program_steps;
 pub(crate) use rootfs::running_identity;
+pub(crate) use streams::Attached;
+use streams::PreparedStreams;
 
 use crate::enter::Script;
 use crate::error::SandboxError;
-use crate::init::{InitFiles, LogFiles};
+use crate::init::{InitFiles, TimeLimit};
 use crate::options::Network;
 use crate::plan::Plan;
-use crate::script::Stream;
-use crate::user::Identity;
 
 /// Where things are.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +47,8 @@ pub(crate) struct Places<'a> {
 pub(crate) struct Prepared<'a> {
     pub(crate) script: Script<'a>,
     pub(crate) groups: Groups,
+    /// The caller's side of the terminal, if it stays.
+    pub(crate) attached: Option<Attached>,
     /// What was found out on the way that the plan could not know.
     pub(crate) notes: Vec<String>,
 }
@@ -64,21 +66,27 @@ pub(crate) fn prepare<'a>(
     userns::check_identity(&plan.userns, &identity)?;
     let mut notes = Vec::new();
     let mut groups = cgroup::create(&plan.cgroups, &mut notes)?;
-    let (streams, log) = streams(plan, places)?;
-    own_streams(&streams, plan, &identity)?;
+    let PreparedStreams { program: streams, source, log, attach, devpts, attached } =
+        streams::prepare(plan, places.container, &identity)?;
     let init = if plan.init {
-        Some(InitFiles { lock, range, exit: files::create(places.container, "exit")?, log })
+        let exit = files::create(places.container, "exit")?;
+        Some(InitFiles { lock, range, exit, source, log, attach, limit: time_limit(plan) })
     } else {
         None
     };
     files::generate(plan, places.container)?;
     let idmap = userns.as_ref().filter(|_| plan.userns.idmapped).map(AsFd::as_fd);
-    let setup = setup::steps(plan, places, groups.take_joins(), idmap)?;
+    let setup = setup::steps(plan, places, groups.take_joins(), idmap, devpts.zip(streams.terminal()))?;
     let set_groups = !plan.userns.is_own() || !plan.userns.map.is_single();
     let program = program::steps(&plan.process, &identity, streams, plan.init, set_groups)?;
     let cgroup = groups.take_unified();
     let script = Script { userns, namespaces: namespaces(plan), root: rootfs, cgroup, setup, program, init };
-    Ok(Prepared { script, groups, notes })
+    Ok(Prepared { script, groups, attached, notes })
+}
+
+fn time_limit(plan: &Plan) -> Option<TimeLimit> {
+    let time = Duration::from_millis(plan.timeout_ms?);
+    Some(TimeLimit { time, stop_signal: plan.stop_signal, grace: Duration::from_secs(plan.stop_timeout) })
 }
 
 /// All but the cgroup namespace, which is made when the v1 groups have been joined.
@@ -88,34 +96,6 @@ fn namespaces(plan: &Plan) -> Namespaces {
         Network::None => own.and(Namespaces::NET),
         Network::Host => own,
     }
-}
-
-/// The program's streams, and init's side of them.
-fn streams(plan: &Plan, places: Places<'_>) -> Result<([Stream; 3], Option<LogFiles>), SandboxError> {
-    let pipe = || sys_files::pipe().map_err(|errno| SandboxError::host("make a pipe", "pipe2", "O_CLOEXEC", errno));
-    match plan.log {
-        LogMode::Inherit => Ok(([Stream::Inherit, Stream::Inherit, Stream::Inherit], None)),
-        LogMode::None => Ok(([Stream::Null, Stream::Null, Stream::Null], None)),
-        LogMode::File => {
-            let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
-            let files = [files::append(places.container, "log")?, files::append(places.container, "log.1")?];
-            Ok(([Stream::Null, Stream::Pipe(out), Stream::Pipe(err)], Some(LogFiles { stdout, stderr, files })))
-        }
-    }
-}
-
-/// The program owns its pipes, so that it can open `/dev/stdout` again (LIFE-53).
-fn own_streams(streams: &[Stream], plan: &Plan, identity: &Identity) -> Result<(), SandboxError> {
-    let (uid, gid) = userns::outside(&plan.userns, identity.uid, identity.gid);
-    for stream in streams {
-        if let Stream::Pipe(pipe) = stream
-            && uid != 0
-        {
-            sys_files::change_owner(pipe.as_fd(), uid, gid)
-                .map_err(|errno| SandboxError::host("give the program its pipes", "fchown", uid.to_string(), errno))?;
-        }
-    }
-    Ok(())
 }
 
 /// A string for the kernel.

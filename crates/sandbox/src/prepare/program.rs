@@ -10,7 +10,7 @@ use super::c_string;
 use crate::error::SandboxError;
 use crate::options::SeccompChoice;
 use crate::plan::ProcessPlan;
-use crate::script::{Step, Stream};
+use crate::script::{Step, Streams};
 use crate::seccomp;
 use crate::user::Identity;
 
@@ -19,7 +19,7 @@ use crate::user::Identity;
 pub(crate) fn steps(
     process: &ProcessPlan,
     identity: &Identity,
-    streams: [Stream; 3],
+    streams: Streams,
     new_session: bool,
     set_groups: bool,
 ) -> Result<Vec<Step>, SandboxError> {

@@ -1,14 +1,17 @@
 //! The steps of PID 1: from the new namespaces to the container's own root.
 
 use std::ffi::CString;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 
+use super::streams::{TERMINALS_MAX, TTY_GROUP};
 use super::{Places, c_string, volume};
 use crate::error::SandboxError;
 use crate::options::Network;
 use crate::plan::{Plan, PlannedMount, Shown};
 use crate::script::{Base, Leaf, Links, Step, Target};
+use crate::terminal::Terminal;
 
 /// Links of `/dev`.
 const DEVICE_LINKS: [(&str, &str); 5] = [
@@ -21,12 +24,14 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Directories of `/dev` that are mounted on.
 const DEVICE_DIRS: [&str; 3] = ["pts", "shm", "mqueue"];
 
-/// `idmap` is the user namespace under whose ids volumes are shown, if they are.
+/// `idmap` is the user namespace under whose ids volumes are shown, if they are; `terminal` the devpts instance that was
+/// made for the program's terminal, and the terminal.
 pub(super) fn steps(
     plan: &Plan,
     places: Places<'_>,
     joins: Vec<Step>,
     idmap: Option<BorrowedFd<'_>>,
+    mut terminal: Option<(OwnedFd, Rc<Terminal>)>,
 ) -> Result<Vec<Step>, SandboxError> {
     // Init is out of the caller's session from the start: the terminal's signals reach it through ctr-run or not at all.
     let mut steps = vec![Step::NewSession];
@@ -42,6 +47,13 @@ pub(super) fn steps(
     }
     steps.push(Step::AttachRoot);
     for mount in &plan.mounts {
+        if matches!(mount.shown, Shown::Devpts)
+            && let Some((devpts, terminal)) = terminal.take()
+        {
+            let place = target(Base::Dev, "pts", Leaf::Dir, Links::Refuse)?;
+            steps.extend([Step::Attach { mount: devpts, target: place, keep: None }, Step::Console { terminal }]);
+            continue;
+        }
         add_mount(mount, plan, places, idmap, &mut steps)?;
     }
     for path in &plan.masked_paths {
@@ -114,9 +126,9 @@ fn add_mount(
             add_devices(plan, steps)?;
         }
         Shown::Devpts => {
-            let mut options = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
+            let mut options = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("max", TERMINALS_MAX)];
             // The group of terminals, where there is one.
-            options.extend(plan.userns.outside_gid(5).map(|_| ("gid", "5")));
+            options.extend(plan.userns.outside_gid(TTY_GROUP).map(|_| ("gid", "5")));
             steps.push(kernel("devpts", &options, None)?);
         }
         Shown::Mqueue => steps.push(kernel("mqueue", &[], None)?),

@@ -8,9 +8,9 @@ use ctr_sys::files;
 use ctr_sys::mount::{self, MountAttr};
 use ctr_sys::privilege::{self, CapSet};
 use ctr_sys::process::{self, CStringArray, Namespaces};
-use ctr_sys::{Errno, RawResult, signal};
+use ctr_sys::{Errno, RawResult, signal, tty};
 
-use super::{Base, Step, Stream, Target};
+use super::{Base, Step, Stream, Streams, Target};
 
 /// Where the error pipe is while a program's steps run: the first number after the standard streams.
 const REPORT: i32 = 3;
@@ -95,6 +95,7 @@ impl<'a> Stage<'a> {
             Step::DevNode { name, major, minor } => {
                 files::make_char_device(self.base(Base::Dev)?, name, 0o666, *major, *minor)
             }
+            Step::Console { terminal } => self.console(terminal.slave.as_fd()),
             Step::DevLink { name, points_to } => files::make_link(points_to, self.base(Base::Dev)?, name),
             Step::Mask { base, path } => self.mask(*base, path),
             Step::ReadOnly { base, path } => self.read_only(*base, path),
@@ -115,7 +116,11 @@ impl<'a> Stage<'a> {
 
     fn apply_to_program(&self, step: &Step, report: &mut BorrowedFd<'static>) -> RawResult<()> {
         match step {
-            Step::Stdio { streams } => self.stdio(streams),
+            Step::Stdio { streams: Streams::Each(streams) } => self.stdio(streams),
+            Step::Stdio { streams: Streams::Terminal(terminal) } => {
+                tty::make_controlling(terminal.slave.as_fd())?;
+                (0..3).try_for_each(|number| files::duplicate_to(terminal.slave.as_fd(), number))
+            }
             Step::CloseOthers => close_others(report),
             Step::Limit { resource, soft, hard } => privilege::set_limit(*resource, *soft, *hard),
             Step::Umask { mask } => {
@@ -146,6 +151,15 @@ impl<'a> Stage<'a> {
     fn attach(&self, mount: BorrowedFd<'_>, target: &Target) -> RawResult<()> {
         let place = target.open(self.base(target.base)?)?;
         mount::move_mount(mount, place.as_fd())
+    }
+
+    /// A copy of the slave's mount: no name is looked up but the one just made in our own `/dev` (CVE-2025-52565).
+    fn console(&self, slave: BorrowedFd<'_>) -> RawResult<()> {
+        let dev = self.base(Base::Dev)?;
+        files::make_file(dev, c"console", 0o600)?;
+        let place = files::open_location(dev, c"console")?;
+        let copy = mount::open_tree_clone(slave, c"", false)?;
+        mount::move_mount(copy.as_fd(), place.as_fd())
     }
 
     fn mask(&mut self, base: Base, path: &CString) -> RawResult<()> {

@@ -29,6 +29,7 @@ impl fmt::Display for Step {
             Self::Attach { target, .. } => write!(f, "mount on {}", target.path()),
             Self::DevDir { name } => write!(f, "make the directory /dev/{}", name.to_string_lossy()),
             Self::DevNode { name, .. } => write!(f, "make the device /dev/{}", name.to_string_lossy()),
+            Self::Console { .. } => f.write_str("put the terminal at /dev/console"),
             Self::DevLink { name, .. } => write!(f, "make the link /dev/{}", name.to_string_lossy()),
             Self::Mask { base, path } => write!(f, "hide {}/{}", base.path(), path.to_string_lossy()),
             Self::ReadOnly { base, path } => write!(f, "make {}/{} read-only", base.path(), path.to_string_lossy()),

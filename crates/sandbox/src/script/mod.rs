@@ -9,10 +9,13 @@ mod target;
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use ctr_sys::mount::MountAttr;
 use ctr_sys::privilege::{BpfInstruction, CapSet, Resource};
 use ctr_sys::process::{CStringArray, Namespaces};
+
+use crate::terminal::Terminal;
 
 pub(crate) use apply::Stage;
 pub(crate) use target::{Leaf, Links, Target};
@@ -56,6 +59,8 @@ pub(crate) enum Step {
     Attach { mount: OwnedFd, target: Target, keep: Option<Base> },
     /// A directory in our `/dev`.
     DevDir { name: CString },
+    /// The program's terminal as `/dev/console`, once its file system is attached.
+    Console { terminal: Rc<Terminal> },
     /// A character device in our `/dev`.
     DevNode { name: CString, major: u32, minor: u32 },
     /// A symbolic link in our `/dev`.
@@ -77,7 +82,7 @@ pub(crate) enum Step {
     /// A session of its own.
     NewSession,
     /// Standard input, output, error.
-    Stdio { streams: [Stream; 3] },
+    Stdio { streams: Streams },
     /// Closes every other descriptor.
     CloseOthers,
     /// A resource limit.
@@ -104,6 +109,25 @@ pub(crate) enum Step {
     DefaultSignals,
     /// Executes the first candidate that can be.
     Exec { candidates: Vec<CString>, arguments: CStringArray, environment: CStringArray },
+}
+
+/// The program's standard streams.
+#[derive(Debug)]
+pub(crate) enum Streams {
+    /// Input, output, error.
+    Each([Stream; 3]),
+    /// All three are its terminal, which controls its session.
+    Terminal(Rc<Terminal>),
+}
+
+impl Streams {
+    /// The terminal, if it is one.
+    pub(crate) fn terminal(&self) -> Option<Rc<Terminal>> {
+        match self {
+            Self::Each(_) => None,
+            Self::Terminal(terminal) => Some(Rc::clone(terminal)),
+        }
+    }
 }
 
 /// Where a standard stream comes from.

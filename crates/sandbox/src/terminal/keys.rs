@@ -19,6 +19,13 @@ impl Default for DetachKeys {
     }
 }
 
+impl DetachKeys {
+    /// No keys detach.
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+}
+
 /// Why a text is no sequence of keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -1,10 +1,16 @@
-//! PID 1 of a container: reaps, forwards signals, writes the log, records how the program ended.
+//! PID 1 of a container: reaps, forwards signals, writes the log, holds the terminal, watches the time, records how the
+//! program ended.
 //!
 //! It is the launcher's own image after fork, so nothing is executed and its memory is shared with nobody's secrets: before
 //! it begins it has closed every descriptor but the ones below, given up every capability but `CAP_KILL`, and cannot be
 //! traced or looked at by programs of the container (`PR_SET_DUMPABLE`). Like all code after clone it does not allocate.
 
+mod clock;
+mod door;
+mod output;
+
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use ctr_core::container::{EXIT_RECORD_MAX, ExitRecord, ExitStatus};
 use ctr_core::timestamp::Timestamp;
@@ -13,7 +19,12 @@ use ctr_sys::privilege::{self, CapSet};
 use ctr_sys::process::{self, Ended, WaitFor};
 use ctr_sys::{Errno, RawResult, signal};
 
-use crate::log::LogWriter;
+pub(crate) use clock::TimeLimit;
+
+use crate::terminal::Terminal;
+use clock::Clock;
+use door::Door;
+use output::Output;
 
 /// What init keeps open.
 #[derive(Debug)]
@@ -24,60 +35,82 @@ pub(crate) struct InitFiles<'a> {
     pub(crate) range: Option<OwnedFd>,
     /// The empty `exit` file.
     pub(crate) exit: OwnedFd,
-    /// Log files and the pipes to read, with `--log=file`.
-    pub(crate) log: Option<LogFiles>,
+    /// What it reads of the program.
+    pub(crate) source: Source,
+    /// `log` and `log.1`, opened to append, with `--log=file`.
+    pub(crate) log: Option<[OwnedFd; 2]>,
+    /// How others come to the terminal or the program's input.
+    pub(crate) attach: Option<Attach>,
+    /// How long the program may run.
+    pub(crate) limit: Option<TimeLimit>,
 }
 
-/// The log side of [`InitFiles`].
+/// What the program writes to.
 #[derive(Debug)]
-pub(crate) struct LogFiles {
-    /// The program's standard output.
-    pub(crate) stdout: OwnedFd,
-    /// Its standard error.
-    pub(crate) stderr: OwnedFd,
-    /// `log` and `log.1`, opened to append.
-    pub(crate) files: [OwnedFd; 2],
+pub(crate) enum Source {
+    /// Nothing of init's.
+    None,
+    /// Two pipes, of which these are the ends to read.
+    Pipes {
+        /// Standard output.
+        stdout: OwnedFd,
+        /// Standard error.
+        stderr: OwnedFd,
+    },
+    /// A terminal. The slave is kept open too, so that the program may close it and open it again.
+    Terminal(Rc<Terminal>),
+}
+
+/// The way in for others.
+#[derive(Debug)]
+pub(crate) struct Attach {
+    /// The listening socket in the container's directory.
+    pub(crate) listener: OwnedFd,
+    /// The write end of the program's standard input, if that is what is handed out.
+    pub(crate) input: Option<OwnedFd>,
+    /// The connection to the caller who stays.
+    pub(crate) first: Option<OwnedFd>,
 }
 
 /// How many descriptors init has at most, with the signalfd.
-const KEPT_MAX: usize = 8;
+const KEPT_MAX: usize = 12;
 
 /// Lives until the program `main` has ended, then ends itself, and with it the container.
 pub(crate) fn run(files: &InitFiles<'_>, main: i32) -> ! {
-    let ended = match lives(files, main) {
+    let (ended, timed_out) = match lives(files, main) {
         Ok(ended) => ended,
         // Without signals or poll there is nothing to be done but to wait.
-        Err(_) => wait_only(main),
+        Err(_) => (wait_only(main), false),
     };
     let status = match ended {
         Ended::Code(code) => ExitStatus::Code(code),
         Ended::Signal(number) => ExitStatus::Signal(number),
     };
     let mut line = [0; EXIT_RECORD_MAX];
-    let len = ExitRecord { status, at: Timestamp::now() }.write(&mut line);
+    let len = ExitRecord { status, at: Timestamp::now(), timed_out }.write(&mut line);
     let _ = files::write_all(files.exit.as_fd(), line.get(..len).unwrap_or_default());
     process::exit_now(status.exit_code())
 }
 
-fn lives(files: &InitFiles<'_>, main: i32) -> RawResult<Ended> {
+/// How the program ended, and whether its time was over.
+fn lives(files: &InitFiles<'_>, main: i32) -> RawResult<(Ended, bool)> {
     let signals = signal::signalfd_all()?;
     close_all_but(files, signals.as_fd())?;
     privilege::set_capabilities(CapSet::KILL, CapSet::KILL, CapSet::default())?;
     privilege::no_new_privileges()?;
-    let mut log = files.log.as_ref().map(|log| LogWriter::new([log.files[0].as_fd(), log.files[1].as_fd()]));
-    let mut streams = Streams::open(files)?;
+    let mut output = Output::open(files)?;
+    let mut door = Door::new(files);
+    let mut clock = Clock::start(files.limit);
     loop {
-        let mut entries = [
-            PollEntry::readable(Some(signals.as_fd())),
-            PollEntry::readable(streams.stdout),
-            PollEntry::readable(streams.stderr),
-        ];
-        files::poll(&mut entries, None)?;
-        let [signalled, out, err] = entries;
-        if let Some(log) = &mut log {
-            streams.pump(log, out.is_ready(), err.is_ready());
-        }
-        if !signalled.is_ready() {
+        let [out, err] = output.entries(door.is_occupied());
+        let [knock, leave] = door.entries();
+        let mut entries = [PollEntry::readable(Some(signals.as_fd())), out, err, knock, leave];
+        files::poll(&mut entries, clock.wait_ms())?;
+        let [signalled, out, err, knock, leave] = entries.map(|entry| entry.is_ready());
+        output.pump([out, err]);
+        door.serve([knock, leave]);
+        clock.strike(main);
+        if !signalled {
             continue;
         }
         while let Some(number) = signal::read_signal(signals.as_fd())? {
@@ -85,10 +118,8 @@ fn lives(files: &InitFiles<'_>, main: i32) -> RawResult<Ended> {
                 if let Some(ended) = reap(main)? {
                     // The rest of the container goes now, so that what it wrote is complete.
                     let _ = process::kill(-1, signal::SIGKILL);
-                    if let Some(log) = &mut log {
-                        streams.drain(log);
-                    }
-                    return Ok(ended);
+                    output.drain(door.is_occupied());
+                    return Ok((ended, clock.struck));
                 }
             } else if !signal::is_own_doing(number) {
                 let _ = process::kill(main, number);
@@ -123,18 +154,26 @@ fn wait_only(main: i32) -> Ended {
 /// Closes every descriptor that is not in `files` and not `signals`.
 fn close_all_but(files: &InitFiles<'_>, signals: BorrowedFd<'_>) -> RawResult<()> {
     let mut kept = [i32::MAX; KEPT_MAX];
-    let log = files.log.as_ref();
-    let numbers = [
-        Some(files.lock.as_raw_fd()),
-        files.range.as_ref().map(AsRawFd::as_raw_fd),
-        Some(files.exit.as_raw_fd()),
-        Some(signals.as_raw_fd()),
-        log.map(|log| log.stdout.as_raw_fd()),
-        log.map(|log| log.stderr.as_raw_fd()),
-        log.map(|log| log.files[0].as_raw_fd()),
-        log.map(|log| log.files[1].as_raw_fd()),
+    let (source, log, attach) = (&files.source, files.log.as_ref(), files.attach.as_ref());
+    let (first, second) = match source {
+        Source::None => (None, None),
+        Source::Pipes { stdout, stderr } => (Some(stdout), Some(stderr)),
+        Source::Terminal(terminal) => (Some(&terminal.master), Some(&terminal.slave)),
+    };
+    let owned = [
+        Some(&files.exit),
+        files.range.as_ref(),
+        first,
+        second,
+        log.map(|[file, _]| file),
+        log.map(|[_, file]| file),
+        attach.map(|attach| &attach.listener),
+        attach.and_then(|attach| attach.input.as_ref()),
+        attach.and_then(|attach| attach.first.as_ref()),
     ];
-    for (slot, number) in kept.iter_mut().zip(numbers.into_iter().flatten()) {
+    let numbers = owned.into_iter().flatten().map(AsRawFd::as_raw_fd);
+    for (slot, number) in kept.iter_mut().zip([files.lock.as_raw_fd(), signals.as_raw_fd()].into_iter().chain(numbers))
+    {
         *slot = number;
     }
     kept.sort_unstable();
@@ -150,46 +189,4 @@ fn close_all_but(files: &InitFiles<'_>, signals: BorrowedFd<'_>) -> RawResult<()
         first = number + 1;
     }
     files::close_range(first, u32::MAX)
-}
-
-/// The pipes that are still open.
-struct Streams<'a> {
-    stdout: Option<BorrowedFd<'a>>,
-    stderr: Option<BorrowedFd<'a>>,
-}
-
-impl<'a> Streams<'a> {
-    fn open(files: &'a InitFiles<'_>) -> RawResult<Self> {
-        let Some(log) = &files.log else { return Ok(Self { stdout: None, stderr: None }) };
-        files::set_nonblocking(log.stdout.as_fd())?;
-        files::set_nonblocking(log.stderr.as_fd())?;
-        Ok(Self { stdout: Some(log.stdout.as_fd()), stderr: Some(log.stderr.as_fd()) })
-    }
-
-    /// One read of each stream that is ready; a stream that has ended is forgotten.
-    fn pump(&mut self, log: &mut LogWriter<'_>, stdout: bool, stderr: bool) -> bool {
-        let mut moved = false;
-        for (slot, ready, tag) in [(&mut self.stdout, stdout, b"stdout"), (&mut self.stderr, stderr, b"stderr")] {
-            let Some(stream) = slot.filter(|_| ready) else { continue };
-            let mut buffer = [0u8; 8192];
-            match files::read(stream, &mut buffer) {
-                Ok(0) => *slot = None,
-                Ok(count) => {
-                    log.write(*tag, buffer.get(..count).unwrap_or_default());
-                    moved = true;
-                }
-                Err(_) => {}
-            }
-        }
-        moved
-    }
-
-    /// All that is left in the pipes. A pipe holds 64 KiB unless the program made it larger, up to 1 MiB (pipe(7)).
-    fn drain(&mut self, log: &mut LogWriter<'_>) {
-        for _ in 0..256 {
-            if !self.pump(log, true, true) {
-                break;
-            }
-        }
-    }
 }
