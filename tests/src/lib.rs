@@ -14,6 +14,7 @@ pub mod attack;
 pub mod bins;
 pub mod busybox;
 pub mod crash;
+pub mod groups;
 pub mod image_files;
 pub mod images;
 pub mod leaks;

@@ -162,6 +162,12 @@ impl Cmd {
         self
     }
 
+    /// Runs it by another program, which executes the arguments that follow its own.
+    pub fn under<const N: usize>(mut self, program: [&str; N]) -> Self {
+        self.argv.splice(0..0, program.map(OsString::from));
+        self
+    }
+
     /// The same command for the tracer.
     pub fn traced(&self, below: Vec<PathBuf>) -> Traced {
         let mut traced = Traced::new(self.argv.clone(), below);

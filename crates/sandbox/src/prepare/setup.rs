@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::streams::{TERMINALS_MAX, TTY_GROUP};
 use super::{Places, c_string, volume};
 use crate::error::SandboxError;
-use crate::options::Network;
+use crate::options::{DeviceKind, Network};
 use crate::plan::{Plan, PlannedMount, Shown};
 use crate::script::{Base, Leaf, Links, Step, Target};
 use crate::terminal::Terminal;
@@ -171,7 +171,9 @@ fn add_devices(plan: &Plan, steps: &mut Vec<Step>) -> Result<(), SandboxError> {
     }
     for device in &plan.devices {
         let name = device.path.strip_prefix("/dev/").unwrap_or(&device.path);
-        if plan.userns.is_own() {
+        // A device rule without "m" forbids the making to us too; block devices are copies everywhere.
+        let makes_node = !plan.userns.is_own() && device.access.mknod && device.kind == DeviceKind::Char;
+        if !makes_node {
             let mount = volume::device(device)?;
             let place = target(Base::Dev, name, Leaf::File, Links::Refuse)?;
             steps.push(Step::Attach { mount, target: place, keep: None });
