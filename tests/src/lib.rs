@@ -21,6 +21,7 @@ pub mod leaks;
 pub mod oci;
 pub mod powerloss;
 pub mod probe;
+pub mod programs;
 pub mod pty;
 pub mod schema;
 pub mod scratch;

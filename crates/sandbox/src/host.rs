@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::idmap::{Extent, IdMap, parse_extents};
-use crate::options::RunOptions;
+use crate::options::{RunOptions, SeccompChoice};
 use crate::plan::{Domain, HostFacts};
 
 /// Looks at the host for containers of `root`.
@@ -15,6 +15,7 @@ pub fn facts(root: &Path, options: &RunOptions) -> HostFacts {
         domain: domain(),
         cgroups: crate::hierarchies::facts(options),
         cgroup_parent: format!("ctr/{}", ctr_core::container::root_hash(root)),
+        kernel: kernel(options),
         stdout_is_journal: stdout_is_journal(),
         devices: options.devices.devices.iter().map(|request| crate::devices::find(&request.source)).collect(),
     }
@@ -36,6 +37,14 @@ fn domain() -> Domain {
 
 /// Why an ordinary user has one id only, from the launcher that entered the user's namespace to itself in it.
 pub const SINGLE_ID_VARIABLE: &str = "CTR_SINGLE_ID";
+
+/// Asked for where a seccomp profile may depend on it.
+fn kernel(options: &RunOptions) -> (u32, u32) {
+    match options.security.seccomp {
+        SeccompChoice::Profile { .. } => ctr_sys::process::kernel_version(),
+        SeccompChoice::Default | SeccompChoice::Unconfined => (0, 0),
+    }
+}
 
 /// systemd.exec(5): `JOURNAL_STREAM` has device and inode number of the journal's stream, colon-separated.
 fn stdout_is_journal() -> bool {

@@ -15,7 +15,7 @@ pub mod options;
 pub mod plan;
 mod prepare;
 mod script;
-mod seccomp;
+pub mod seccomp;
 pub mod start;
 mod stay;
 pub mod terminal;

@@ -14,6 +14,8 @@ pub struct CapSet(pub u64);
 impl CapSet {
     /// `CAP_KILL` alone: what init needs to forward signals.
     pub const KILL: Self = Self(1 << 5);
+    /// `CAP_SYS_ADMIN` alone: what loads a filter without no_new_privs.
+    pub const SYS_ADMIN: Self = Self(1 << 21);
     /// `CAP_SYS_PTRACE`: its holder may look into any process of its user namespace.
     pub const SYS_PTRACE: u8 = 19;
 
@@ -128,6 +130,11 @@ pub fn set_uid(uid: u32) -> RawResult<()> {
     call!(libc::SYS_setresuid, uid, uid, uid).map(drop)
 }
 
+/// The permitted capabilities outlive a change of the user to one that is not 0, until an exec (`PR_SET_KEEPCAPS`).
+pub fn keep_capabilities() -> RawResult<()> {
+    call!(libc::SYS_prctl, libc::PR_SET_KEEPCAPS, 1, 0, 0, 0).map(drop)
+}
+
 /// No program that is executed from now on can gain privileges (`PR_SET_NO_NEW_PRIVS`).
 pub fn no_new_privileges() -> RawResult<()> {
     call!(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).map(drop)
@@ -157,8 +164,15 @@ pub struct BpfInstruction {
     pub k: u32,
 }
 
+/// All threads of the process get the filter (`SECCOMP_FILTER_FLAG_TSYNC`).
+pub const SECCOMP_TSYNC: u32 = 1;
+/// What the filter does not allow is logged (`SECCOMP_FILTER_FLAG_LOG`).
+pub const SECCOMP_LOG: u32 = 2;
+/// No mitigation of speculative store bypass for the filter's sake (`SECCOMP_FILTER_FLAG_SPEC_ALLOW`).
+pub const SECCOMP_SPEC_ALLOW: u32 = 4;
+
 /// Puts a seccomp filter in force for this thread (seccomp(2)). Needs no_new_privs or `CAP_SYS_ADMIN`.
-pub fn load_seccomp(program: &[BpfInstruction]) -> RawResult<()> {
+pub fn load_seccomp(program: &[BpfInstruction], flags: u32) -> RawResult<()> {
     /// `struct sock_fprog`.
     #[repr(C)]
     struct Program {
@@ -167,7 +181,7 @@ pub fn load_seccomp(program: &[BpfInstruction]) -> RawResult<()> {
     }
     let len = u16::try_from(program.len()).map_err(|_| crate::Errno::E2BIG)?;
     let filter = Program { len, filter: program.as_ptr() };
-    call!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, ptr::from_ref(&filter)).map(drop)
+    call!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, ptr::from_ref(&filter)).map(drop)
 }
 
 /// A resource (getrlimit(2)).

@@ -161,9 +161,23 @@ pub fn unshare(namespaces: Namespaces) -> RawResult<()> {
 
 /// Ends this process at once, without running anything.
 pub fn exit_now(code: u8) -> ! {
-    loop {
-        let _ = call!(libc::SYS_exit_group, libc::c_int::from(code));
+    let _ = call!(libc::SYS_exit_group, libc::c_int::from(code));
+    let _ = call!(libc::SYS_exit, libc::c_int::from(code));
+    // A filter that lets a process do nothing does not make it live.
+    std::process::abort()
+}
+
+/// The kernel's version: 6.1 is `(6, 1)` (uname(2)).
+pub fn kernel_version() -> (u32, u32) {
+    // SAFETY: utsname is plain data, all zeroes is valid.
+    let mut name: libc::utsname = unsafe { std::mem::zeroed() };
+    if call!(libc::SYS_uname, std::ptr::from_mut(&mut name)).is_err() {
+        return (0, 0);
     }
+    let mut numbers = name.release.split(|c| !(*c as u8).is_ascii_digit()).map(|digits| {
+        digits.iter().fold(0u32, |number, digit| number.saturating_mul(10).saturating_add((*digit as u8 - b'0').into()))
+    });
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
 /// The arguments of [`exec`]: owned strings and the null-terminated pointer array over them.

@@ -18,7 +18,7 @@ pub(crate) use life::{LifeArgs, LogArg, Pull};
 pub(crate) use limits::LimitArgs;
 pub(crate) use namespaces::{NamespaceArgs, NetworkArg};
 pub(crate) use program::ProgramArgs;
-pub(crate) use security::{SeccompArg, SecurityArgs};
+pub(crate) use security::SecurityArgs;
 pub(crate) use terminal::TerminalArgs;
 
 /// Start a container and exit once its program runs

@@ -1,6 +1,6 @@
 //! Privileges.
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args};
 
 /// Privileges.
 #[derive(Debug, Args)]
@@ -12,19 +12,10 @@ pub(crate) struct SecurityArgs {
     /// Capability to drop, or ALL
     #[arg(long, value_name = "CAP")]
     pub(crate) cap_drop: Vec<String>,
-    /// System call filter
-    #[arg(long, value_enum, default_value_t = SeccompArg::Default)]
-    pub(crate) seccomp: SeccompArg,
+    /// System call filter: ctr's default, none (unconfined), or a profile in OCI's or Docker's JSON
+    #[arg(long, value_name = "default|unconfined|FILE")]
+    pub(crate) seccomp: Option<String>,
     /// No program in the container can gain privileges (set-user-ID bits, file capabilities)
     #[arg(long, action = ArgAction::SetTrue)]
     pub(crate) no_new_privileges: bool,
-}
-
-/// `--seccomp`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SeccompArg {
-    /// ctr's own
-    Default,
-    /// None
-    Unconfined,
 }

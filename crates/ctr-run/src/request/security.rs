@@ -1,23 +1,41 @@
 //! Privileges.
 
+use std::io::Read;
+use std::sync::Arc;
+
 use ctr_cli::Failure;
 use ctr_sandbox::options::{SeccompChoice, SecurityOptions};
+use ctr_sandbox::seccomp::{PROFILE_MAX, Profile};
 use ctr_sys::privilege::{self, CapSet};
 
 use super::bad;
-use crate::args::{SeccompArg, SecurityArgs};
+use crate::args::SecurityArgs;
 
 pub(super) fn request(args: &SecurityArgs) -> Result<SecurityOptions, Failure> {
     Ok(SecurityOptions {
         cap_drop_all: args.cap_drop.iter().any(|name| is_all(name)),
         cap_add: added_capabilities(&args.cap_add)?,
         cap_drop: capabilities("--cap-drop", &args.cap_drop)?,
-        seccomp: match args.seccomp {
-            SeccompArg::Default => SeccompChoice::Default,
-            SeccompArg::Unconfined => SeccompChoice::Unconfined,
-        },
+        seccomp: seccomp("--seccomp", args.seccomp.as_deref().unwrap_or("default"))?,
         no_new_privileges: args.no_new_privileges,
     })
+}
+
+/// `default`, `unconfined`, or the path of a profile.
+fn seccomp(option: &str, value: &str) -> Result<SeccompChoice, Failure> {
+    match value {
+        "default" => return Ok(SeccompChoice::Default),
+        "unconfined" => return Ok(SeccompChoice::Unconfined),
+        _ => {}
+    }
+    let cannot = |why: String| bad(option, value, why);
+    let mut bytes = Vec::new();
+    // A byte more than a profile may have: the parser sees that there are too many.
+    std::fs::File::open(value)
+        .and_then(|file| file.take(PROFILE_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| cannot(format!("the profile cannot be read: {error}")))?;
+    let profile = Profile::parse(&bytes).map_err(|error| cannot(error.to_string()))?;
+    Ok(SeccompChoice::Profile { path: value.to_owned(), profile: Arc::new(profile) })
 }
 
 fn is_all(name: &str) -> bool {

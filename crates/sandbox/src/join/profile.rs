@@ -8,11 +8,13 @@ use serde::Deserialize;
 
 use super::JoinOptions;
 use crate::error::SandboxError;
-use crate::options::SeccompChoice;
-use crate::plan::{ProcessPlan, can_make_devices};
+use crate::plan::{ProcessPlan, SeccompPlan, can_make_devices};
+use crate::seccomp::{self, Program};
 
 /// The largest `container.json` that is read, in bytes.
 const RECORD_MAX: usize = 8 << 20;
+/// The largest compiled filter, in bytes: 4096 instructions and what stands before them.
+const FILTER_MAX: usize = 8 * 4097;
 /// Every capability that a kernel can have (capset(2) takes the bits that it knows).
 const ALL: CapSet = CapSet(!0);
 
@@ -47,7 +49,7 @@ pub(super) fn plan(dir: &Path, own_userns: bool, options: &JoinOptions) -> Resul
     plan.cap_set = capabilities(&plan, own_userns, options)?;
     plan.capabilities = plan.cap_set.names();
     if options.privileged {
-        plan.seccomp = SeccompChoice::Unconfined;
+        plan.seccomp = SeccompPlan::Unconfined;
         plan.no_new_privileges = false;
     }
     Ok(plan)
@@ -70,6 +72,11 @@ fn load(dir: &Path) -> Result<ProcessPlan, SandboxError> {
             .filter_map(|name| privilege::capability(name))
             .fold(0, |set, number| set | 1 << number),
     );
+    if plan.seccomp == SeccompPlan::Profile {
+        // What cannot be read is missing, and a program without the filter that was asked for is not executed.
+        let filter = ctr_sys::small::read(&dir.join(seccomp::FILE_NAME), FILTER_MAX).ok().flatten();
+        plan.filter = filter.and_then(|bytes| Program::from_bytes(&bytes));
+    }
     Ok(plan)
 }
 

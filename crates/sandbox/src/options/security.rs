@@ -1,6 +1,10 @@
 //! Privileges.
 
+use std::sync::Arc;
+
 use ctr_sys::privilege::CapSet;
+
+use crate::seccomp::Profile;
 
 /// Capabilities, system calls.
 #[derive(Debug, Clone, Default)]
@@ -18,22 +22,18 @@ pub struct SecurityOptions {
 }
 
 /// Which seccomp filter is loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SeccompChoice {
     /// ctr's own (spec/07-executor.md "System calls").
     #[default]
     Default,
     /// None.
     Unconfined,
-}
-
-impl SeccompChoice {
-    /// `default` or `unconfined`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Unconfined => "unconfined",
-        }
-    }
+    /// A profile of the caller's.
+    Profile {
+        /// The file that it was read from, for people.
+        path: String,
+        /// What it says.
+        profile: Arc<Profile>,
+    },
 }

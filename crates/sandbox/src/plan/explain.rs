@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::{Plan, PlannedMount, Shown};
+use super::{Plan, PlannedMount, SeccompPlan, Shown};
 use crate::idmap::Extent;
-use crate::options::{Network, SeccompChoice};
+use crate::options::Network;
 
 impl Plan {
     fn explain_userns(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,9 +121,14 @@ impl Plan {
         writeln!(
             f,
             "seccomp     {}",
-            match process.seccomp {
-                SeccompChoice::Default => "ctr's default profile",
-                SeccompChoice::Unconfined => "none",
+            match (process.seccomp, &process.seccomp_profile, &process.filter) {
+                (SeccompPlan::Default, ..) => "ctr's default profile".to_owned(),
+                (SeccompPlan::Unconfined, ..) => "none".to_owned(),
+                (SeccompPlan::Profile, path, filter) => format!(
+                    "the profile {}, {} instructions",
+                    quoted(path.as_deref().unwrap_or_default()),
+                    filter.as_ref().map_or(0, |filter| filter.code.len())
+                ),
             }
         )?;
         writeln!(

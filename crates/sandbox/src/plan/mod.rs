@@ -6,6 +6,7 @@ mod devices;
 mod explain;
 mod mounts;
 mod process;
+mod security;
 mod streams;
 mod userns;
 
@@ -19,6 +20,7 @@ pub(crate) use cgroup::{can_make_devices, v1_controllers};
 pub use devices::{DevicePlan, HostDevice, rules as device_rules};
 pub use mounts::{PlannedMount, Shown};
 pub use process::{DEFAULT_CAPABILITIES, ProcessPlan};
+pub use security::SeccompPlan;
 pub use streams::StreamPlan;
 pub use userns::{Domain, UsernsMode, UsernsPlan};
 
@@ -37,6 +39,8 @@ pub struct HostFacts {
     pub cgroups: CgroupFacts,
     /// The name of our part of each hierarchy: `ctr/ROOTHASH`.
     pub cgroup_parent: String,
+    /// The kernel's version, where it is asked for.
+    pub kernel: (u32, u32),
     /// Standard output is the journal stream of a systemd unit (systemd.exec(5), `$JOURNAL_STREAM`).
     pub stdout_is_journal: bool,
     /// What was found for each of the devices that were asked for, or why nothing was.
@@ -142,7 +146,7 @@ pub fn plan(
     let mut notes = Vec::new();
     let devices = devices::plan(options, host)?;
     let userns = userns::plan(&options.namespaces.userns, image, host)?;
-    let mut process = process::plan(image, options, &hostname)?;
+    let mut process = process::plan(image, options, &hostname, host, &mut notes)?;
     if let (Some((uid, gid)), None) = (userns.keeps, &options.program.user) {
         process.user = format!("{uid}:{gid}");
     }

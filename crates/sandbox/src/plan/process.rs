@@ -7,7 +7,11 @@ use ctr_sys::privilege::CapSet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SandboxError;
-use crate::options::{RunOptions, SeccompChoice};
+use crate::options::RunOptions;
+use crate::seccomp::Program;
+
+use super::HostFacts;
+use super::security::{self, SeccompPlan};
 
 /// What a program finds in `PATH` if neither the image nor the command line sets it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -43,7 +47,13 @@ pub struct ProcessPlan {
     /// `no_new_privs`.
     pub no_new_privileges: bool,
     /// The filter.
-    pub seccomp: SeccompChoice,
+    pub seccomp: SeccompPlan,
+    /// The file that its profile was read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seccomp_profile: Option<String>,
+    /// What that profile comes to; `seccomp.bpf` in the container's directory.
+    #[serde(skip)]
+    pub filter: Option<Program>,
     /// Resource limits.
     pub rlimits: Vec<RlimitPlan>,
 }
@@ -59,7 +69,13 @@ pub struct RlimitPlan {
     pub hard: Option<u64>,
 }
 
-pub(super) fn plan(image: &LaunchRecord, options: &RunOptions, hostname: &str) -> Result<ProcessPlan, SandboxError> {
+pub(super) fn plan(
+    image: &LaunchRecord,
+    options: &RunOptions,
+    hostname: &str,
+    host: &HostFacts,
+    notes: &mut Vec<String>,
+) -> Result<ProcessPlan, SandboxError> {
     let args = arguments(image, options)?;
     let mut env = environment(image, options, hostname)?;
     let home_from_passwd = !env.contains_key("HOME");
@@ -73,6 +89,7 @@ pub(super) fn plan(image: &LaunchRecord, options: &RunOptions, hostname: &str) -
     }
     let first = if options.security.cap_drop_all { CapSet::default() } else { DEFAULT_CAPABILITIES };
     let cap_set = CapSet((first.0 | options.security.cap_add.0) & !options.security.cap_drop.0);
+    let filter = security::filter(&options.security, cap_set, host, notes)?;
     let unlimited = |value: u64| (value != u64::MAX).then_some(value);
     Ok(ProcessPlan {
         args,
@@ -85,7 +102,9 @@ pub(super) fn plan(image: &LaunchRecord, options: &RunOptions, hostname: &str) -
         capabilities: cap_set.names(),
         cap_set,
         no_new_privileges: options.security.no_new_privileges,
-        seccomp: options.security.seccomp,
+        seccomp: filter.kind,
+        seccomp_profile: filter.path,
+        filter: filter.program,
         rlimits: options
             .program
             .ulimits

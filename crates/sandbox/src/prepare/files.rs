@@ -11,6 +11,7 @@ use ctr_sys::small;
 use crate::error::SandboxError;
 use crate::options::Network;
 use crate::plan::{Plan, Shown};
+use crate::seccomp::FILE_NAME as FILTER;
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> SandboxError {
     let path = path.to_owned();
@@ -27,6 +28,13 @@ pub(super) fn create(dir: &Path, name: &str) -> Result<OwnedFd, SandboxError> {
 pub(super) fn append(dir: &Path, name: &str) -> Result<OwnedFd, SandboxError> {
     let path = dir.join(name);
     small::create_append(&path, 0o600).map_err(failed(&path))
+}
+
+/// Keeps a filter that is not the default for ctr-exec (LIFE-90).
+pub(super) fn keep_filter(plan: &Plan, dir: &Path) -> Result<(), SandboxError> {
+    let Some(filter) = &plan.process.filter else { return Ok(()) };
+    let path = dir.join(FILTER);
+    small::write_new(&path, &filter.to_bytes(), 0o600).map_err(failed(&path))
 }
 
 /// Writes the files that the plan mounts as generated.

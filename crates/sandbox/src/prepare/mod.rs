@@ -74,6 +74,7 @@ pub(crate) fn prepare<'a>(
     } else {
         None
     };
+    files::keep_filter(plan, places.container)?;
     files::generate(plan, places.container)?;
     let idmap = userns.as_ref().filter(|_| plan.userns.idmapped).map(AsFd::as_fd);
     let setup = setup::steps(plan, places, groups.take_joins(), idmap, devpts.zip(streams.terminal()))?;

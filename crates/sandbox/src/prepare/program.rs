@@ -8,10 +8,9 @@ use ctr_sys::process::CStringArray;
 
 use super::c_string;
 use crate::error::SandboxError;
-use crate::options::SeccompChoice;
-use crate::plan::ProcessPlan;
+use crate::plan::{ProcessPlan, SeccompPlan};
 use crate::script::{Step, Streams};
-use crate::seccomp;
+use crate::seccomp::Program;
 use crate::user::Identity;
 
 /// `new_session`: the process that they run in is not the leader of a session of its own yet. `set_groups`: the kernel lets
@@ -37,26 +36,27 @@ pub(crate) fn steps(
     steps.push(Step::Umask { mask: process.umask });
     steps.push(Step::ChangeDir { path: c_string(&process.cwd)? });
     steps.push(Step::Bounding { keep: process.cap_set });
-    let filter = match process.seccomp {
-        SeccompChoice::Default => Some(Step::Seccomp { program: seccomp::default_filter(process.cap_set) }),
-        SeccompChoice::Unconfined => None,
-    };
-    // Without no_new_privs, loading a filter needs the privileges that the next steps give up; with it, it comes last.
-    let (early, late) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
-    steps.extend(early);
+    let filter = filter(process)?;
+    // The filter comes last, so that it need not let pass what comes before it. Without no_new_privs its loading takes
+    // CAP_SYS_ADMIN, which the process keeps for it and which the exec takes away: what a program may have is decided by the
+    // bounding set and the user (capabilities(7), "Transformation of capabilities during execve()").
+    let for_filter = if filter.is_some() && !process.no_new_privileges { CapSet::SYS_ADMIN } else { CapSet::default() };
     if set_groups {
         steps.push(Step::Groups { groups: identity.groups.clone() });
     }
     steps.push(Step::Gid { gid: identity.gid });
+    if identity.uid != 0 && for_filter != CapSet::default() {
+        steps.push(Step::KeepCapabilities);
+    }
     steps.push(Step::Uid { uid: identity.uid });
     // As for every user but root on a plain host, capabilities come back only by exec of a file that has them.
     let permitted = if identity.uid == 0 { process.cap_set } else { CapSet::default() };
-    steps.push(Step::Capabilities { permitted });
+    steps.push(Step::Capabilities { permitted: CapSet(permitted.0 | for_filter.0) });
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
     }
-    steps.extend(late);
     steps.push(Step::DefaultSignals);
+    steps.extend(filter.map(|program| Step::Seccomp { program }));
     let environment = environment(process, identity)?;
     steps.push(Step::Exec {
         candidates: candidates(process)?,
@@ -64,6 +64,18 @@ pub(crate) fn steps(
         environment: CStringArray::new(environment),
     });
     Ok(steps)
+}
+
+/// The filter to load, if any.
+fn filter(process: &ProcessPlan) -> Result<Option<Program>, SandboxError> {
+    match process.seccomp {
+        SeccompPlan::Default => Ok(Some(Program::default_profile(process.cap_set))),
+        SeccompPlan::Unconfined => Ok(None),
+        // Never without what was asked for.
+        SeccompPlan::Profile => process.filter.clone().map(Some).ok_or_else(|| {
+            SandboxError::request("the compiled seccomp profile of the container (seccomp.bpf) is missing or damaged")
+        }),
+    }
 }
 
 fn environment(process: &ProcessPlan, identity: &Identity) -> Result<Vec<CString>, SandboxError> {

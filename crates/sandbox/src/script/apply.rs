@@ -138,7 +138,8 @@ impl<'a> Stage<'a> {
             Step::Uid { uid } => privilege::set_uid(*uid),
             Step::Capabilities { permitted } => privilege::set_capabilities(*permitted, *permitted, CapSet::default()),
             Step::NoNewPrivileges => privilege::no_new_privileges(),
-            Step::Seccomp { program } => privilege::load_seccomp(program),
+            Step::KeepCapabilities => privilege::keep_capabilities(),
+            Step::Seccomp { program } => privilege::load_seccomp(&program.code, program.flags),
             Step::DefaultSignals => {
                 signal::default_all();
                 signal::unblock_all()

@@ -50,6 +50,7 @@ impl fmt::Display for Step {
             Self::Uid { uid } => write!(f, "become user {uid}"),
             Self::Capabilities { .. } => f.write_str("set the capabilities"),
             Self::NoNewPrivileges => f.write_str("set no_new_privs"),
+            Self::KeepCapabilities => f.write_str("keep capabilities across a change of the user"),
             Self::Seccomp { .. } => f.write_str("load the seccomp filter"),
             Self::DefaultSignals => f.write_str("reset the signals"),
             Self::Exec { arguments, .. } => {

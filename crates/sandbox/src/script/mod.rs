@@ -12,9 +12,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use ctr_sys::mount::MountAttr;
-use ctr_sys::privilege::{BpfInstruction, CapSet, Resource};
+use ctr_sys::privilege::{CapSet, Resource};
 use ctr_sys::process::{CStringArray, Namespaces};
 
+use crate::seccomp::Program;
 use crate::terminal::Terminal;
 
 pub(crate) use apply::Stage;
@@ -97,6 +98,8 @@ pub(crate) enum Step {
     Groups { groups: Vec<u32> },
     /// Group id.
     Gid { gid: u32 },
+    /// Capabilities outlive the next change of the user, until an exec.
+    KeepCapabilities,
     /// User id.
     Uid { uid: u32 },
     /// Permitted and effective capabilities; none inheritable.
@@ -104,7 +107,7 @@ pub(crate) enum Step {
     /// No privileges by exec.
     NoNewPrivileges,
     /// Loads the filter.
-    Seccomp { program: Vec<BpfInstruction> },
+    Seccomp { program: Program },
     /// Every signal has its default action and is let through.
     DefaultSignals,
     /// Executes the first candidate that can be.

@@ -1,425 +1,304 @@
-//! The default profile: what a program may ask of the kernel (spec/07-executor.md "System calls").
-//!
-//! The field's default list (the one that Docker and Podman ship): calls that ordinary programs need are allowed, some only with the
-//! capability that they would need anyway. A call that is known and not allowed gives EPERM; one that is not known gives
-//! ENOSYS, so that a C library that tries a newer call falls back to an older one.
+//! A seccomp profile from a file: read, checked, and resolved for a machine and a set of capabilities.
 
-use ctr_sys::privilege::CapSet;
-use ctr_sys::syscalls;
+use ctr_sys::Errno;
+use ctr_sys::privilege::{self, CapSet};
+use ctr_sys::syscalls::{self, Arch, Call};
 
-use super::compile::{Action, Rule};
+use super::document::{Argument, Document, Entry, Texts, When};
+use super::filter::{Action, Compare, Condition};
 
-/// Always allowed.
-const ALLOWED: &[&str] = &[
-    "accept",
-    "accept4",
-    "access",
-    "adjtimex",
-    "alarm",
-    "arch_prctl",
-    "bind",
-    "brk",
-    "cachestat",
-    "capget",
-    "capset",
-    "chdir",
-    "chmod",
-    "chown",
-    "clock_adjtime",
-    "clock_getres",
-    "clock_gettime",
-    "clock_nanosleep",
-    "close",
-    "close_range",
-    "connect",
-    "copy_file_range",
-    "creat",
-    "dup",
-    "dup2",
-    "dup3",
-    "epoll_create",
-    "epoll_create1",
-    "epoll_ctl",
-    "epoll_pwait",
-    "epoll_pwait2",
-    "epoll_wait",
-    "eventfd",
-    "eventfd2",
-    "execve",
-    "execveat",
-    "exit",
-    "exit_group",
-    "faccessat",
-    "faccessat2",
-    "fadvise64",
-    "fallocate",
-    "fanotify_mark",
-    "fchdir",
-    "fchmod",
-    "fchmodat",
-    "fchmodat2",
-    "fchown",
-    "fchownat",
-    "fcntl",
-    "fdatasync",
-    "fgetxattr",
-    "flistxattr",
-    "flock",
-    "fork",
-    "fremovexattr",
-    "fsetxattr",
-    "fstat",
-    "fstatfs",
-    "fsync",
-    "ftruncate",
-    "futex",
-    "futex_requeue",
-    "futex_wait",
-    "futex_waitv",
-    "futex_wake",
-    "futimesat",
-    "get_robust_list",
-    "get_thread_area",
-    "getcpu",
-    "getcwd",
-    "getdents",
-    "getdents64",
-    "getegid",
-    "geteuid",
-    "getgid",
-    "getgroups",
-    "getitimer",
-    "getpeername",
-    "getpgid",
-    "getpgrp",
-    "getpid",
-    "getppid",
-    "getpriority",
-    "getrandom",
-    "getresgid",
-    "getresuid",
-    "getrlimit",
-    "getrusage",
-    "getsid",
-    "getsockname",
-    "getsockopt",
-    "gettid",
-    "gettimeofday",
-    "getuid",
-    "getxattr",
-    "inotify_add_watch",
-    "inotify_init",
-    "inotify_init1",
-    "inotify_rm_watch",
-    "io_cancel",
-    "io_destroy",
-    "io_getevents",
-    "io_pgetevents",
-    "io_setup",
-    "io_submit",
-    "ioctl",
-    "ioprio_get",
-    "ioprio_set",
-    "kill",
-    "landlock_add_rule",
-    "landlock_create_ruleset",
-    "landlock_restrict_self",
-    "lchown",
-    "lgetxattr",
-    "link",
-    "linkat",
-    "listen",
-    "listxattr",
-    "llistxattr",
-    "lremovexattr",
-    "lseek",
-    "lsetxattr",
-    "lstat",
-    "madvise",
-    "map_shadow_stack",
-    "membarrier",
-    "memfd_create",
-    "memfd_secret",
-    "mincore",
-    "mkdir",
-    "mkdirat",
-    "mknod",
-    "mknodat",
-    "mlock",
-    "mlock2",
-    "mlockall",
-    "mmap",
-    "modify_ldt",
-    "mprotect",
-    "mq_getsetattr",
-    "mq_notify",
-    "mq_open",
-    "mq_timedreceive",
-    "mq_timedsend",
-    "mq_unlink",
-    "mremap",
-    "msgctl",
-    "msgget",
-    "msgrcv",
-    "msgsnd",
-    "msync",
-    "munlock",
-    "munlockall",
-    "munmap",
-    "name_to_handle_at",
-    "nanosleep",
-    "newfstatat",
-    "open",
-    "openat",
-    "openat2",
-    "pause",
-    "pidfd_open",
-    "pidfd_send_signal",
-    "pipe",
-    "pipe2",
-    "pkey_alloc",
-    "pkey_free",
-    "pkey_mprotect",
-    "poll",
-    "ppoll",
-    "prctl",
-    "pread64",
-    "preadv",
-    "preadv2",
-    "prlimit64",
-    "process_mrelease",
-    "process_vm_readv",
-    "process_vm_writev",
-    "pselect6",
-    "ptrace",
-    "pwrite64",
-    "pwritev",
-    "pwritev2",
-    "read",
-    "readahead",
-    "readlink",
-    "readlinkat",
-    "readv",
-    "recvfrom",
-    "recvmmsg",
-    "recvmsg",
-    "remap_file_pages",
-    "removexattr",
-    "rename",
-    "renameat",
-    "renameat2",
-    "restart_syscall",
-    "rmdir",
-    "rseq",
-    "rt_sigaction",
-    "rt_sigpending",
-    "rt_sigprocmask",
-    "rt_sigqueueinfo",
-    "rt_sigreturn",
-    "rt_sigsuspend",
-    "rt_sigtimedwait",
-    "rt_tgsigqueueinfo",
-    "sched_get_priority_max",
-    "sched_get_priority_min",
-    "sched_getaffinity",
-    "sched_getattr",
-    "sched_getparam",
-    "sched_getscheduler",
-    "sched_rr_get_interval",
-    "sched_setaffinity",
-    "sched_setattr",
-    "sched_setparam",
-    "sched_setscheduler",
-    "sched_yield",
-    "seccomp",
-    "select",
-    "semctl",
-    "semget",
-    "semop",
-    "semtimedop",
-    "sendfile",
-    "sendmmsg",
-    "sendmsg",
-    "sendto",
-    "set_robust_list",
-    "set_thread_area",
-    "set_tid_address",
-    "setfsgid",
-    "setfsuid",
-    "setgid",
-    "setgroups",
-    "setitimer",
-    "setpgid",
-    "setpriority",
-    "setregid",
-    "setresgid",
-    "setresuid",
-    "setreuid",
-    "setrlimit",
-    "setsid",
-    "setsockopt",
-    "setuid",
-    "setxattr",
-    "shmat",
-    "shmctl",
-    "shmdt",
-    "shmget",
-    "shutdown",
-    "sigaltstack",
-    "signalfd",
-    "signalfd4",
-    "socketpair",
-    "splice",
-    "stat",
-    "statfs",
-    "statx",
-    "symlink",
-    "symlinkat",
-    "sync",
-    "sync_file_range",
-    "syncfs",
-    "sysinfo",
-    "tee",
-    "tgkill",
-    "time",
-    "timer_create",
-    "timer_delete",
-    "timer_getoverrun",
-    "timer_gettime",
-    "timer_settime",
-    "timerfd_create",
-    "timerfd_gettime",
-    "timerfd_settime",
-    "times",
-    "tkill",
-    "truncate",
-    "umask",
-    "uname",
-    "unlink",
-    "unlinkat",
-    "utime",
-    "utimensat",
-    "utimes",
-    "vfork",
-    "vmsplice",
-    "wait4",
-    "waitid",
-    "write",
-    "writev",
-];
+/// The largest profile that is read, in bytes (spec/limits.md).
+pub const PROFILE_MAX: usize = 1 << 20;
 
-/// Allowed with a capability, by its number.
-const WITH_CAPABILITY: &[(u8, &[&str])] = &[
-    (2, &["open_by_handle_at"]),                             // CAP_DAC_READ_SEARCH
-    (16, &["delete_module", "init_module", "finit_module"]), // CAP_SYS_MODULE
-    (17, &["iopl", "ioperm"]),                               // CAP_SYS_RAWIO
-    (18, &["chroot"]),                                       // CAP_SYS_CHROOT
-    (19, &["pidfd_getfd", "kcmp", "process_madvise"]),       // CAP_SYS_PTRACE
-    (20, &["acct"]),                                         // CAP_SYS_PACCT
-    (
-        21,
-        &[
-            "bpf",
-            "clone3",
-            "fanotify_init",
-            "fsconfig",
-            "fsmount",
-            "fsopen",
-            "fspick",
-            "lookup_dcookie",
-            "mount",
-            "mount_setattr",
-            "move_mount",
-            "open_tree",
-            "perf_event_open",
-            "quotactl",
-            "quotactl_fd",
-            "setdomainname",
-            "sethostname",
-            "setns",
-            "syslog",
-            "umount2",
-            "unshare",
-        ],
-    ), // CAP_SYS_ADMIN
-    (22, &["reboot"]),                                       // CAP_SYS_BOOT
-    (23, &["get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node"]), // CAP_SYS_NICE
-    (25, &["settimeofday", "clock_settime"]),                // CAP_SYS_TIME
-    (26, &["vhangup"]),                                      // CAP_SYS_TTY_CONFIG
-    (34, &["syslog"]),                                       // CAP_SYSLOG
-    (38, &["perf_event_open"]),                              // CAP_PERFMON
-    (39, &["bpf"]),                                          // CAP_BPF
-];
+/// The largest errno of a filter (the kernel's `MAX_ERRNO`).
+const ERRNO_MAX: u64 = 4095;
 
-/// Known and never allowed; with the calls of [`WITH_CAPABILITY`] these give EPERM.
-const DENIED: &[&str] = &[
-    "_sysctl",
-    "add_key",
-    "afs_syscall",
-    "epoll_ctl_old",
-    "epoll_wait_old",
-    "getpmsg",
-    "io_uring_enter",
-    "io_uring_register",
-    "io_uring_setup",
-    "kexec_file_load",
-    "kexec_load",
-    "keyctl",
-    "migrate_pages",
-    "move_pages",
-    "nfsservctl",
-    "pivot_root",
-    "putpmsg",
-    "request_key",
-    "security",
-    "swapoff",
-    "swapon",
-    "sysfs",
-    "tuxcall",
-    "uselib",
-    "userfaultfd",
-    "ustat",
-    "vserver",
-];
+/// Why a profile cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// It is not a seccomp profile in JSON.
+    #[error("it is no seccomp profile: {0}")]
+    Json(String),
+    /// A value that cannot be.
+    #[error("{place}: {what}")]
+    Value {
+        /// Where: `syscalls[3].args[0].op`.
+        place: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The kernel takes no filter of this length.
+    #[error("it comes to {0} instructions, and the kernel takes 4096")]
+    TooLong(usize),
+}
 
-/// `CAP_SYS_ADMIN`, with which namespaces can be made.
-const SYS_ADMIN: u8 = 21;
-/// Every `CLONE_NEW*` flag that clone(2) takes.
-const NEW_NAMESPACES: u32 = 0x7e02_0000;
-/// `AF_VSOCK`: sockets to the hypervisor, which no network namespace holds.
-const AF_VSOCK: u32 = 40;
-/// Linux, Linux with the old memory layout, their 32-bit forms, and the question which is in force (personality(2)).
-const PERSONALITIES: [u32; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
+/// A profile that was read and checked (runtime-spec, config-linux.md "Seccomp"; Docker's and Podman's form of it).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    pub(super) default: Action,
+    /// `architectures`, beside the native one.
+    pub(super) arches: Vec<Arch>,
+    /// `archMap`: what is added on a kernel of the first.
+    pub(super) arch_map: Vec<(Arch, Vec<Arch>)>,
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub(super) flags: u32,
+    pub(super) entries: Vec<ProfileEntry>,
+    /// Names of calls that no table of ours has.
+    pub(super) unknown: Vec<String>,
+}
 
-/// The rules for a program with these capabilities in its bounding set, one for each call that has a name.
-pub(crate) fn rules(capabilities: CapSet) -> Vec<Rule> {
-    let mut rules = Vec::with_capacity(400);
-    let mut add = |name: &str, action: Action| {
-        if let Some(number) = syscalls::number(name) {
-            rules.push(Rule { number, action });
+/// Some calls with one answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ProfileEntry {
+    pub(super) calls: Vec<Call>,
+    /// Any of these lists of conditions, all of which must hold; none: always.
+    pub(super) conditions: Vec<Vec<Condition>>,
+    pub(super) action: Action,
+    pub(super) includes: Conditional,
+    pub(super) excludes: Conditional,
+}
+
+/// When an entry counts, or does not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Conditional {
+    pub(super) caps: CapSet,
+    /// Names as Go has them: `amd64`.
+    pub(super) arches: Vec<String>,
+    /// Major, minor.
+    pub(super) min_kernel: Option<(u32, u32)>,
+}
+
+fn wrong(place: &str, what: impl Into<String>) -> ProfileError {
+    ProfileError::Value { place: place.to_owned(), what: what.into() }
+}
+
+impl Profile {
+    /// Reads a profile. Foreign bytes: whatever they are, the answer is a profile or an error.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ProfileError> {
+        if bytes.len() > PROFILE_MAX {
+            return Err(ProfileError::Json(format!(
+                "it has {} bytes, more than the {PROFILE_MAX} that are read",
+                bytes.len()
+            )));
         }
+        let document: Document<'_> =
+            serde_json::from_slice(bytes).map_err(|error| ProfileError::Json(error.to_string()))?;
+        let default = action(
+            "defaultAction",
+            &document.default_action,
+            document.default_errno_ret,
+            document.default_errno.as_deref(),
+        )?;
+        if document.listener_path.as_deref().is_some_and(|path| !path.is_empty())
+            || document.listener_metadata.as_deref().is_some_and(|text| !text.is_empty())
+        {
+            return Err(wrong("listenerPath", NO_NOTIFY));
+        }
+        let mut profile = Self {
+            default,
+            arches: arches("architectures", document.architectures.as_ref())?,
+            arch_map: Vec::new(),
+            flags: flags(document.flags.as_ref())?,
+            entries: Vec::new(),
+            unknown: Vec::new(),
+        };
+        for (index, map) in document.arch_map.iter().flatten().enumerate() {
+            let place = format!("archMap[{index}]");
+            if !profile.arches.is_empty() {
+                return Err(wrong(&place, "a profile has either architectures or archMap"));
+            }
+            if let Some(native) = arch(&place, &map.architecture)? {
+                profile.arch_map.push((native, arches(&place, map.sub_architectures.as_ref())?));
+            }
+        }
+        for (index, entry) in document.syscalls.iter().flatten().enumerate() {
+            let entry = profile.entry(&format!("syscalls[{index}]"), entry)?;
+            profile.entries.push(entry);
+        }
+        profile.unknown.sort_unstable();
+        profile.unknown.dedup();
+        Ok(profile)
+    }
+
+    /// Names of system calls that the profile has and we do not know, sorted: they are passed over.
+    pub fn unknown_calls(&self) -> &[String] {
+        &self.unknown
+    }
+
+    fn entry(&mut self, place: &str, entry: &Entry<'_>) -> Result<ProfileEntry, ProfileError> {
+        let names = entry.names.iter().flatten().map(|name| &name.0).chain(&entry.name);
+        if entry.name.is_some() && entry.names.as_ref().is_some_and(|names| !names.is_empty()) {
+            return Err(wrong(place, "an entry has either name or names"));
+        }
+        let (mut calls, mut any) = (Vec::new(), false);
+        for name in names {
+            any = true;
+            match syscalls::call(name) {
+                _ if name.is_empty() => return Err(wrong(place, "the name of a system call is empty")),
+                Some(call) => calls.push(call),
+                None => self.unknown.push(name.escape_debug().to_string()),
+            }
+        }
+        if !any {
+            return Err(wrong(place, "an entry names at least one system call"));
+        }
+        Ok(ProfileEntry {
+            calls,
+            conditions: conditions(place, entry.args.as_deref().unwrap_or_default())?,
+            action: action(&format!("{place}.action"), &entry.action, entry.errno_ret, entry.errno.as_deref())?,
+            includes: conditional(&format!("{place}.includes"), entry.includes.as_ref())?,
+            excludes: conditional(&format!("{place}.excludes"), entry.excludes.as_ref())?,
+        })
+    }
+}
+
+/// All conditions of an entry must hold, unless two are about one argument: then any of them (runc and crun both do so, for
+/// profiles of old).
+fn conditions(place: &str, arguments: &[Argument<'_>]) -> Result<Vec<Vec<Condition>>, ProfileError> {
+    let mut all = Vec::with_capacity(arguments.len());
+    for (index, argument) in arguments.iter().enumerate() {
+        all.push(condition(&format!("{place}.args[{index}]"), argument)?);
+    }
+    let twice = |one: &Condition| all.iter().filter(|other| other.argument == one.argument).count() > 1;
+    Ok(match all.len() {
+        0 => Vec::new(),
+        _ if all.iter().any(twice) => all.into_iter().map(|condition| vec![condition]).collect(),
+        _ => vec![all],
+    })
+}
+
+fn condition(place: &str, argument: &Argument<'_>) -> Result<Condition, ProfileError> {
+    let index = u8::try_from(argument.index).ok().filter(|index| *index < 6);
+    let index = index.ok_or_else(|| wrong(place, "a system call has the arguments 0 to 5"))?;
+    let (compare, value) = match &*argument.op {
+        "SCMP_CMP_NE" => (Compare::NotEqual, argument.value),
+        "SCMP_CMP_LT" => (Compare::Less, argument.value),
+        "SCMP_CMP_LE" => (Compare::LessOrEqual, argument.value),
+        "SCMP_CMP_EQ" => (Compare::Equal, argument.value),
+        "SCMP_CMP_GE" => (Compare::GreaterOrEqual, argument.value),
+        "SCMP_CMP_GT" => (Compare::Greater, argument.value),
+        // value is the mask, valueTwo what is left under it.
+        "SCMP_CMP_MASKED_EQ" => {
+            let mask = argument.value;
+            (Compare::MaskedEqual(mask), argument.value_two.unwrap_or_default() & mask)
+        }
+        other => return Err(wrong(place, format!("\"{}\" is no operator (SCMP_CMP_EQ ...)", other.escape_debug()))),
     };
-    // A later rule for the same call wins.
-    for name in DENIED {
-        add(name, Action::Refuse);
+    Ok(Condition { argument: index, compare, value })
+}
+
+/// Why what needs an agent is refused.
+const NO_NOTIFY: &str = "SCMP_ACT_NOTIFY and its listener are not supported: ctr passes no calls to an agent";
+
+fn action(place: &str, name: &str, number: Option<u64>, symbol: Option<&str>) -> Result<Action, ProfileError> {
+    let plain = match name {
+        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => Action::KILL_THREAD,
+        "SCMP_ACT_KILL_PROCESS" => Action::KILL_PROCESS,
+        "SCMP_ACT_TRAP" => Action::TRAP,
+        "SCMP_ACT_ALLOW" => Action::ALLOW,
+        "SCMP_ACT_LOG" => Action::LOG,
+        "SCMP_ACT_ERRNO" => return Ok(Action::errno(errno(place, number, symbol)?)),
+        "SCMP_ACT_TRACE" => return Ok(Action::trace(errno(place, number, symbol)?)),
+        "SCMP_ACT_NOTIFY" => return Err(wrong(place, NO_NOTIFY)),
+        other => return Err(wrong(place, format!("\"{}\" is no action (SCMP_ACT_ALLOW ...)", other.escape_debug()))),
+    };
+    if number.is_some() || symbol.is_some_and(|symbol| !symbol.is_empty()) {
+        return Err(wrong(place, format!("{name} takes no errno")));
     }
-    for (_, names) in WITH_CAPABILITY {
-        names.iter().for_each(|name| add(name, Action::Refuse));
+    Ok(plain)
+}
+
+/// By number or by name, `EPERM` if by neither.
+fn errno(place: &str, number: Option<u64>, symbol: Option<&str>) -> Result<u16, ProfileError> {
+    if let Some(symbol) = symbol.filter(|symbol| !symbol.is_empty()) {
+        let named = (1..=133).map(Errno::from_raw).find(|errno| format!("{errno:?}") == symbol);
+        let named = named.and_then(|errno| u16::try_from(errno as i32).ok());
+        return named.ok_or_else(|| wrong(place, format!("\"{}\" is no errno", symbol.escape_debug())));
     }
-    for name in ALLOWED {
-        add(name, Action::Allow);
+    let number = number.unwrap_or(1);
+    let good = u16::try_from(number).ok().filter(|_| number <= ERRNO_MAX);
+    good.ok_or_else(|| wrong(place, format!("{number} is no errno (0 to {ERRNO_MAX})")))
+}
+
+fn flags(names: Option<&Vec<super::document::Item<'_>>>) -> Result<u32, ProfileError> {
+    let mut flags = 0;
+    for name in names.into_iter().flatten() {
+        flags |= match &*name.0 {
+            "SECCOMP_FILTER_FLAG_TSYNC" => privilege::SECCOMP_TSYNC,
+            "SECCOMP_FILTER_FLAG_LOG" => privilege::SECCOMP_LOG,
+            "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => privilege::SECCOMP_SPEC_ALLOW,
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => return Err(wrong("flags", NO_NOTIFY)),
+            other => return Err(wrong("flags", format!("\"{}\" is no flag of a filter", other.escape_debug()))),
+        };
     }
-    for (_, names) in WITH_CAPABILITY.iter().filter(|(capability, _)| capabilities.has(*capability)) {
-        names.iter().for_each(|name| add(name, Action::Allow));
+    Ok(flags)
+}
+
+fn arches(place: &str, names: Option<&Vec<super::document::Item<'_>>>) -> Result<Vec<Arch>, ProfileError> {
+    let mut arches = Vec::new();
+    for name in names.into_iter().flatten() {
+        arches.extend(arch(place, &name.0)?);
     }
-    add("socket", Action::AllowUnlessArg0(AF_VSOCK));
-    add("personality", Action::AllowIfArg0(&PERSONALITIES));
-    if capabilities.has(SYS_ADMIN) {
-        add("clone", Action::Allow);
-    } else {
-        add("clone", Action::AllowWithoutArg0Bits(NEW_NAMESPACES));
-        // Its flags lie in memory, where a filter cannot look; without it the C library uses clone.
-        add("clone3", Action::Unknown);
+    Ok(arches)
+}
+
+/// Architectures of libseccomp that ctr does not run on, and whose programs no kernel of ours runs.
+const ELSEWHERE: [&str; 19] = [
+    "MIPS",
+    "MIPS64",
+    "MIPS64N32",
+    "MIPSEL",
+    "MIPSEL64",
+    "MIPSEL64N32",
+    "PPC",
+    "PPC64",
+    "PPC64LE",
+    "S390",
+    "S390X",
+    "PARISC",
+    "PARISC64",
+    "RISCV64",
+    "LOONGARCH64",
+    "M68K",
+    "SH",
+    "SHEB",
+    "NATIVE",
+];
+
+/// `None` for one that adds nothing here.
+fn arch(place: &str, name: &str) -> Result<Option<Arch>, ProfileError> {
+    match name.strip_prefix("SCMP_ARCH_") {
+        Some("X86_64") => Ok(Some(Arch::X86_64)),
+        Some("X86") => Ok(Some(Arch::X86)),
+        Some("X32") => Ok(Some(Arch::X32)),
+        Some("AARCH64") => Ok(Some(Arch::Aarch64)),
+        Some("ARM") => Ok(Some(Arch::Arm)),
+        Some(other) if ELSEWHERE.contains(&other) => Ok(None),
+        _ => Err(wrong(place, format!("\"{}\" is no architecture (SCMP_ARCH_X86_64 ...)", name.escape_debug()))),
     }
-    rules
+}
+
+fn conditional(place: &str, when: Option<&When<'_>>) -> Result<Conditional, ProfileError> {
+    let Some(when) = when else { return Ok(Conditional::default()) };
+    let texts = |texts: &Texts<'_>| -> Vec<String> { texts.iter().flatten().map(|text| text.0.to_string()).collect() };
+    let mut caps = CapSet::default();
+    for name in texts(&when.caps) {
+        let number = privilege::capability(&name);
+        caps.0 |= 1 << number.ok_or_else(|| wrong(place, format!("\"{}\" is no capability", name.escape_debug())))?;
+    }
+    let min_kernel =
+        match when.min_kernel.as_deref() {
+            None | Some("") => None,
+            Some(text) => Some(kernel_version(text).ok_or_else(|| {
+                wrong(place, format!("\"{}\" is no version of the kernel (4.8)", text.escape_debug()))
+            })?),
+        };
+    Ok(Conditional { caps, arches: texts(&when.arches), min_kernel })
+}
+
+/// `4.8`; what follows the second number is passed over.
+fn kernel_version(text: &str) -> Option<(u32, u32)> {
+    let (major, rest) = text.split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
