@@ -31,6 +31,11 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
     let (name, detach) = (args.container().to_owned(), args.detach);
     let options = args.options()?;
     let container = containers.find(&name).map_err(|error| Failure::hinted(error, ContainerError::hint))?;
+    // Until the exec the program's process is one of this executable.
+    if ctr_sys::sealed::is_exposed_to(|uid| join::has_uid(&container, uid).unwrap_or(true)) {
+        let Err(error) = ctr_sys::sealed::execute_again(&[]);
+        return Err(Failure::new("cannot run from where the container cannot write this program").caused_by(&error));
+    }
     let joined = join::prepare(&container, options).and_then(join::Joining::start).map_err(failure)?;
     if detach {
         return Ok(ExitCode::SUCCESS);

@@ -91,7 +91,7 @@ fn fetch(root: &Path, path: &Path, quiet: bool) -> Result<Digest, Failure> {
 }
 
 fn fetch_program() -> Result<PathBuf, Failure> {
-    let own = std::env::current_exe()
+    let own = ctr_sys::sealed::own_path()
         .map_err(|error| Failure::new("cannot find ctr-run's own directory").caused_by(&error))?;
     let program = own.with_file_name("ctr-fetch");
     if program.exists() {

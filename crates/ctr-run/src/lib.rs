@@ -22,12 +22,10 @@ use ctr_core::container::{ContainerError, Containers, Embryo};
 use ctr_core::launch::LaunchRecord;
 use ctr_core::ranges;
 use ctr_core::store::{Store, XattrDialect};
-use ctr_sandbox::options::{RunOptions, Userns};
+use ctr_sandbox::options::RunOptions;
 use ctr_sandbox::plan::{self, Plan};
 use ctr_sandbox::start;
 use ctr_sandbox::{SandboxError, Stayed};
-
-use ctr_sys::privilege::CapSet;
 
 use crate::args::Args;
 use crate::image::{Found, store_failure};
@@ -57,11 +55,10 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
             .hint("another container may be running with it: remove the file if not"));
     }
     let (store, found) = image::find(&root, args.image(), args.life.pull, args.global.quiet)?;
-    let traces = options.security.cap_add.has(CapSet::SYS_PTRACE) && options.namespaces.userns == Userns::Host;
-    if traces && !args.life.dry_run && !ctr_sys::sealed::is_sealed() {
-        // The container could open the executable of its PID 1, which is this one.
+    // With the host's ids the container could write the executable of its PID 1, which is this one (CVE-2019-5736).
+    if !args.life.dry_run && ctr_sys::sealed::is_exposed_to(|uid| uid != 0 || ctr_sandbox::host::shares_ids(&options)) {
         let Err(error) = ctr_sys::sealed::execute_again(&[]);
-        return Err(Failure::new("cannot run from a sealed copy, which --cap-add SYS_PTRACE needs").caused_by(&error));
+        return Err(Failure::new("cannot run from where the container cannot write this program").caused_by(&error));
     }
     let id = new_id()?;
     if args.life.dry_run {

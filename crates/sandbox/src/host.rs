@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::idmap::{Extent, IdMap, parse_extents};
-use crate::options::{RunOptions, SeccompChoice};
+use crate::options::{RunOptions, SeccompChoice, Userns};
 use crate::plan::{Domain, HostFacts};
 
 /// Looks at the host for containers of `root`.
@@ -19,6 +19,12 @@ pub fn facts(root: &Path, options: &RunOptions) -> HostFacts {
         stdout_is_journal: stdout_is_journal(),
         devices: options.devices.devices.iter().map(|request| crate::devices::find(&request.source)).collect(),
     }
+}
+
+/// Whether the container's processes can have the uids of this one: it may have no user namespace of its own, or
+/// one that maps ids of ours.
+pub fn shares_ids(options: &RunOptions) -> bool {
+    !matches!(options.namespaces.userns, Userns::Auto) || domain() != Domain::Host
 }
 
 /// The user namespace that this process is root in. Maps that cannot be read are taken for the host's: then the kernel

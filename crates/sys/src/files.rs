@@ -63,6 +63,12 @@ pub fn open_location(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
     retry(|| call!(libc::SYS_openat, dir.as_raw_fd(), path.as_ptr(), flags, 0)).map(owned)
 }
 
+/// Opens a file as a location, following every link, magic ones too.
+pub fn open_path(path: &CStr) -> RawResult<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_CLOEXEC;
+    retry(|| call!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0)).map(owned)
+}
+
 /// Opens a directory as a location, following every link, magic ones too: `/proc/PID/root` is meant.
 pub fn open_directory(path: &CStr) -> RawResult<OwnedFd> {
     let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
@@ -174,6 +180,15 @@ pub fn is_cgroup2(path: &CStr) -> bool {
     let failed = unsafe { libc::statfs(path.as_ptr(), stat.as_mut_ptr()) } != 0;
     // SAFETY: zeroed; plain integers.
     !failed && unsafe { stat.assume_init() }.f_type as u64 == libc::CGROUP2_SUPER_MAGIC as u64
+}
+
+/// Whether the mount that `path` is on is read-only (statvfs(3), `ST_RDONLY`).
+pub fn is_on_read_only_mount(path: &CStr) -> bool {
+    let mut stat = MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: the path is a C string and the buffer a whole struct statvfs.
+    let failed = unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) } != 0;
+    // SAFETY: zeroed; plain integers.
+    !failed && unsafe { stat.assume_init() }.f_flag as u64 & libc::ST_RDONLY as u64 != 0
 }
 
 /// Makes an open directory the current one.

@@ -209,6 +209,15 @@ pub fn exec(path: &CStr, arguments: &CStringArray, environment: &CStringArray) -
     }
 }
 
+/// [`exec`] of an open file (execveat(2), `AT_EMPTY_PATH`).
+pub fn exec_file(file: BorrowedFd<'_>, arguments: &CStringArray, environment: &CStringArray) -> Errno {
+    let (argv, envp) = (arguments.pointers.as_ptr(), environment.pointers.as_ptr());
+    match call!(libc::SYS_execveat, file.as_raw_fd(), c"".as_ptr(), argv, envp, libc::AT_EMPTY_PATH) {
+        Ok(_) => Errno::UnknownErrno,
+        Err(errno) => errno,
+    }
+}
+
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {

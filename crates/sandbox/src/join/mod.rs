@@ -33,6 +33,7 @@ use ctr_sys::files::{self, OpenAs};
 use ctr_sys::privilege::CapSet;
 
 pub use enter::Joined;
+pub use target::has_uid;
 
 use crate::error::SandboxError;
 use crate::prepare;

@@ -81,6 +81,20 @@ impl Target {
     }
 }
 
+/// Whether a process of the container can have the uid `uid` of ours: by the map of its user namespace, as we see it.
+pub fn has_uid(container: &Container, uid: u32) -> Result<bool, ContainerError> {
+    let Some(process) = container.process()? else { return Ok(true) };
+    let map = std::fs::read_to_string(format!("/proc/{}/uid_map", process.pid));
+    Ok(map.map_or(true, |map| map.lines().any(|line| maps(line, uid))))
+}
+
+/// A line of `/proc/PID/uid_map`: first id inside, first id outside, how many. One that cannot be read maps everything.
+fn maps(line: &str, uid: u32) -> bool {
+    let numbers: Vec<u64> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [_, first, count] = numbers.as_slice() else { return true };
+    (*first..first.saturating_add(*count)).contains(&u64::from(uid))
+}
+
 /// PID 1 as it was recorded, if it still is that process.
 fn main_process(container: &Container) -> Result<(i32, OwnedFd), SandboxError> {
     let status = container.status()?;
@@ -125,4 +139,16 @@ fn differs(pid: i32, name: &str) -> Result<bool, Errno> {
 fn namespace(pid: i32, name: &str) -> Result<OwnedFd, Errno> {
     let opened = small::open_read(format!("/proc/{pid}/ns/{name}").as_ref());
     opened.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_map() {
+        assert!(maps("         0          0 4294967295", 0));
+        assert!(!maps("0 100000 65536", 0) && maps("0 100000 65536", 165_535) && !maps("0 100000 65536", 165_536));
+        assert!(maps("nonsense", 5));
+    }
 }
