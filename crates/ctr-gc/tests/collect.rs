@@ -94,6 +94,7 @@ impl Root {
             layers: vec![self.layer],
             command: vec!["/x".into()],
             created_at: Timestamp::now(),
+            hostname: String::new(),
             labels: BTreeMap::new(),
             stop_signal: 15,
             stop_timeout: 10,

@@ -162,6 +162,7 @@ pub(crate) mod tests {
             layers: Vec::new(),
             command: vec!["sh".into(), "-c".into(), "while true; do sleep 1; done".into()],
             created_at: Timestamp::now(),
+            hostname: String::new(),
             labels: [("team".to_owned(), "a=b".to_owned())].into(),
             stop_signal: 15,
             stop_timeout: 10,

@@ -235,6 +235,7 @@ mod tests {
             layers: Vec::new(),
             command: vec![script.into()],
             created_at: Timestamp::now(),
+            hostname: String::new(),
             labels: std::collections::BTreeMap::new(),
             stop_signal: SIGTERM,
             stop_timeout: 10,

@@ -9,7 +9,8 @@
 //!    EOF: the program runs  <------------------------------------------------------ exec closes the pipe
 //!    8 bytes: stage, step, errno  <-------- a step failed                  <------- a step failed
 //! ```
-//! With a user namespace of the container's own, which prepare has made, a helper joins it and clones for the parent
+//! Where namespaces exist already (the container's own user namespace, which prepare has made, or those of others), a
+//! helper joins them and clones for the parent
 //! (`sys::process::clone3_in`), so that the parent keeps its privileges on the host and the child never has them.
 //!
 //! Without init the child goes on with the program's steps itself. No message goes from the parent to the child: all that
@@ -28,9 +29,11 @@ use crate::script::{Stage, Step};
 /// What [`enter`] needs; the child takes it as it is.
 #[derive(Debug)]
 pub(crate) struct Script<'a> {
-    /// The user namespace that the others shall belong to; `None`: the caller's.
-    pub(crate) userns: Option<OwnedFd>,
+    /// Namespaces that exist and that the container is in, the user namespace that the new ones shall belong to last.
+    pub(crate) joined: Vec<(OwnedFd, Namespaces)>,
     pub(crate) namespaces: Namespaces,
+    /// Its PID namespace is new: the end of its first process is the end of all.
+    pub(crate) own_pids: bool,
     /// The root filesystem, detached.
     pub(crate) root: OwnedFd,
     /// The v2 control group to be born in.
@@ -70,9 +73,10 @@ pub(crate) fn enter(script: &Script<'_>) -> Result<Entered, Errno> {
     let (report, child_report) = files::pipe()?;
     let mask = signal::block_all()?;
     let cgroup = script.cgroup.as_ref().map(AsFd::as_fd);
-    let cloned = match &script.userns {
-        Some(userns) => process::clone3_in(userns.as_fd(), script.namespaces, cgroup),
-        None => process::clone3(script.namespaces, cgroup),
+    let cloned = if script.joined.is_empty() {
+        process::clone3(script.namespaces, cgroup)
+    } else {
+        process::clone3_in(&script.joined, script.namespaces, cgroup)
     };
     match cloned {
         Ok(Cloned::Child) => child(script, child_report),
@@ -129,13 +133,17 @@ fn child(script: &Script<'_>, report: OwnedFd) -> ! {
     let mut stage = Stage::new(script.root.as_fd());
     run_steps(SETUP, &script.setup, &mut stage, &mut report);
     let Some(init) = &script.init else { program(script, &mut stage, &mut report) };
+    let children = (!script.own_pids).then(|| match stage.adopt() {
+        Ok(children) => children,
+        Err(errno) => fail(report, SETUP, script.setup.len(), errno),
+    });
     match process::fork() {
         Ok(None) => program(script, &mut stage, &mut report),
         // Init closes the pipe with all that it does not keep, so that the exec alone ends it.
         Ok(Some(main)) => {
             process::set_name(c"ctr-init");
             ctr_sys::sealed::wipe_start_strings();
-            init::run(init, main)
+            init::run(init, main, children.as_ref().map(AsFd::as_fd))
         }
         Err(errno) => fail(report, SETUP, script.setup.len(), errno),
     }

@@ -1,18 +1,29 @@
 //! Facts of this host that a plan depends on.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use ctr_core::container::Containers;
+
 use crate::idmap::{Extent, IdMap, parse_extents};
-use crate::options::{RunOptions, SeccompChoice, Userns};
-use crate::plan::{Domain, HostFacts};
+use crate::options::{RunOptions, SeccompChoice, Source, Userns};
+use crate::plan::{Domain, HostFacts, JoinFacts};
 
 /// Looks at the host for containers of `root`.
 /// Looks only for what `options` need: each look is a system call of every start.
 pub fn facts(root: &Path, options: &RunOptions) -> HostFacts {
     HostFacts {
         domain: domain(),
+        containers: containers(root, options),
+        hostname: match options.namespaces.uts {
+            Source::Own | Source::Container(_) => String::new(),
+            Source::Host | Source::Path(_) => {
+                let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+                name.trim_end().to_owned()
+            }
+        },
         cgroups: crate::hierarchies::facts(options),
         cgroup_parent: format!("ctr/{}", ctr_core::container::root_hash(root)),
         kernel: kernel(options),
@@ -24,7 +35,31 @@ pub fn facts(root: &Path, options: &RunOptions) -> HostFacts {
 /// Whether the container's processes can have the uids of this one: it may have no user namespace of its own, or
 /// one that maps ids of ours.
 pub fn shares_ids(options: &RunOptions) -> bool {
-    !matches!(options.namespaces.userns, Userns::Auto) || domain() != Domain::Host
+    let joins = options.namespaces.containers().next().is_some();
+    joins || !matches!(options.namespaces.userns, Userns::Auto) || domain() != Domain::Host
+}
+
+/// The running containers whose namespaces are asked for.
+fn containers(root: &Path, options: &RunOptions) -> Vec<(String, Result<JoinFacts, String>)> {
+    let names: BTreeSet<&str> = options.namespaces.containers().collect();
+    names.into_iter().map(|name| (name.to_owned(), join_facts(root, name))).collect()
+}
+
+fn join_facts(root: &Path, name: &str) -> Result<JoinFacts, String> {
+    let container = Containers::open(root).find(name).map_err(|error| error.to_string())?;
+    let status = container.status().map_err(|error| error.to_string())?;
+    let process = container.process().map_err(|error| error.to_string())?;
+    let (Some(pid), Some(process)) = (status.pid, process) else { return Err("it does not run".to_owned()) };
+    let record = &container.record;
+    let extents = |lines: &[String]| parse_extents(&lines.join("\n").replace(':', " "));
+    let map = IdMap { uids: extents(&record.isolation.uid_map), gids: extents(&record.isolation.gid_map) };
+    Ok(JoinFacts {
+        id: record.id.clone(),
+        pid,
+        start_time: process.start_time,
+        map: (!map.uids.is_empty()).then_some(map),
+        hostname: record.hostname.clone(),
+    })
 }
 
 /// The user namespace that this process is root in. Maps that cannot be read are taken for the host's: then the kernel

@@ -12,6 +12,7 @@ mod init;
 pub mod join;
 pub mod log;
 pub mod options;
+mod orphans;
 pub mod plan;
 mod prepare;
 mod script;

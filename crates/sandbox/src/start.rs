@@ -59,6 +59,7 @@ fn container_record(plan: &Plan, labels: std::collections::BTreeMap<String, Stri
         layers: plan.rootfs.layers.clone(),
         command: plan.process.args.clone(),
         created_at: Timestamp::now(),
+        hostname: plan.hostname.clone(),
         labels,
         stop_signal: plan.stop_signal,
         stop_timeout: plan.stop_timeout,
@@ -73,7 +74,7 @@ fn container_record(plan: &Plan, labels: std::collections::BTreeMap<String, Stri
             userns: plan.userns.mode.name().to_owned(),
             uid_map: extents(&plan.userns.map.uids),
             gid_map: extents(&plan.userns.map.gids),
-            network: plan.network.name().to_owned(),
+            network: plan.network.clone(),
             capabilities: plan.process.capabilities.clone(),
             seccomp: plan.process.seccomp.name().to_owned(),
             no_new_privileges: plan.process.no_new_privileges,
@@ -106,7 +107,7 @@ pub fn start(
     let places = Places { layers, container: embryo.dir(), user_xattrs };
     let Prepared { script, mut groups, attached, notes } = prepare::prepare(plan, places, lock.as_fd(), range)?;
     embryo.publish()?;
-    let entered = enter::enter(&script).map_err(clone_failed)?;
+    let entered = enter::enter(&script).map_err(|errno| clone_failed(plan, errno))?;
     // The child is on its way; this is written beside it, not before it.
     let recorded = write_process(embryo.dir(), &entered);
     let executed = match entered.wait_for_report(|| groups.frozen()) {
@@ -127,9 +128,12 @@ pub fn start(
     Ok(Started { pid, dir: embryo.keep(), notes, pidfd, groups, counts_memory, keeps_record, attached, input })
 }
 
-fn clone_failed(errno: Errno) -> SandboxError {
+fn clone_failed(plan: &Plan, errno: Errno) -> SandboxError {
     let error = SandboxError::host("make the container's process", "clone3", "new namespaces", errno);
     match errno {
+        Errno::EPERM if !plan.joins.is_empty() => {
+            error.hinted("a namespace is joined by whoever is root of the user namespace that it belongs to")
+        }
         Errno::EPERM => error.hinted("new namespaces need CAP_SYS_ADMIN: run as root"),
         Errno::ENOSPC => error.hinted("a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"),
         Errno::EBUSY | Errno::EOPNOTSUPP => {

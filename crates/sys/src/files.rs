@@ -75,6 +75,12 @@ pub fn open_directory(path: &CStr) -> RawResult<OwnedFd> {
     retry(|| call!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0)).map(owned)
 }
 
+/// Opens a file below `dir` to read; the last component is not followed.
+pub fn open_read_only(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
+    let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NOCTTY;
+    retry(|| call!(libc::SYS_openat, dir.as_raw_fd(), path.as_ptr(), flags, 0)).map(owned)
+}
+
 /// Opens an existing file to read and write, not following a link.
 pub fn open_read_write(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NOCTTY;
@@ -224,6 +230,11 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>) -> RawResult<()> {
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> RawResult<usize> {
     let (pointer, len) = (buffer.as_mut_ptr(), buffer.len());
     retry(|| call!(libc::SYS_read, fd.as_raw_fd(), pointer, len)).map(|count| count as usize)
+}
+
+/// One read from the beginning of a file (pread(2)); the file's position stays.
+pub fn read_at_start(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> RawResult<usize> {
+    retry(|| call!(libc::SYS_pread64, fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len(), 0)).map(|count| count as usize)
 }
 
 /// write(2), repeated when a signal interrupted it.

@@ -87,22 +87,28 @@ fn clone_with(flags: u64, exit_signal: libc::c_int, cgroup: Option<BorrowedFd<'_
     }
 }
 
-/// [`clone3`], with the new namespaces owned by the user namespace `owner`, which the caller itself does not join: it keeps
-/// the privileges that it has where it is.
+/// [`clone3`] from within other namespaces, which the caller itself does not join: it keeps the privileges that it has
+/// where it is. They are joined in order, a user namespace last; the new `namespaces` belong to that.
 ///
 /// ```text
 ///   caller            helper                                   child
-///   fork -----------> setns(owner)
+///   fork -----------> setns(each)
 ///   reads             clone3(CLONE_PARENT, namespaces) ------> (a child of the caller)
 ///   pid  <----------- writes its pid, or -errno, and ends
 ///   pidfd_open; reaps the helper
 /// ```
-pub fn clone3_in(owner: BorrowedFd<'_>, namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> RawResult<Cloned> {
+pub fn clone3_in(
+    joined: &[(OwnedFd, Namespaces)],
+    namespaces: Namespaces,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> RawResult<Cloned> {
     let (answer, helper_answer) = crate::files::pipe()?;
     let Some(helper) = fork()? else {
         drop(answer);
         // With CLONE_PARENT the child gets the exit signal of the helper (clone(2)).
-        let made = enter_namespace(owner, Namespaces::USER)
+        let made = joined
+            .iter()
+            .try_for_each(|(namespace, kind)| enter_namespace(namespace.as_fd(), *kind))
             .and_then(|()| clone_with(namespaces.0 | libc::CLONE_PARENT as u64, 0, cgroup));
         let word = match made {
             Ok(Cloned::Child) => return Ok(Cloned::Child),
@@ -128,6 +134,13 @@ pub fn clone3_in(owner: BorrowedFd<'_>, namespaces: Namespaces, cgroup: Option<B
 /// Joins the namespace that `namespace` is open on, which must be of this kind (setns(2)).
 pub fn enter_namespace(namespace: BorrowedFd<'_>, kind: Namespaces) -> RawResult<()> {
     call!(libc::SYS_setns, namespace.as_raw_fd(), kind.0 as libc::c_int).map(drop)
+}
+
+/// Which kind of namespace a file is of (ioctl_nsfs(2), `NS_GET_NSTYPE`). ENOTTY: it is of none.
+pub fn namespace_kind(file: impl AsFd) -> RawResult<Namespaces> {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    let kind = call!(libc::SYS_ioctl, file.as_fd().as_raw_fd(), NS_GET_NSTYPE, 0)?;
+    Ok(Namespaces(kind as u64))
 }
 
 fn thread_count() -> Option<usize> {
@@ -276,6 +289,11 @@ pub fn kill(pid: i32, signal: i32) -> RawResult<()> {
 /// The caller's process id.
 pub fn own_pid() -> i32 {
     std::process::id() as i32
+}
+
+/// Orphans among the descendants of this process become its children (`PR_SET_CHILD_SUBREAPER`).
+pub fn become_subreaper() -> RawResult<()> {
+    call!(libc::SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0).map(drop)
 }
 
 /// Starts a new session (setsid(2)).

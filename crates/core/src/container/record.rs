@@ -30,6 +30,9 @@ pub struct ContainerRecord {
     pub command: Vec<String>,
     /// When `ctr-run` made the container.
     pub created_at: Timestamp,
+    /// The host name that it was started with.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hostname: String,
     /// Labels, of the image and of the command line.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,

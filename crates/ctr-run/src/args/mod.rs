@@ -16,7 +16,7 @@ pub(crate) use devices::DeviceArgs;
 pub(crate) use filesystem::FilesystemArgs;
 pub(crate) use life::{LifeArgs, LogArg, Pull};
 pub(crate) use limits::LimitArgs;
-pub(crate) use namespaces::{NamespaceArgs, NetworkArg};
+pub(crate) use namespaces::NamespaceArgs;
 pub(crate) use program::ProgramArgs;
 pub(crate) use security::SecurityArgs;
 pub(crate) use terminal::TerminalArgs;

@@ -2,18 +2,19 @@
 
 use ctr_cli::Failure;
 use ctr_sandbox::idmap::{self, Extent, IdMap};
-use ctr_sandbox::options::{NamespaceOptions, Network, Userns};
+use ctr_sandbox::options::{NamespaceOptions, Source, Userns};
 
 use super::bad;
-use crate::args::{NamespaceArgs, NetworkArg};
+use crate::args::NamespaceArgs;
 
 pub(super) fn request(args: &NamespaceArgs) -> Result<NamespaceOptions, Failure> {
     Ok(NamespaceOptions {
         userns: userns(args)?,
-        network: match args.network {
-            NetworkArg::None => Network::None,
-            NetworkArg::Host => Network::Host,
-        },
+        network: source("--network", "none", &args.network)?,
+        ipc: source("--ipc", "own", &args.ipc)?,
+        pid: source("--pid", "own", &args.pid)?,
+        uts: source("--uts", "own", &args.uts)?,
+        cgroup: source("--cgroupns", "own", &args.cgroupns)?,
         hostname: args.hostname.clone(),
         add_hosts: args.add_host.iter().map(|host| add_host(host)).collect::<Result<_, _>>()?,
         dns: args.dns.iter().map(|server| name_server(server)).collect::<Result<_, _>>()?,
@@ -35,6 +36,17 @@ fn name_server(text: &str) -> Result<String, Failure> {
     address.map(|address| address.to_string()).map_err(|_| bad("--dns", text, "it is the address of a name server"))
 }
 
+/// `own` is what the option calls a namespace of the container's own; `private` is podman's and docker's word for it.
+fn source(option: &str, own: &str, text: &str) -> Result<Source, Failure> {
+    match text.split_once(':') {
+        None if text == own || text == "private" => Ok(Source::Own),
+        None if text == "host" => Ok(Source::Host),
+        Some(("container", name)) if !name.is_empty() => Ok(Source::Container(name.to_owned())),
+        Some(("ns", path)) if path.starts_with('/') => Ok(Source::Path(path.into())),
+        _ => Err(bad(option, text, format!("it is {own}, host, container:CONTAINER or ns:/PATH"))),
+    }
+}
+
 fn userns(args: &NamespaceArgs) -> Result<Userns, Failure> {
     if !args.uidmap.is_empty() || !args.gidmap.is_empty() {
         let uids = extents("--uidmap", &args.uidmap)?;
@@ -50,12 +62,17 @@ fn userns(args: &NamespaceArgs) -> Result<Userns, Failure> {
     match text.split_once(':').unwrap_or((text, "")) {
         ("auto", "") => Ok(Userns::Auto),
         ("host", "") => Ok(Userns::Host),
+        ("container", name) if !name.is_empty() => Ok(Userns::Container(name.to_owned())),
         ("keep-id", ids) => keep_id(text, ids),
         (first, _) if first.bytes().all(|byte| byte.is_ascii_digit()) => {
             let lines: Vec<String> = text.split(',').map(str::to_owned).collect();
             extents("--userns", &lines).map(|extents| Userns::Map(IdMap::both(extents)))
         }
-        _ => Err(bad("--userns", text, "it is auto, host, keep-id[:uid=UID,gid=GID] or CONTAINER:HOST:COUNT[,...]")),
+        _ => Err(bad(
+            "--userns",
+            text,
+            "it is auto, host, keep-id[:uid=UID,gid=GID], container:CONTAINER or CONTAINER:HOST:COUNT[,...]",
+        )),
     }
 }
 

@@ -21,6 +21,7 @@ use ctr_sys::{Errno, RawResult, signal};
 
 pub(crate) use clock::TimeLimit;
 
+use crate::orphans;
 use crate::terminal::Terminal;
 use clock::Clock;
 use door::Door;
@@ -73,11 +74,12 @@ pub(crate) struct Attach {
 }
 
 /// How many descriptors init has at most, with the signalfd.
-const KEPT_MAX: usize = 12;
+const KEPT_MAX: usize = 13;
 
 /// Lives until the program `main` has ended, then ends itself, and with it the container.
-pub(crate) fn run(files: &InitFiles<'_>, main: i32) -> ! {
-    let (ended, timed_out) = match lives(files, main) {
+/// `children` lists its children where it is not PID 1 of a namespace of its own.
+pub(crate) fn run(files: &InitFiles<'_>, main: i32, children: Option<BorrowedFd<'_>>) -> ! {
+    let (ended, timed_out) = match lives(files, main, children) {
         Ok(ended) => ended,
         // Without signals or poll there is nothing to be done but to wait.
         Err(_) => (wait_only(main), false),
@@ -93,9 +95,9 @@ pub(crate) fn run(files: &InitFiles<'_>, main: i32) -> ! {
 }
 
 /// How the program ended, and whether its time was over.
-fn lives(files: &InitFiles<'_>, main: i32) -> RawResult<(Ended, bool)> {
+fn lives(files: &InitFiles<'_>, main: i32, children: Option<BorrowedFd<'_>>) -> RawResult<(Ended, bool)> {
     let signals = signal::signalfd_all()?;
-    close_all_but(files, signals.as_fd())?;
+    close_all_but(files, signals.as_fd(), children)?;
     privilege::set_capabilities(CapSet::KILL, CapSet::KILL, CapSet::default())?;
     privilege::no_new_privileges()?;
     let mut output = Output::open(files)?;
@@ -117,7 +119,7 @@ fn lives(files: &InitFiles<'_>, main: i32) -> RawResult<(Ended, bool)> {
             if number == signal::SIGCHLD {
                 if let Some(ended) = reap(main)? {
                     // The rest of the container goes now, so that what it wrote is complete.
-                    let _ = process::kill(-1, signal::SIGKILL);
+                    orphans::kill_rest(children);
                     output.drain(door.is_occupied());
                     return Ok((ended, clock.struck));
                 }
@@ -152,7 +154,7 @@ fn wait_only(main: i32) -> Ended {
 }
 
 /// Closes every descriptor that is not in `files` and not `signals`.
-fn close_all_but(files: &InitFiles<'_>, signals: BorrowedFd<'_>) -> RawResult<()> {
+fn close_all_but(files: &InitFiles<'_>, signals: BorrowedFd<'_>, children: Option<BorrowedFd<'_>>) -> RawResult<()> {
     let mut kept = [i32::MAX; KEPT_MAX];
     let (source, log, attach) = (&files.source, files.log.as_ref(), files.attach.as_ref());
     let (first, second) = match source {
@@ -172,6 +174,7 @@ fn close_all_but(files: &InitFiles<'_>, signals: BorrowedFd<'_>) -> RawResult<()
         attach.and_then(|attach| attach.first.as_ref()),
     ];
     let numbers = owned.into_iter().flatten().map(AsRawFd::as_raw_fd);
+    let numbers = numbers.chain(children.map(|children| children.as_raw_fd()));
     for (slot, number) in kept.iter_mut().zip([files.lock.as_raw_fd(), signals.as_raw_fd()].into_iter().chain(numbers))
     {
         *slot = number;

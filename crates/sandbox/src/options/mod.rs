@@ -13,7 +13,7 @@ pub use devices::{DeviceAccess, DeviceKind, DeviceOptions, DeviceRequest, Device
 pub use filesystem::{FilesystemOptions, MountKind, MountRequest};
 pub use life::LifeOptions;
 pub use limits::{Amount, CpuWeight, IoRate, IoUnit, IoWeight, Limits, RAW_CONTROLLERS};
-pub use namespaces::{NamespaceOptions, Network, Userns};
+pub use namespaces::{NamespaceOptions, Source, Userns};
 pub use program::{ProgramOptions, Ulimit};
 pub use security::{SeccompChoice, SecurityOptions};
 pub use terminal::TerminalOptions;

@@ -1,5 +1,7 @@
 //! Namespaces, and what is set in them.
 
+use std::path::PathBuf;
+
 use crate::idmap::IdMap;
 
 /// User ids, network, host name.
@@ -7,8 +9,16 @@ use crate::idmap::IdMap;
 pub struct NamespaceOptions {
     /// User namespace.
     pub userns: Userns,
-    /// Network.
-    pub network: Network,
+    /// Network; its own has the loopback interface only.
+    pub network: Source,
+    /// System V IPC, POSIX message queues.
+    pub ipc: Source,
+    /// Process ids.
+    pub pid: Source,
+    /// Host and domain name.
+    pub uts: Source,
+    /// Root of the control groups that it sees.
+    pub cgroup: Source,
     /// Host name.
     pub hostname: Option<String>,
     /// Lines for `/etc/hosts`: address, name.
@@ -17,23 +27,48 @@ pub struct NamespaceOptions {
     pub dns: Vec<String>,
 }
 
-/// Which network the container is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Network {
-    /// Its own, with the loopback interface only.
+/// Whose namespace the container is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Source {
+    /// Its own.
     #[default]
-    None,
+    Own,
     /// The host's.
     Host,
+    /// That of another container, by id, id prefix or name.
+    Container(String),
+    /// The one that this file is of, as `/run/netns/NAME`.
+    Path(PathBuf),
 }
 
-impl Network {
-    /// `none` or `host`.
-    pub fn name(self) -> &'static str {
+impl NamespaceOptions {
+    /// Those that can be another container's, by their names in `/proc/PID/ns`.
+    pub fn sources(&self) -> [(&'static str, &Source); 5] {
+        [("net", &self.network), ("ipc", &self.ipc), ("pid", &self.pid), ("uts", &self.uts), ("cgroup", &self.cgroup)]
+    }
+
+    /// The other containers that are named.
+    pub fn containers(&self) -> impl Iterator<Item = &str> {
+        let userns = match &self.userns {
+            Userns::Container(name) => Some(name.as_str()),
+            _ => None,
+        };
+        let named = self.sources().into_iter().filter_map(|(_, source)| match source {
+            Source::Container(name) => Some(name.as_str()),
+            _ => None,
+        });
+        userns.into_iter().chain(named)
+    }
+}
+
+impl Source {
+    /// `own`, `host`, `container:NAME`, `ns:PATH`.
+    pub fn name(&self) -> String {
         match self {
-            Self::None => "none",
-            Self::Host => "host",
+            Self::Own => "own".to_owned(),
+            Self::Host => "host".to_owned(),
+            Self::Container(name) => format!("container:{name}"),
+            Self::Path(path) => format!("ns:{}", path.display()),
         }
     }
 }
@@ -55,4 +90,6 @@ pub enum Userns {
     },
     /// As the caller says.
     Map(IdMap),
+    /// That of another container.
+    Container(String),
 }

@@ -4,7 +4,6 @@ use std::fmt;
 
 use super::{Plan, PlannedMount, SeccompPlan, Shown};
 use crate::idmap::Extent;
-use crate::options::Network;
 
 impl Plan {
     fn explain_userns(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,13 +44,17 @@ impl fmt::Display for Plan {
         let writable = if self.rootfs.read_only { "read-only" } else { "writable" };
         writeln!(f, "rootfs      overlay of {} layers, {writable}{storage}; nodev", self.rootfs.layers.len())?;
         writeln!(f, "namespaces  {}", self.namespaces.join(" "))?;
+        for join in &self.joins {
+            writeln!(f, "joined      {} of {}", join.kind, join.from)?;
+        }
         self.explain_userns(f)?;
         writeln!(
             f,
             "network     {}",
-            match self.network {
-                Network::None => "its own, loopback only",
-                Network::Host => "the host's",
+            match self.network.as_str() {
+                "none" => "its own, loopback only",
+                "host" => "the host's",
+                other => other,
             }
         )?;
         writeln!(f, "hostname    {}", self.hostname)?;
@@ -166,6 +169,8 @@ impl fmt::Display for PlannedMount {
             Shown::Proc => write!(f, "proc"),
             Shown::Sysfs => write!(f, "sysfs"),
             Shown::HostSys { .. } => write!(f, "the host's /sys"),
+            Shown::HostProc { .. } => write!(f, "the host's /proc"),
+            Shown::HostDir { source } => write!(f, "the host's {source}"),
             Shown::Dev => write!(f, "tmpfs with the devices below"),
             Shown::Devpts => write!(f, "devpts"),
             Shown::Mqueue => write!(f, "mqueue"),

@@ -5,6 +5,7 @@ mod cgroup;
 mod devices;
 mod explain;
 mod mounts;
+mod namespaces;
 mod process;
 mod security;
 mod streams;
@@ -19,13 +20,14 @@ pub use cgroup::{CgroupFacts, CgroupPlan, GroupPlan, Need, UnifiedFacts, Write};
 pub(crate) use cgroup::{can_make_devices, v1_controllers};
 pub use devices::{DevicePlan, HostDevice, rules as device_rules};
 pub use mounts::{PlannedMount, Shown};
+pub use namespaces::{JoinFacts, JoinPlan};
 pub use process::{DEFAULT_CAPABILITIES, ProcessPlan};
 pub use security::SeccompPlan;
 pub use streams::StreamPlan;
 pub use userns::{Domain, UsernsMode, UsernsPlan};
 
 use crate::error::SandboxError;
-use crate::options::{DeviceRule, Network, RunOptions};
+use crate::options::{DeviceRule, RunOptions, Source};
 
 /// Seconds from the stop signal to the kill, unless asked otherwise (spec/limits.md).
 pub const STOP_TIMEOUT: u64 = 10;
@@ -35,6 +37,10 @@ pub const STOP_TIMEOUT: u64 = 10;
 pub struct HostFacts {
     /// Whose ids containers can have.
     pub domain: Domain,
+    /// The containers whose namespaces are asked for, as they are named, or why they cannot be joined.
+    pub containers: Vec<(String, Result<JoinFacts, String>)>,
+    /// The host's name, where the container is to share it.
+    pub hostname: String,
     /// The control group hierarchies.
     pub cgroups: CgroupFacts,
     /// The name of our part of each hierarchy: `ctr/ROOTHASH`.
@@ -61,8 +67,11 @@ pub struct Plan {
     pub namespaces: Vec<&'static str>,
     /// Which ids the container's are outside.
     pub userns: UsernsPlan,
-    /// Its network.
-    pub network: Network,
+    /// Namespaces of others that it is in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub joins: Vec<JoinPlan>,
+    /// Its network: `none`, `host`, `container:NAME`, `ns:PATH`.
+    pub network: String,
     /// Host name.
     pub hostname: String,
     /// Lines for `/etc/hosts`: address, name.
@@ -109,6 +118,13 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+impl Plan {
+    /// Whether it has a new namespace of this kind, by its name in `/proc/PID/ns`.
+    pub(crate) fn has_own(&self, kind: &str) -> bool {
+        self.namespaces.contains(&kind)
+    }
+}
+
 /// The image of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImagePlan {
@@ -142,30 +158,28 @@ pub fn plan(
     if image.layers.is_empty() {
         return Err(SandboxError::request("the image has no layers: there is nothing to run"));
     }
-    let hostname = hostname(id, options)?;
+    let hostname = hostname(id, options, host)?;
     let mut notes = Vec::new();
     let devices = devices::plan(options, host)?;
-    let userns = userns::plan(&options.namespaces.userns, image, host)?;
+    let userns = userns::plan(&namespaces::effective_userns(&options.namespaces, host), image, host)?;
+    let (namespaces, joins) = namespaces::plan(&options.namespaces, host, userns.is_own(), &mut notes)?;
     let mut process = process::plan(image, options, &hostname, host, &mut notes)?;
     if let (Some((uid, gid)), None) = (userns.keeps, &options.program.user) {
         process.user = format!("{uid}:{gid}");
     }
     let cgroups = cgroup::plan(id, options, (&process, &devices, &userns), host, &mut notes)?;
     let (mounts, masked_paths, read_only_paths) = mounts::plan(options, host, &userns)?;
-    let mut namespaces = vec!["mnt", "pid", "ipc", "uts", "cgroup"];
-    if userns.is_own() {
-        namespaces.push("user");
-    }
-    if options.namespaces.network == Network::None {
-        namespaces.push("net");
-    }
     Ok(Plan {
         id: id.to_owned(),
         name: options.life.name.clone(),
         image: ImagePlan { name: image_name.map(str::to_owned), digest: image.image },
         namespaces,
         userns,
-        network: options.namespaces.network,
+        joins,
+        network: match &options.namespaces.network {
+            Source::Own => "none".to_owned(),
+            other => other.name(),
+        },
         hostname,
         add_hosts: options.namespaces.add_hosts.clone(),
         dns: options.namespaces.dns.clone(),
@@ -212,8 +226,23 @@ fn check_platform(image: &LaunchRecord) -> Result<(), SandboxError> {
 }
 
 /// The name that was asked for, else the first twelve digits of the id (sethostname(2): 64 bytes at most).
-fn hostname(id: &str, options: &RunOptions) -> Result<String, SandboxError> {
-    let Some(name) = &options.namespaces.hostname else { return Ok(id.chars().take(12).collect()) };
+fn hostname(id: &str, options: &RunOptions, host: &HostFacts) -> Result<String, SandboxError> {
+    let shared = match &options.namespaces.uts {
+        Source::Own => None,
+        Source::Container(name) => Some(host.container(name)?.hostname.clone()),
+        Source::Host | Source::Path(_) => Some(host.hostname.clone()),
+    };
+    let name = match (&options.namespaces.hostname, shared) {
+        (None, Some(shared)) => return Ok(shared),
+        (Some(_), Some(_)) => {
+            return Err(SandboxError::request_hint(
+                "--hostname would change the name of somebody else's namespace",
+                "run without --uts, or without --hostname",
+            ));
+        }
+        (None, None) => return Ok(id.chars().take(12).collect()),
+        (Some(name), None) => name,
+    };
     let good =
         !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
     if good {

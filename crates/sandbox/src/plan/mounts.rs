@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::{HostFacts, UsernsPlan};
+use super::{HostFacts, UsernsMode, UsernsPlan};
 use crate::error::SandboxError;
-use crate::options::{MountKind, MountRequest, Network, RunOptions};
+use crate::options::{MountKind, MountRequest, RunOptions, Source};
 
 /// Names under `/proc` and `/sys` that tell or reach too much of the host (spec/07-executor.md "Masks").
 const MASKED: [&str; 12] = [
@@ -60,6 +60,16 @@ pub enum Shown {
         /// With the mounts below it, which an ordinary user cannot leave out.
         recursive: bool,
     },
+    /// The host's procfs, where the container is among the host's processes but not in its user namespace.
+    HostProc {
+        /// With the mounts below it, which an ordinary user cannot leave out.
+        recursive: bool,
+    },
+    /// A directory below the host's `/dev` that belongs to the IPC namespace that the container shares with it.
+    HostDir {
+        /// Its path there.
+        source: &'static str,
+    },
     /// A fresh tmpfs with ctr's own device nodes.
     Dev,
     /// Pseudo terminals of its own.
@@ -103,26 +113,43 @@ pub(super) fn plan(options: &RunOptions, host: &HostFacts, userns: &UsernsPlan) 
         nodev,
         noexec,
     };
-    let sys = match options.namespaces.network {
-        Network::Host if userns.is_own() => Shown::HostSys { recursive: !userns.idmapped },
-        _ => Shown::Sysfs,
+    let (sources, recursive) = (&options.namespaces, !userns.idmapped);
+    // A kernel file system can be mounted only by who is root over the namespace that it shows.
+    let joins_userns = userns.mode == UsernsMode::Container;
+    let foreign = |source: &Source| match source {
+        Source::Own => false,
+        Source::Container(_) => userns.is_own() && !joins_userns,
+        Source::Host | Source::Path(_) => userns.is_own(),
+    };
+    let sys = if foreign(&sources.network) { Shown::HostSys { recursive } } else { Shown::Sysfs };
+    let proc = if foreign(&sources.pid) { Shown::HostProc { recursive } } else { Shown::Proc };
+    let shm = match sources.ipc {
+        Source::Host => Shown::HostDir { source: "/dev/shm" },
+        _ => Shown::Tmpfs { size: Some(SHM_SIZE), mode: 0o1777 },
     };
     let mut mounts = vec![
-        kernel("/proc", Shown::Proc, false, true, true),
+        kernel("/proc", proc, false, true, true),
         // With the host's network the sysfs would show the host's interfaces, and is the host's: read-only in both cases.
         kernel("/sys", sys, true, true, true),
         kernel("/dev", Shown::Dev, false, true, false),
         kernel("/dev/pts", Shown::Devpts, false, true, false),
-        kernel("/dev/shm", Shown::Tmpfs { size: Some(SHM_SIZE), mode: 0o1777 }, false, true, true),
-        kernel("/dev/mqueue", Shown::Mqueue, false, true, true),
+        kernel("/dev/shm", shm, false, true, true),
     ];
+    match sources.ipc {
+        Source::Host if userns.is_own() => {
+            mounts.push(kernel("/dev/mqueue", Shown::HostDir { source: "/dev/mqueue" }, false, true, true));
+        }
+        // Queues of a namespace that the container is not root over cannot be shown; their system calls work.
+        ref source if foreign(source) => {}
+        _ => mounts.push(kernel("/dev/mqueue", Shown::Mqueue, false, true, true)),
+    }
     if host.cgroups.unified.as_ref().is_some_and(|unified| unified.pure) {
         mounts.push(kernel("/sys/fs/cgroup", Shown::Cgroup2, true, true, true));
     }
     let generated = |target: &str, file: &'static str| kernel(target, Shown::Generated { file }, false, true, true);
     mounts.push(generated("/etc/hosts", "hosts"));
     mounts.push(generated("/etc/hostname", "hostname"));
-    if options.namespaces.network == Network::Host || !options.namespaces.dns.is_empty() {
+    if options.namespaces.network == Source::Host || !options.namespaces.dns.is_empty() {
         mounts.push(generated("/etc/resolv.conf", "resolv.conf"));
     }
     for request in &options.filesystem.mounts {

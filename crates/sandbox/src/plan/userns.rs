@@ -58,6 +58,8 @@ pub enum UsernsMode {
     KeepId,
     /// As the caller says.
     Map,
+    /// That of another container.
+    Container,
 }
 
 impl UsernsMode {
@@ -69,6 +71,7 @@ impl UsernsMode {
             Self::Host => "host",
             Self::KeepId => "keep-id",
             Self::Map => "map",
+            Self::Container => "container",
         }
     }
 }
@@ -113,7 +116,19 @@ fn around(start: u32, kept: u32) -> Vec<Extent> {
 }
 
 pub(super) fn plan(choice: &Userns, image: &LaunchRecord, host: &HostFacts) -> Result<UsernsPlan, SandboxError> {
+    let joined = match (choice, &host.domain) {
+        (Userns::Container(name), Domain::Host) => host.container(name)?.map.clone(),
+        _ => None,
+    };
     let plan = match &host.domain {
+        Domain::Host if joined.is_some() => UsernsPlan {
+            idmapped: true,
+            ..decided(
+                UsernsMode::Container,
+                joined.unwrap_or_default(),
+                "that of the container whose namespaces are joined",
+            )
+        },
         Domain::Host => on_host(choice)?,
         Domain::User { ids, single } => in_domain(choice, ids, single.as_deref())?,
     };
@@ -146,6 +161,8 @@ fn on_host(choice: &Userns) -> Result<UsernsPlan, SandboxError> {
                 "name the user whose id is kept: --userns=keep-id:uid=1000,gid=1000",
             ));
         }
+        // Where it is looked up: `plan`.
+        Userns::Container(_) => decided(UsernsMode::Host, none, "that container has no user namespace of its own"),
         Userns::Map(map) => {
             UsernsPlan { idmapped: true, ..decided(UsernsMode::Map, map.clone(), "the map of the command line") }
         }
@@ -178,6 +195,10 @@ fn in_domain(choice: &Userns, ids: &IdMap, single: Option<&str>) -> Result<Usern
             Ok(decided(UsernsMode::Host, IdMap::default(), "--userns=host: the user namespace of the caller"))
         }
         Userns::KeepId { .. } => refused("--userns=keep-id"),
+        Userns::Container(_) => Err(SandboxError::request_hint(
+            "the namespaces of another container can be joined by root on the host only",
+            "run as root, or give the container namespaces of its own",
+        )),
         Userns::Map(asked) if *asked == map => Ok(decided(UsernsMode::Same, map, "the map of the command line")),
         Userns::Map(_) => refused("a map of ids"),
     }

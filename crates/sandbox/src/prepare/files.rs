@@ -9,7 +9,6 @@ use ctr_core::container::ContainerError;
 use ctr_sys::small;
 
 use crate::error::SandboxError;
-use crate::options::Network;
 use crate::plan::{Plan, Shown};
 use crate::seccomp::FILE_NAME as FILTER;
 
@@ -59,7 +58,7 @@ pub(super) fn generate(plan: &Plan, dir: &Path) -> Result<(), SandboxError> {
 
 fn hosts(plan: &Plan) -> String {
     let mut text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned();
-    let own = if plan.network == Network::None { "127.0.0.1" } else { "127.0.1.1" };
+    let own = if plan.has_own("net") { "127.0.0.1" } else { "127.0.1.1" };
     let _ = writeln!(text, "{own} {}", plan.hostname);
     for (address, name) in &plan.add_hosts {
         let _ = writeln!(text, "{address} {name}");

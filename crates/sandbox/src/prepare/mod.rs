@@ -4,6 +4,7 @@
 mod cgroup;
 mod exec_failure;
 mod files;
+mod namespaces;
 mod program;
 mod rootfs;
 mod setup;
@@ -16,8 +17,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use ctr_sys::process::Namespaces;
-
 pub(crate) use cgroup::Groups;
 pub(crate) use exec_failure::exec_failed;
 pub(crate) use program::steps as program_steps;
@@ -28,7 +27,6 @@ use streams::PreparedStreams;
 use crate::enter::Script;
 use crate::error::SandboxError;
 use crate::init::{InitFiles, TimeLimit};
-use crate::options::Network;
 use crate::plan::Plan;
 
 /// Where things are.
@@ -60,7 +58,7 @@ pub(crate) fn prepare<'a>(
     lock: BorrowedFd<'a>,
     range: Option<OwnedFd>,
 ) -> Result<Prepared<'a>, SandboxError> {
-    let userns = userns::create(&plan.userns)?;
+    let userns = namespaces::userns(plan)?;
     let rootfs = rootfs::mount(plan, places, userns.as_ref().map(AsFd::as_fd))?;
     let identity = rootfs::identity(plan, &rootfs)?;
     userns::check_identity(&plan.userns, &identity)?;
@@ -81,22 +79,23 @@ pub(crate) fn prepare<'a>(
     let set_groups = !plan.userns.is_own() || !plan.userns.map.is_single();
     let program = program::steps(&plan.process, &identity, streams, plan.init, set_groups)?;
     let cgroup = groups.take_unified();
-    let script = Script { userns, namespaces: namespaces(plan), root: rootfs, cgroup, setup, program, init };
+    let joined = namespaces::joined(plan, userns)?;
+    let script = Script {
+        own_pids: plan.has_own("pid"),
+        joined,
+        namespaces: namespaces::new(plan),
+        root: rootfs,
+        cgroup,
+        setup,
+        program,
+        init,
+    };
     Ok(Prepared { script, groups, attached, notes })
 }
 
 fn time_limit(plan: &Plan) -> Option<TimeLimit> {
     let time = Duration::from_millis(plan.timeout_ms?);
     Some(TimeLimit { time, stop_signal: plan.stop_signal, grace: Duration::from_secs(plan.stop_timeout) })
-}
-
-/// All but the cgroup namespace, which is made when the v1 groups have been joined.
-fn namespaces(plan: &Plan) -> Namespaces {
-    let own = Namespaces::MOUNT.and(Namespaces::PID).and(Namespaces::IPC).and(Namespaces::UTS);
-    match plan.network {
-        Network::None => own.and(Namespaces::NET),
-        Network::Host => own,
-    }
 }
 
 /// A string for the kernel.

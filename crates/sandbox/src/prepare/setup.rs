@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::streams::{TERMINALS_MAX, TTY_GROUP};
 use super::{Places, c_string, volume};
 use crate::error::SandboxError;
-use crate::options::{DeviceKind, Network};
+use crate::options::DeviceKind;
 use crate::plan::{Plan, PlannedMount, Shown};
 use crate::script::{Base, Leaf, Links, Step, Target};
 use crate::terminal::Terminal;
@@ -40,7 +40,9 @@ pub(super) fn steps(
     }
     steps.push(Step::NewKeyring);
     steps.extend(joins);
-    steps.push(Step::NewCgroupNamespace);
+    if plan.has_own("cgroup") {
+        steps.push(Step::NewCgroupNamespace);
+    }
     if !plan.userns.is_own() {
         // A mount namespace of another user namespace receives and gives nothing from the start (mount_namespaces(7)).
         steps.push(Step::SlaveMounts);
@@ -70,10 +72,12 @@ pub(super) fn steps(
     if plan.rootfs.read_only {
         steps.push(Step::RootReadOnly);
     }
-    if plan.network == Network::None {
+    if plan.has_own("net") {
         steps.push(Step::Loopback);
     }
-    steps.push(Step::Hostname { name: c_string(&plan.hostname)? });
+    if plan.has_own("uts") {
+        steps.push(Step::Hostname { name: c_string(&plan.hostname)? });
+    }
     steps.push(Step::PivotRoot);
     Ok(steps)
 }
@@ -119,6 +123,18 @@ fn add_mount(
             let (copy, leaf) = volume::open(Path::new("/sys"), *recursive, true, mount, None)?;
             let place = target(Base::Root, &mount.target, leaf, Links::Refuse)?;
             steps.push(Step::Attach { mount: copy, target: place, keep: Some(Base::Sys) });
+        }
+        Shown::HostProc { recursive } => {
+            let (copy, leaf) = volume::open(Path::new("/proc"), *recursive, true, mount, None)?;
+            let place = target(Base::Root, &mount.target, leaf, Links::Refuse)?;
+            steps.push(Step::Attach { mount: copy, target: place, keep: Some(Base::Proc) });
+        }
+        // A host that shows none of its message queues has none to share by path.
+        Shown::HostDir { source } if !Path::new(source).exists() => {}
+        Shown::HostDir { source } => {
+            let (copy, leaf) = volume::open(Path::new(source), false, false, mount, None)?;
+            let name = mount.target.strip_prefix("/dev/").unwrap_or(&mount.target);
+            steps.push(Step::Attach { mount: copy, target: target(Base::Dev, name, leaf, Links::Refuse)?, keep: None });
         }
         Shown::Sysfs => steps.push(kernel("sysfs", &[], Some(Base::Sys))?),
         Shown::Dev => {

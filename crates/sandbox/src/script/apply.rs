@@ -32,6 +32,13 @@ impl<'a> Stage<'a> {
         Self { root, proc: None, sys: None, dev: None, empty: None }
     }
 
+    /// Makes this process the parent of its descendants' orphans, as PID 1 is in a namespace of its own; the file lists its
+    /// children (proc(5), `/proc/PID/task/TID/children`).
+    pub(crate) fn adopt(&self) -> RawResult<OwnedFd> {
+        process::become_subreaper()?;
+        files::open_read_only(self.base(Base::Proc)?, c"thread-self/children")
+    }
+
     fn base(&self, base: Base) -> RawResult<BorrowedFd<'_>> {
         let slot = match base {
             Base::Root => return Ok(self.root),
