@@ -50,8 +50,12 @@ impl Started {
                 let detach = if attached.connection.is_some() { detach } else { &nothing };
                 let (terminal, end) = (attached.terminal.master.as_fd(), pidfd.as_fd());
                 let relay = Relay { terminal, end, signals: signals.as_fd(), input: self.input, detach };
-                match relay.run(pass_on)? {
-                    RelayEnd::Ended => {}
+                let on_signal = |number| {
+                    pass_on(number);
+                    true
+                };
+                match relay.run(on_signal)? {
+                    RelayEnd::Ended | RelayEnd::Signalled(_) => {}
                     RelayEnd::Detached => return Ok(Stayed::Detached),
                     RelayEnd::HungUp => return Ok(Stayed::HungUp),
                 }

@@ -9,7 +9,7 @@
 //! The program gets the slave of a devpts instance of the container's own, never the caller's terminal: what it puts
 //! into its own terminal's input (`TIOCSTI`) only it reads itself.
 
-pub(crate) mod attach;
+pub mod attach;
 mod keys;
 mod relay;
 

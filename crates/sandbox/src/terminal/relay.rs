@@ -46,11 +46,14 @@ pub enum RelayEnd {
     Detached,
     /// The caller's own terminal has gone, or nobody reads what is shown.
     HungUp,
+    /// This signal shall end the caller.
+    Signalled(i32),
 }
 
 impl Relay<'_> {
-    /// Relays until one of the three. Signals that are not about the caller's terminal are given to `pass_on`.
-    pub fn run(&self, pass_on: impl FnMut(i32)) -> Result<RelayEnd, SandboxError> {
+    /// Relays until one of these. Signals that are not about the caller's terminal are given to `pass_on`; `false` from it
+    /// ends the relay.
+    pub fn run(&self, pass_on: impl FnMut(i32) -> bool) -> Result<RelayEnd, SandboxError> {
         let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
         let host = |action: &'static str, call: &'static str| {
             move |errno| SandboxError::host(action, call, "the terminal", errno)
@@ -151,7 +154,7 @@ struct Running<'a, 'r, F> {
     after_end: usize,
 }
 
-impl<F: FnMut(i32)> Running<'_, '_, F> {
+impl<F: FnMut(i32) -> bool> Running<'_, '_, F> {
     fn run(&mut self) -> Result<RelayEnd, Errno> {
         loop {
             if self.ended && self.shown.is_empty() && (!self.terminal_open || self.after_end > AFTER_END) {
@@ -223,7 +226,8 @@ impl<F: FnMut(i32)> Running<'_, '_, F> {
                 number if signal::is_own_doing(number) => {}
                 // Whoever reads what we show does not go on, and the caller wants an end.
                 _ if self.ended => return Ok(Some(RelayEnd::Ended)),
-                number => (self.pass_on)(number),
+                number if (self.pass_on)(number) => {}
+                number => return Ok(Some(RelayEnd::Signalled(number))),
             }
         }
         Ok(None)
