@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Every binary that the project ships.
 pub(crate) const BINARIES: &[&str] =
-    &["ctr-exec", "ctr-fetch", "ctr-gc", "ctr-image", "ctr-logs", "ctr-ps", "ctr-run", "ctr-stop"];
+    &["ctr-attach", "ctr-exec", "ctr-fetch", "ctr-gc", "ctr-image", "ctr-logs", "ctr-ps", "ctr-run", "ctr-stop"];
 
 /// The top of the workspace.
 pub(crate) fn top() -> PathBuf {

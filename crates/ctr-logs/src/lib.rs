@@ -1,7 +1,6 @@
 //! `ctr-logs`: read what the program of a container wrote.
 #![forbid(unsafe_code)]
 
-mod files;
 mod line;
 mod show;
 
@@ -12,6 +11,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
 use ctr_cli::{Context as _, Failure, GlobalArgs, OutputFormat, exit};
+use ctr_core::container::log::LogFiles;
 use ctr_core::container::{Container, ContainerError, Containers, LogMode};
 use ctr_core::store::Store;
 use ctr_core::timestamp::Timestamp;
@@ -19,7 +19,6 @@ use ctr_sys::inotify::DirWatch;
 use ctr_sys::poll::{self, Interest};
 use ctr_sys::{pidfd, procfs};
 
-use files::LogFiles;
 use line::Joiner;
 use show::{Form, Shown};
 

@@ -1,55 +1,10 @@
-//! Entries of a log file, and the lines that they make up (spec/06-lifecycle.md "Log").
+//! The lines that the entries of a log make up (spec/06-lifecycle.md "Log").
 
+use ctr_core::container::log::{LogEntry, Stream};
 use ctr_core::timestamp::Timestamp;
 
 /// The longest line that is put together before it is shown. A program can write for ever without a newline.
 const LINE_MAX: usize = 1 << 20;
-
-/// Which of the program's output streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
-}
-
-impl Stream {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::Stderr => "stderr",
-        }
-    }
-}
-
-/// One line of a log file: `TIME STREAM TAG TEXT`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LogEntry<'a> {
-    pub(crate) time: Timestamp,
-    pub(crate) stream: Stream,
-    /// Tag `P`: the program's line goes on in the next entry of the stream.
-    pub(crate) partial: bool,
-    pub(crate) text: &'a [u8],
-}
-
-impl<'a> LogEntry<'a> {
-    /// Reads a line without its newline; `None` if it is not one of ours.
-    pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut parts = line.splitn(4, |byte| *byte == b' ');
-        let time = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
-        let stream = match parts.next()? {
-            b"stdout" => Stream::Stdout,
-            b"stderr" => Stream::Stderr,
-            _ => return None,
-        };
-        // More tags may follow the first after colons.
-        let partial = match parts.next()?.split(|byte| *byte == b':').next()? {
-            b"F" => false,
-            b"P" => true,
-            _ => return None,
-        };
-        Some(Self { time, stream, partial, text: parts.next()? })
-    }
-}
 
 /// A line as the program wrote it, or a part of one that is too long.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::io::{BufWriter, Write as _};
 
 use ctr_cli::{Failure, Stdout, escape};
+use ctr_core::container::log::Stream;
 use ctr_core::timestamp::Timestamp;
 use serde::Serialize;
 
 use crate::Options;
-use crate::line::{Line, Stream};
+use crate::line::Line;
 
 /// How lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

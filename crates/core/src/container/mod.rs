@@ -14,6 +14,7 @@ mod dir;
 mod error;
 mod exit;
 pub mod groups;
+pub mod log;
 mod record;
 mod status;
 

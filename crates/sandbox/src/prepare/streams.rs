@@ -86,6 +86,8 @@ fn stdin(plan: &Plan, has_log: bool) -> Result<(Stream, Option<OwnedFd>), Sandbo
     let streams = plan.streams;
     if streams.can_be_attached(plan.init) {
         let (read, write) = pipe()?;
+        // Whoever attaches must not hang on a program that does not read.
+        sys_files::set_nonblocking(write.as_fd()).map_err(failed("make a pipe", "fcntl"))?;
         return Ok((Stream::Pipe(read), Some(write)));
     }
     let inherits = streams.stdin || (plan.log == LogMode::Inherit && !has_log);

@@ -13,10 +13,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use ctr_cli::{Context as _, Failure};
-use ctr_core::timestamp::TIMESTAMP_LEN;
-
-use crate::line::LogEntry;
+use super::LogEntry;
+use crate::container::ContainerError;
+use crate::timestamp::TIMESTAMP_LEN;
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 * 1024;
@@ -43,7 +42,7 @@ struct LogFile {
 
 /// Both files of a container.
 #[derive(Debug)]
-pub(crate) struct LogFiles {
+pub struct LogFiles {
     files: [LogFile; 2],
     /// The number of the next generation.
     next: u64,
@@ -61,32 +60,34 @@ enum Piece {
 
 impl LogFiles {
     /// The log in the directory of a container; files that are not there yet are looked for again.
-    pub(crate) fn new(dir: &Path) -> Self {
+    pub fn new(dir: &Path) -> Self {
         Self { files: ["log", "log.1"].map(|name| LogFile::new(dir.join(name))), next: 1, damaged: 0, lost: false }
     }
 
     /// Reads nothing that is written from now on: a program that writes without end does not keep us for ever.
-    pub(crate) fn limit_to_now(&mut self) -> Result<(), Failure> {
+    pub fn limit_to_now(&mut self) -> Result<(), ContainerError> {
         for file in &mut self.files {
             let size = file.open()?.map(File::metadata).transpose();
-            file.limit =
-                Some(size.context(|| format!("cannot read {}", file.path.display()))?.map_or(0, |size| size.len()));
+            file.limit = Some(size.map_err(ContainerError::io("read", &file.path))?.map_or(0, |size| size.len()));
         }
         Ok(())
     }
 
     /// Whether lines were overwritten before they were read.
-    pub(crate) fn lost(&self) -> bool {
+    pub fn lost(&self) -> bool {
         self.lost
     }
 
     /// How many lines were no log entries.
-    pub(crate) fn damaged(&self) -> u64 {
+    pub fn damaged(&self) -> u64 {
         self.damaged
     }
 
     /// Gives every entry that was not given before, in the order of writing.
-    pub(crate) fn read(&mut self, give: &mut impl FnMut(LogEntry<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+    pub fn read<E: From<ContainerError>>(
+        &mut self,
+        give: &mut impl FnMut(LogEntry<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         loop {
             // The heads are looked at first. Whichever file is newer by then, init has written the last of the other one.
             self.find_generations()?;
@@ -105,7 +106,7 @@ impl LogFiles {
 
     /// The heads of both files at one moment: the first was the same before and after the second was looked at. Without
     /// that, init could go round between the two looks, and the later generation would be taken for the earlier.
-    fn look(&mut self) -> Result<[Option<Head>; 2], Failure> {
+    fn look(&mut self) -> Result<[Option<Head>; 2], ContainerError> {
         let [first, second] = &mut self.files;
         let mut head = first.look()?;
         loop {
@@ -118,7 +119,7 @@ impl LogFiles {
         }
     }
 
-    fn find_generations(&mut self) -> Result<(), Failure> {
+    fn find_generations(&mut self) -> Result<(), ContainerError> {
         let newest = self.files.iter().map(|file| file.order).max().unwrap_or(0);
         let mut fresh = Vec::new();
         let heads = self.look()?;
@@ -148,21 +149,21 @@ impl LogFile {
         Self { path, file: None, head: None, order: 0, offset: 0, limit: None, rest: Vec::new() }
     }
 
-    fn open(&mut self) -> Result<Option<&File>, Failure> {
+    fn open(&mut self) -> Result<Option<&File>, ContainerError> {
         if self.file.is_none() {
             self.file = match File::open(&self.path) {
                 Ok(file) => Some(file),
                 Err(error) if error.kind() == ErrorKind::NotFound => None,
-                result => Some(result.context(|| format!("cannot read {}", self.path.display()))?),
+                result => Some(result.map_err(ContainerError::io("read", &self.path))?),
             };
         }
         Ok(self.file.as_ref())
     }
 
     /// The head as it is in the file now.
-    fn look(&mut self) -> Result<Option<Head>, Failure> {
+    fn look(&mut self) -> Result<Option<Head>, ContainerError> {
         let Some(file) = self.open()? else { return Ok(None) };
-        head_of(file).context(|| format!("cannot read {}", self.path.display()))
+        head_of(file).map_err(ContainerError::io("read", &self.path))
     }
 
     /// Starts with a new generation. If only what was there shall be read, this one is too late.
@@ -175,14 +176,14 @@ impl LogFile {
     }
 
     /// Reads to the end; `true` if the file was cut meanwhile.
-    fn read(
+    fn read<E: From<ContainerError>>(
         &mut self,
         damaged: &mut u64,
-        give: &mut impl FnMut(LogEntry<'_>) -> Result<(), Failure>,
-    ) -> Result<bool, Failure> {
+        give: &mut impl FnMut(LogEntry<'_>) -> Result<(), E>,
+    ) -> Result<bool, E> {
         let mut buffer = vec![0; PIECE];
         loop {
-            let piece = self.piece(&mut buffer).context(|| format!("cannot read {}", self.path.display()))?;
+            let piece = self.piece(&mut buffer).map_err(ContainerError::io("read", &self.path))?;
             let length = match piece {
                 Piece::Read(0) => return Ok(false),
                 Piece::Read(length) => length,
@@ -223,7 +224,7 @@ fn head_of(file: &File) -> io::Result<Option<Head>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ctr_core::timestamp::Timestamp;
+    use crate::timestamp::Timestamp;
     use std::fs::{self, OpenOptions};
     use std::io::Write as _;
     use std::thread;
@@ -265,7 +266,7 @@ mod tests {
         let mut give = |entry: LogEntry<'_>| {
             let text = std::str::from_utf8(entry.text).unwrap();
             numbers.push(text.strip_prefix("line ").unwrap().parse().unwrap());
-            Ok(())
+            Ok::<_, ContainerError>(())
         };
         files.read(&mut give).unwrap();
         numbers
