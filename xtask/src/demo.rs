@@ -11,8 +11,18 @@ use crate::arguments::Arguments;
 use crate::binaries::{self, Profile};
 use crate::shell;
 
-const NEEDED: &[&str] =
-    &["ctr-image", "ctr-fetch", "ctr-run", "ctr-ps", "ctr-exec", "ctr-logs", "ctr-stop", "ctr-gc", "hello"];
+const NEEDED: &[&str] = &[
+    "ctr-image",
+    "ctr-fetch",
+    "ctr-run",
+    "ctr-ps",
+    "ctr-exec",
+    "ctr-attach",
+    "ctr-logs",
+    "ctr-stop",
+    "ctr-gc",
+    "hello",
+];
 
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     arguments.finish()?;
@@ -68,7 +78,10 @@ impl Stage {
         self.ctr("ctr-logs", &["sleeper"])?;
         say("Execute one more program in it, by the same profile.");
         self.ctr("ctr-exec", &["sleeper", "/hello"])?;
-        say("Stop it, and see how it ended.");
+        say("A program with a terminal that nobody looks at yet; then somebody does, until it ends.");
+        self.ctr("ctr-run", &["--rm", "--tty", "--detach", "--name", "short", "hello", "sleep", "2"])?;
+        self.ctr("ctr-attach", &["--no-stdin", "short"])?;
+        say("Stop the other one, and see how it ended.");
         self.ctr("ctr-stop", &["sleeper"])?;
         self.ctr("ctr-ps", &["--all"])?;
         say("A program that does not exist: at once, with the reason.");
