@@ -10,6 +10,7 @@ use ctr_core::timestamp::Timestamp;
 use serde::Serialize;
 
 use crate::live::Live;
+use crate::stats::InForce;
 
 /// Characters of an id that the table shows.
 const ID_SHOWN: usize = 12;
@@ -52,6 +53,8 @@ pub(crate) struct Json<'a> {
     isolation: &'a IsolationRecord,
     /// As the kernel has it for the program now.
     live: Option<Live>,
+    /// What the control groups hold now.
+    limits: Option<InForce>,
 }
 
 impl Entry {
@@ -117,6 +120,7 @@ impl Entry {
             cgroups: &record.cgroups,
             directory: self.container.dir.display().to_string(),
             isolation: &record.isolation,
+            limits: (status.state == State::Running).then(|| InForce::of(&self.container)),
             live: if status.pid.is_some() { Live::of(&self.container) } else { None },
         }
     }
@@ -216,7 +220,7 @@ pub(crate) mod tests {
         assert_eq!(json["exit_code"], 143);
         assert_eq!(json["stop_signal"], "SIGTERM");
         assert_eq!(json["state"], state_name(State::Exited));
-        for key in ["name", "pid", "reason", "live"] {
+        for key in ["name", "pid", "reason", "live", "limits"] {
             assert_eq!(json.get(key), Some(&serde_json::Value::Null), "{key}");
         }
     }

@@ -4,6 +4,7 @@
 mod entry;
 mod live;
 mod select;
+mod stats;
 mod wait;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ use select::{Filter, LabelFilter, Selection};
 /// programs returned (the table and the JSON tell), and 1 if one still runs after the timeout.
 #[derive(Debug, Parser)]
 #[command(name = "ctr-ps", version = ctr_cli::VERSION)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Options {
     /// Containers to show: ids, beginnings of ids (3 characters or more) or names
     #[arg(value_name = "CONTAINER", conflicts_with = "all")]
@@ -43,12 +45,27 @@ pub struct Options {
     /// Longest time to wait, in seconds or as 500ms, 5m, 1h30m
     #[arg(long, value_name = "DURATION", requires = "wait", value_parser = ctr_core::quantity::parse_duration)]
     timeout: Option<Duration>,
+    /// Show what running containers use: CPU, memory, processes, disks, network
+    #[arg(long, conflicts_with_all = ["wait", "all"])]
+    stats: bool,
+    /// With --stats: show it again and again, with this time between, until the named containers have ended
+    #[arg(long, value_name = "INTERVAL", requires = "stats", value_parser = interval)]
+    watch: Option<Duration>,
+    /// With --stats: show it once (the default)
+    #[arg(long, requires = "stats", conflicts_with = "watch")]
+    no_stream: bool,
     /// Do not shorten ids and commands
     #[arg(long)]
     no_trunc: bool,
     /// Options of every binary.
     #[command(flatten)]
     global: GlobalArgs,
+}
+
+/// Looking costs a few dozen system calls for each container.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = ctr_core::quantity::parse_duration(text).map_err(|error| error.to_string())?;
+    if interval < Duration::from_millis(20) { Err("the shortest is 20ms".to_owned()) } else { Ok(interval) }
 }
 
 /// The command line of `ctr-ps`; help, man page and completions come from it.
@@ -63,7 +80,10 @@ pub fn main() -> ExitCode {
 
 /// Does what `options` ask for. A container that cannot be shown is told of and hides no other (CLI-10, CLI-43).
 pub fn run(options: Options) -> Result<ExitCode, Failure> {
-    let Options { containers: names, all, filter, label, wait, timeout, no_trunc, global } = options;
+    if options.stats {
+        return show_stats(options);
+    }
+    let Options { containers: names, all, filter, label, wait, timeout, no_trunc, global, .. } = options;
     let containers = Containers::open(&global.root_or(Store::default_root));
     let mut failures = Vec::new();
     let found = if names.is_empty() {
@@ -89,6 +109,29 @@ pub fn run(options: Options) -> Result<ExitCode, Failure> {
     if failures.is_empty() || !entries.is_empty() || global.format == OutputFormat::Json {
         show(&entries, global.format, global.quiet, no_trunc)?;
     }
+    failures.iter().for_each(ctr_cli::print_error);
+    Ok(ExitCode::from(if failures.is_empty() { exit::SUCCESS } else { exit::FAILURE }))
+}
+
+fn show_stats(options: Options) -> Result<ExitCode, Failure> {
+    let Options { containers: names, filter, label, no_trunc, watch, global, .. } = options;
+    let containers = Containers::open(&global.root_or(Store::default_root));
+    let selection = Selection::new(!names.is_empty(), filter, label);
+    let choose = |failures: &mut Vec<Failure>| {
+        let found =
+            if names.is_empty() { everything(&containers, failures)? } else { find(&containers, &names, failures) };
+        let mut entries = Vec::with_capacity(found.len());
+        for container in found {
+            match Entry::look(container) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => failures.push(failure(error)),
+            }
+        }
+        Ok(entries.into_iter().filter(|entry| selection.takes(entry)).map(|entry| entry.container).collect())
+    };
+    let mut failures = Vec::new();
+    let show = stats::Show { format: global.format, watch, full: no_trunc };
+    stats::show(choose, !names.is_empty(), show, &mut failures)?;
     failures.iter().for_each(ctr_cli::print_error);
     Ok(ExitCode::from(if failures.is_empty() { exit::SUCCESS } else { exit::FAILURE }))
 }
@@ -140,6 +183,8 @@ mod tests {
             &["ctr-ps"][..],
             &["ctr-ps", "-aq"],
             &["ctr-ps", "web", "--wait", "--timeout", "5s"],
+            &["ctr-ps", "--stats", "web", "--watch", "1s"],
+            &["ctr-ps", "--stats", "--no-stream"],
             &["ctr-ps", "-f", "name=web*", "-l", "a=b", "--format", "json"],
         ] {
             assert!(Options::try_parse_from(good).is_ok(), "{good:?}");
@@ -149,6 +194,9 @@ mod tests {
             &["ctr-ps", "--all", "web"],
             &["ctr-ps", "web", "--wait", "--label", "a"],
             &["ctr-ps", "web", "--timeout", "5s"],
+            &["ctr-ps", "--watch", "1s"],
+            &["ctr-ps", "--stats", "--watch", "1ms"],
+            &["ctr-ps", "--stats", "--watch", "1s", "--no-stream"],
             &["ctr-ps", "web", "--wait", "--timeout", "soon"],
             &["ctr-ps", "--filter", "colour=red"],
             &["ctr-ps", "--filter", "state=sleepy"],
