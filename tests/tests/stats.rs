@@ -59,7 +59,8 @@ fn limits_in_force_are_listed() {
     // spec: CLI-41
     need!(root);
     let root = Root::with_busybox();
-    let options = ["--memory", "64M", "--memory-swap", "96M", "--cpus", "0.5", "--cpu-shares", "1024", "--pids-limit", "50"];
+    let options =
+        ["--memory", "64M", "--memory-swap", "96M", "--cpus", "0.5", "--cpu-shares", "1024", "--pids-limit", "50"];
     root.ctr("run").args(options).args(["--name", "a", "busybox", "sleep", "600"]).ok();
     root.ctr("run").args(["--wait", "--name", "b", "busybox", "true"]).ok();
     let listed = |name: &str| {
