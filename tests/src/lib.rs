@@ -18,6 +18,7 @@ pub mod groups;
 pub mod image_files;
 pub mod images;
 pub mod leaks;
+pub mod matrix;
 pub mod oci;
 pub mod powerloss;
 pub mod probe;

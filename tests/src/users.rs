@@ -68,11 +68,25 @@ impl Ordinary {
 
     /// `ctr-NAME` in `root`, as the user.
     pub fn ctr(&self, root: &Root, name: &str) -> Cmd {
-        Cmd::new(self.binary(&format!("ctr-{name}")))
-            .env("CTR_ROOT", root.path())
+        let path = self.binary(&format!("ctr-{name}"));
+        self.command(&path.display().to_string()).env("CTR_ROOT", root.path())
+    }
+
+    /// Another program, as the user.
+    pub fn command(&self, program: &str) -> Cmd {
+        Cmd::new(program)
             .env("HOME", format!("/home/{}", self.name))
             .env("USER", self.name.as_str())
             .as_user(self.uid, self.gid)
+    }
+
+    /// A directory with all binaries that the user can reach.
+    pub fn bin_dir(&self) -> PathBuf {
+        let entries = fs::read_dir(bins::dir()).expect("the binaries");
+        let names = entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned());
+        let ours = names.filter(|name| name.starts_with("ctr-") && !name.contains('.'));
+        let paths: Vec<PathBuf> = ours.map(|name| self.binary(&name)).collect();
+        paths.first().and_then(|path| path.parent()).expect("a directory").to_owned()
     }
 
     /// A path of the binary that the user can reach.

@@ -13,6 +13,9 @@ pub struct Identity {
     pub gid: u32,
     /// Supplementary groups.
     pub groups: Vec<u32>,
+    /// Those of them that were asked for by name or number; the others are memberships that the image lists.
+    #[serde(skip)]
+    pub asked: Vec<u32>,
     /// Home directory, `/` if the user has no entry.
     pub home: String,
 }
@@ -57,14 +60,13 @@ pub fn resolve(spec: &str, more: &[String], passwd: &[u8], group: &[u8]) -> Resu
         (Some(entry), None) => memberships(entry.first().copied().unwrap_or_default(), group),
         _ => Vec::new(),
     };
-    for name in more {
-        groups.push(group_id(name, group)?);
-    }
+    let asked = more.iter().map(|name| group_id(name, group)).collect::<Result<Vec<_>, _>>()?;
+    groups.extend(&asked);
     groups.sort_unstable();
     groups.dedup();
     let home = entry.as_ref().and_then(|entry| entry.get(5)).and_then(|home| std::str::from_utf8(home).ok());
     let home = home.filter(|home| home.starts_with('/')).unwrap_or(if uid == 0 { "/root" } else { "/" }).to_owned();
-    Ok(Identity { uid, gid, groups, home })
+    Ok(Identity { uid, gid, groups, asked, home })
 }
 
 /// Whether resolving needs the files at all: a home directory always does.

@@ -191,9 +191,11 @@ fn in_domain(choice: &Userns, ids: &IdMap, single: Option<&str>) -> Result<Usern
             };
             Ok(decided(UsernsMode::Same, map, why))
         }
-        Userns::Host => {
-            Ok(decided(UsernsMode::Host, IdMap::default(), "--userns=host: the user namespace of the caller"))
-        }
+        // Its root could look into our init, whose memory would be of the same user namespace, and no device could be made or shown.
+        Userns::Host => Err(SandboxError::request_hint(
+            "--userns=host needs root on the host: anybody else's containers have a user namespace of their own",
+            "run without --userns: root of the container is the caller, and other ids are those of this user namespace",
+        )),
         Userns::KeepId { .. } => refused("--userns=keep-id"),
         Userns::Container(_) => Err(SandboxError::request_hint(
             "the namespaces of another container can be joined by root on the host only",

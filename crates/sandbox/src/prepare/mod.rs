@@ -60,9 +60,9 @@ pub(crate) fn prepare<'a>(
 ) -> Result<Prepared<'a>, SandboxError> {
     let userns = namespaces::userns(plan)?;
     let rootfs = rootfs::mount(plan, places, userns.as_ref().map(AsFd::as_fd))?;
-    let identity = rootfs::identity(plan, &rootfs)?;
-    userns::check_identity(&plan.userns, &identity)?;
+    let mut identity = rootfs::identity(plan, &rootfs)?;
     let mut notes = Vec::new();
+    userns::fit_identity(&plan.userns, &mut identity, &mut notes)?;
     let mut groups = cgroup::create(&plan.cgroups, &mut notes)?;
     let PreparedStreams { program: streams, source, log, attach, devpts, attached } =
         streams::prepare(plan, places.container, &identity)?;

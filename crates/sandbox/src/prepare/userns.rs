@@ -28,13 +28,18 @@ pub(super) fn create(plan: &UsernsPlan) -> Result<Option<OwnedFd>, SandboxError>
     })
 }
 
-/// The ids outside of a user and group of the container; [`check_identity`] has seen that they are mapped.
+/// The ids outside of a user and group of the container; [`fit_identity`] has seen that they are mapped.
 pub(super) fn outside(plan: &UsernsPlan, uid: u32, gid: u32) -> (u32, u32) {
     (plan.outside_uid(uid).unwrap_or(uid), plan.outside_gid(gid).unwrap_or(gid))
 }
 
-/// Whether the program's ids exist in the container.
-pub(super) fn check_identity(plan: &UsernsPlan, identity: &Identity) -> Result<(), SandboxError> {
+/// Whether the program's ids exist in the container. Memberships that the image lists and the container has no ids for are left out, with a
+/// note: images list root in a dozen groups, and a caller with a single id could run none of them.
+pub(super) fn fit_identity(
+    plan: &UsernsPlan,
+    identity: &mut Identity,
+    notes: &mut Vec<String>,
+) -> Result<(), SandboxError> {
     let missing = |kind: &str, id: u32| {
         let ids = plan.map.uids.iter().map(|extent| u64::from(extent.count)).sum::<u64>();
         Err(SandboxError::request_hint(
@@ -51,8 +56,14 @@ pub(super) fn check_identity(plan: &UsernsPlan, identity: &Identity) -> Result<(
     if plan.outside_uid(identity.uid).is_none() {
         return missing("user", identity.uid);
     }
-    match [identity.gid].iter().chain(&identity.groups).find(|gid| plan.outside_gid(**gid).is_none()) {
-        Some(gid) => missing("group", *gid),
-        None => Ok(()),
+    if let Some(gid) = [identity.gid].iter().chain(&identity.asked).find(|gid| plan.outside_gid(**gid).is_none()) {
+        return missing("group", *gid);
     }
+    let before = identity.groups.len();
+    identity.groups.retain(|gid| plan.outside_gid(*gid).is_some());
+    if identity.groups.len() < before {
+        let count = before - identity.groups.len();
+        notes.push(format!("{count} groups that the image gives the user have no ids in the user namespace: left out"));
+    }
+    Ok(())
 }
