@@ -92,7 +92,9 @@ fn mounts_of_the_container_stay_there_and_those_of_ctr_are_not_covered() {
     let root = Root::with_busybox();
     let mounts = || fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
     let before = mounts();
-    root.ctr("run").args(["--wait", "--rm", "-v", "/tmp:/data", "busybox", "true"]).ok();
+    std::fs::create_dir(root.file("data")).unwrap();
+    let volume = format!("{}:/data", root.file("data").display());
+    root.ctr("run").args(["--wait", "--rm", "-v", &volume, "busybox", "true"]).ok();
     assert_eq!(mounts(), before);
     for target in ["/", "/proc", "/proc/sys", "/sys", "/sys/fs/cgroup", "/dev", "/dev/pts", "/a/../proc"] {
         let done = root.ctr("run").args(["--wait", "-v", &format!("/tmp:{target}"), "busybox", "true"]).run();

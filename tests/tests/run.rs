@@ -53,7 +53,7 @@ fn what_cannot_start_says_why_and_leaves_nothing() {
         (125, &["--memory", "much"], &["true"]),
         (125, &["--cap-add", "CAP_NONSENSE"], &["true"]),
         (125, &["-v", "/no/such/source:/x"], &["true"]),
-        (125, &["-v", "relative:/x"], &["true"]),
+        (125, &["-v", "rela/tive:/x"], &["true"]),
         (125, &["-v", "/tmp:relative"], &["true"]),
         (125, &["-v", "/tmp:/x:nonsense"], &["true"]),
         (125, &["-v", "/tmp:/x", "-v", "/var:/x"], &["true"]),

@@ -35,6 +35,7 @@ pub mod exit;
 mod failure;
 mod global;
 pub mod human;
+mod near;
 mod output;
 #[cfg(feature = "progress")]
 mod progress;
@@ -45,6 +46,7 @@ mod table;
 pub use environment::environment;
 pub use failure::{Context, Failure};
 pub use global::{GlobalArgs, OutputFormat};
+pub use near::nearest;
 pub use output::{Stdout, print, print_json, stdout, to_json};
 #[cfg(feature = "progress")]
 pub use progress::{Bar, Progress};

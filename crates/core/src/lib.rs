@@ -14,3 +14,4 @@ pub mod reference;
 pub mod spec;
 pub mod store;
 pub mod timestamp;
+pub mod volume;

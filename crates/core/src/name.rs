@@ -43,7 +43,20 @@ pub enum NameError {
 ///
 /// The name becomes a file name, so that `.`, `..` and `/` can never appear.
 pub fn check_container_name(text: &str) -> Result<(), NameError> {
-    let what = "container name";
+    check_file_name("container name", text)
+}
+
+/// Checks a volume's name, by the rule of container names: it becomes a file name too.
+pub fn check_volume_name(text: &str) -> Result<(), NameError> {
+    check_file_name("volume name", text)
+}
+
+/// Checks a secret's name, by the rule of container names: it becomes a file name too.
+pub fn check_secret_name(text: &str) -> Result<(), NameError> {
+    check_file_name("secret name", text)
+}
+
+fn check_file_name(what: &'static str, text: &str) -> Result<(), NameError> {
     check_length(what, text, CONTAINER_NAME_MAX)?;
     check_each(what, text, "letters, digits, and after the first also _ . -", |at, c| {
         c.is_ascii_alphanumeric() || (at > 0 && matches!(c, '_' | '.' | '-'))

@@ -100,6 +100,10 @@ fn keep(loaded: &Result<Option<Container>, ctr_core::container::ContainerError>,
         Ok(Some(container)) => {
             roots.images.insert(container.record.image.digest, id.to_owned());
             roots.layers.extend(&container.record.layers);
+            for mounted in &container.record.mounted_images {
+                roots.images.insert(mounted.digest, id.to_owned());
+                roots.layers.extend(&mounted.layers);
+            }
         }
         Ok(None) => roots.unreadable.push(format!("container {id} has no record yet")),
         Err(error) => roots.unreadable.push(error.to_string()),

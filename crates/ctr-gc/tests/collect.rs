@@ -104,6 +104,8 @@ impl Root {
             init: true,
             rm: false,
             cgroups: Vec::new(),
+            volumes: Vec::new(),
+            mounted_images: Vec::new(),
             isolation: IsolationRecord::default(),
         };
         change(&mut record);

@@ -176,6 +176,8 @@ pub(crate) mod tests {
             init: true,
             rm: false,
             cgroups: Vec::new(),
+            volumes: Vec::new(),
+            mounted_images: Vec::new(),
             isolation: IsolationRecord::default(),
         };
         let status = Status {

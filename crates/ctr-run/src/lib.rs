@@ -8,6 +8,7 @@ mod args;
 mod domain;
 mod image;
 mod request;
+mod volumes;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -63,6 +64,7 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let id = new_id()?;
     if args.life.dry_run {
         let launch = store.launch_record(&found.digest).map_err(store_failure)?;
+        let options = volumes::with_images(&store, &options)?;
         print_plan(&decide(&id, &found, &launch, &options, &root)?, &args, true)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -94,7 +96,8 @@ struct Reserved {
 fn reserve(store: &Store, id: &str, found: &Found, options: &RunOptions, root: &Path) -> Result<Reserved, Failure> {
     let gate = store.gate_shared().map_err(store_failure)?;
     let launch = store.launch_record(&found.digest).map_err(store_failure)?;
-    let mut plan = decide(id, found, &launch, options, root)?;
+    let options = volumes::with_images(store, options)?;
+    let mut plan = decide(id, found, &launch, &options, root)?;
     let range = if plan.userns.wants_range { Some(take_range(&mut plan, root)?) } else { None };
     let mut embryo = Containers::open(root).create(id).map_err(container_failure)?;
     if let Some(name) = &options.life.name {
@@ -102,8 +105,9 @@ fn reserve(store: &Store, id: &str, found: &Found, options: &RunOptions, root: &
     }
     let mut labels = launch.labels;
     labels.extend(options.life.labels.clone());
+    let volumes = volumes::take(root, &plan)?;
     embryo.write_record(&start::record(&plan, labels)).map_err(container_failure)?;
-    drop(gate);
+    drop((volumes, gate));
     Ok(Reserved { plan, embryo, range })
 }
 

@@ -245,6 +245,8 @@ mod tests {
             init: true,
             rm,
             cgroups: Vec::new(),
+            volumes: Vec::new(),
+            mounted_images: Vec::new(),
             isolation: IsolationRecord::default(),
         };
         fs::write(dir.join("container.json"), serde_json::to_vec(&record).unwrap()).unwrap();

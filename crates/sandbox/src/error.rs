@@ -55,6 +55,9 @@ pub enum SandboxError {
         /// What to do.
         hint: Option<String>,
     },
+    /// A volume could not be used.
+    #[error(transparent)]
+    Volume(#[from] ctr_core::volume::VolumeError),
     /// The container's directory could not be made.
     #[error(transparent)]
     Container(#[from] ctr_core::container::ContainerError),
@@ -105,7 +108,7 @@ impl SandboxError {
                 let _ = id;
                 Some("choose another --name, or remove that container with ctr-gc once it has ended")
             }
-            Self::Container(_) => None,
+            Self::Container(_) | Self::Volume(_) => None,
         }
     }
 

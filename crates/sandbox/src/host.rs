@@ -24,6 +24,7 @@ pub fn facts(root: &Path, options: &RunOptions) -> HostFacts {
                 name.trim_end().to_owned()
             }
         },
+        root: root.display().to_string(),
         cgroups: crate::hierarchies::facts(options),
         cgroup_parent: format!("ctr/{}", ctr_core::container::root_hash(root)),
         kernel: kernel(options),

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ctr_core::container::{
-    ContainerError, ContainerRecord, Embryo, ImageRecord, IsolationRecord, ProcessRecord, RECORD_VERSION,
+    ContainerError, ContainerRecord, Embryo, ImageRecord, IsolationRecord, MountedImageRecord, ProcessRecord,
+    RECORD_VERSION,
 };
 use ctr_core::timestamp::Timestamp;
 use ctr_sys::process;
@@ -13,7 +14,7 @@ use ctr_sys::{Errno, signal};
 use crate::enter::{self, Entered, FailedStep, Script};
 use crate::error::{SandboxError, StepCause};
 use crate::idmap::Extent;
-use crate::plan::{Plan, ProcessPlan};
+use crate::plan::{Plan, PlannedMount, ProcessPlan, Shown};
 use crate::prepare::{self, Attached, Groups, Places, Prepared};
 use crate::script::Step;
 
@@ -50,6 +51,19 @@ pub fn record(plan: &Plan, labels: std::collections::BTreeMap<String, String>) -
     StartRecord { container: container_record(plan, labels), process: &plan.process }
 }
 
+fn volume_name(mount: &PlannedMount) -> Option<String> {
+    match &mount.shown {
+        Shown::Volume { name, .. } => Some(name.clone()),
+        _ => None,
+    }
+}
+
+fn mounted_image(mount: &PlannedMount) -> Option<MountedImageRecord> {
+    let Shown::Image(image) = &mount.shown else { return None };
+    Some(MountedImageRecord { target: mount.target.clone(), digest: image.digest, layers: image.layers.clone() })
+}
+
+/// What `container.json` tells beside the program's profile.
 fn container_record(plan: &Plan, labels: std::collections::BTreeMap<String, String>) -> ContainerRecord {
     ContainerRecord {
         version: RECORD_VERSION,
@@ -69,6 +83,8 @@ fn container_record(plan: &Plan, labels: std::collections::BTreeMap<String, Stri
         init: plan.init,
         rm: plan.rm,
         cgroups: plan.cgroups.groups.iter().map(|group| format!("{}/{}", group.hierarchy, group.path)).collect(),
+        volumes: plan.mounts.iter().filter_map(volume_name).collect(),
+        mounted_images: plan.mounts.iter().filter_map(mounted_image).collect(),
         isolation: IsolationRecord {
             namespaces: plan.namespaces.iter().map(|name| (*name).to_owned()).collect(),
             userns: plan.userns.mode.name().to_owned(),
@@ -190,6 +206,9 @@ pub(crate) fn step_hint(step: &Step, errno: Errno) -> Option<&'static str> {
         (Step::ChangeDir { .. }, Errno::EXDEV) => Some("it leads out of the container's root"),
         (Step::Mount { .. }, Errno::ELOOP | Errno::ENOTDIR) => {
             Some("the image has a link or a file where the kernel's directory belongs: it is hostile or broken")
+        }
+        (Step::Attach { .. } | Step::Mount { .. } | Step::AttachSecret { .. }, Errno::EXDEV) => {
+            Some("a link of the image, or of a volume, leads from there to /proc, /sys or /dev, which belong to ctr")
         }
         (Step::Attach { .. }, Errno::ENOTDIR) => {
             Some("a directory can only be mounted on a directory, a file on a file")

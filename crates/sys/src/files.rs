@@ -127,6 +127,8 @@ pub struct FileFacts {
     pub size: u64,
     /// Device number, for a device node.
     pub device: (u32, u32),
+    /// The file system that it lies in (`st_dev`).
+    pub filesystem: u64,
 }
 
 impl FileFacts {
@@ -143,6 +145,11 @@ impl FileFacts {
     /// Whether it is a character device.
     pub const fn is_char_device(&self) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFCHR
+    }
+
+    /// Whether it is a character or block device.
+    pub const fn is_device(&self) -> bool {
+        matches!(self.mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)
     }
 
     /// Whether it is a block device.
@@ -166,7 +173,38 @@ pub fn facts(fd: BorrowedFd<'_>) -> RawResult<FileFacts> {
     // SAFETY: zeroed and then filled by the kernel; plain integers.
     let stat = unsafe { stat.assume_init() };
     let device = (libc::major(stat.st_rdev), libc::minor(stat.st_rdev));
-    Ok(FileFacts { mode: stat.st_mode, uid: stat.st_uid, gid: stat.st_gid, size: stat.st_size as u64, device })
+    Ok(FileFacts {
+        mode: stat.st_mode,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        size: stat.st_size as u64,
+        device,
+        filesystem: stat.st_dev as u64,
+    })
+}
+
+/// Options of the mount that a descriptor is on (statvfs(3), `f_flag`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MountedAs {
+    /// Read-only, the mount or its file system.
+    pub read_only: bool,
+    /// Set-user-ID bits are ignored.
+    pub nosuid: bool,
+    /// Programs cannot be executed.
+    pub noexec: bool,
+}
+
+/// fstatvfs(3), the options only.
+pub fn mounted_as(fd: BorrowedFd<'_>) -> RawResult<MountedAs> {
+    let mut stat = MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: the buffer is a whole struct statvfs and lives over the call.
+    if unsafe { libc::fstatvfs(fd.as_raw_fd(), stat.as_mut_ptr()) } != 0 {
+        return Err(crate::Errno::last());
+    }
+    // SAFETY: zeroed and then filled by the C library; plain integers.
+    let flags = unsafe { stat.assume_init() }.f_flag;
+    let has = |flag: libc::c_ulong| flags & flag != 0;
+    Ok(MountedAs { read_only: has(libc::ST_RDONLY), nosuid: has(libc::ST_NOSUID), noexec: has(libc::ST_NOEXEC) })
 }
 
 /// fchown(2).

@@ -23,10 +23,27 @@ impl MountAttr {
     /// Nothing can be executed.
     pub const NOEXEC: Self = Self(libc::MOUNT_ATTR_NOEXEC);
 
+    /// Symbolic links are not followed (Linux 5.14).
+    pub const NOSYMFOLLOW: Self = Self(libc::MOUNT_ATTR_NOSYMFOLLOW);
+    /// Access times of directories are not written.
+    pub const NODIRATIME: Self = Self(libc::MOUNT_ATTR_NODIRATIME);
+    /// Access times are never written.
+    pub const NOATIME: Self = Self(libc::MOUNT_ATTR_NOATIME);
+    /// Access times are always written.
+    pub const STRICTATIME: Self = Self(libc::MOUNT_ATTR_STRICTATIME);
+    /// All bits that say when access times are written: to be cleared whenever one of them is set, or none (relatime).
+    pub const ATIME: Self = Self(libc::MOUNT_ATTR__ATIME);
+
     /// Both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Without those of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether all of `other` is set.
@@ -94,6 +111,8 @@ pub enum Propagation {
     Slave,
     /// Gives and receives.
     Shared,
+    /// Private, and cannot be bound again.
+    Unbindable,
 }
 
 impl Propagation {
@@ -102,6 +121,7 @@ impl Propagation {
             Self::Private => libc::MS_PRIVATE,
             Self::Slave => libc::MS_SLAVE,
             Self::Shared => libc::MS_SHARED,
+            Self::Unbindable => libc::MS_UNBINDABLE,
         }
     }
 }

@@ -21,5 +21,7 @@ mod status;
 pub use dir::{Container, Containers, Embryo, Place, delete, root_hash};
 pub use error::ContainerError;
 pub use exit::{EXIT_RECORD_MAX, ExitRecord, ExitStatus};
-pub use record::{ContainerRecord, ImageRecord, IsolationRecord, LogMode, ProcessRecord, RECORD_VERSION};
+pub use record::{
+    ContainerRecord, ImageRecord, IsolationRecord, LogMode, MountedImageRecord, ProcessRecord, RECORD_VERSION,
+};
 pub use status::{State, Status};

@@ -54,6 +54,12 @@ pub struct ContainerRecord {
     pub rm: bool,
     /// Directories of the container's control groups, the one that is emptied to kill it first.
     pub cgroups: Vec<String>,
+    /// Named volumes that it uses; they cannot be removed while it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<String>,
+    /// Images that are mounted in it; garbage collection keeps their layers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounted_images: Vec<MountedImageRecord>,
     /// The isolation in force.
     pub isolation: IsolationRecord,
 }
@@ -66,6 +72,17 @@ pub struct ImageRecord {
     pub name: Option<String>,
     /// Digest of its manifest.
     pub digest: Digest,
+}
+
+/// Another image that is mounted in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountedImageRecord {
+    /// Where in the container.
+    pub target: String,
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// Its layer directories.
+    pub layers: Vec<LayerId>,
 }
 
 /// Where a container's output goes (`ctr-run --log`).

@@ -4,8 +4,11 @@ mod devices;
 mod filesystem;
 mod life;
 mod limits;
+mod mount_options;
+mod mount_text;
 mod namespaces;
 mod program;
+mod secrets;
 mod security;
 mod terminal;
 

@@ -1,46 +1,30 @@
-//! The root filesystem and what is mounted on it.
+//! The root filesystem.
 
-use std::path::PathBuf;
+use super::{MountRequest, SecretRequest};
 
-/// Root filesystem, volumes, memory.
+/// Root filesystem, volumes, memory, secrets.
 #[derive(Debug, Clone, Default)]
 pub struct FilesystemOptions {
     /// The root filesystem is read-only.
     pub read_only: bool,
-    /// tmpfs, volumes.
+    /// tmpfs, volumes, images.
     pub mounts: Vec<MountRequest>,
+    /// Volumes that the image declares get no directory of their own.
+    pub no_image_volumes: bool,
+    /// `/dev/shm`.
+    pub shm: ShmChoice,
+    /// Secrets.
+    pub secrets: Vec<SecretRequest>,
 }
 
-/// A mount that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MountRequest {
-    /// Where in the container: an absolute path.
-    pub target: String,
-    /// What.
-    pub kind: MountKind,
-    /// Read-only.
-    pub read_only: bool,
-    /// Programs on it cannot be executed.
-    pub noexec: bool,
-}
-
-/// What a mount shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountKind {
-    /// A file or directory of the host.
-    Bind {
-        /// Absolute path on the host.
-        source: PathBuf,
-        /// With the mounts below it.
-        recursive: bool,
-        /// Receives mounts that the host makes below it.
-        slave: bool,
-    },
-    /// Memory.
-    Tmpfs {
-        /// Bytes, if limited.
-        size: Option<u64>,
-        /// Mode of its root.
-        mode: u32,
-    },
+/// What is at `/dev/shm`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShmChoice {
+    /// A tmpfs of the usual size.
+    #[default]
+    Default,
+    /// A tmpfs of this many bytes.
+    Size(u64),
+    /// Nothing but an empty directory that cannot be written to.
+    None,
 }

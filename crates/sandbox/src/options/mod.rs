@@ -4,15 +4,20 @@ mod devices;
 mod filesystem;
 mod life;
 mod limits;
+mod mounts;
 mod namespaces;
 mod program;
 mod security;
 mod terminal;
 
 pub use devices::{DeviceAccess, DeviceKind, DeviceOptions, DeviceRequest, DeviceRule};
-pub use filesystem::{FilesystemOptions, MountKind, MountRequest};
+pub use filesystem::{FilesystemOptions, ShmChoice};
 pub use life::LifeOptions;
 pub use limits::{Amount, CpuWeight, IoRate, IoUnit, IoWeight, Limits, RAW_CONTROLLERS};
+pub use mounts::{
+    Atime, ImageFound, MountFlags, MountKind, MountRequest, PropagationKind, SecretBytes, SecretPlace, SecretRequest,
+    TmpfsRequest,
+};
 pub use namespaces::{NamespaceOptions, Source, Userns};
 pub use program::{ProgramOptions, Ulimit};
 pub use security::{SeccompChoice, SecurityOptions};

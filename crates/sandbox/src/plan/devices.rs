@@ -15,6 +15,12 @@ const STANDARD: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 /// Names of `/dev` that are ours (spec/07-executor.md "Devices").
 const OWN: [&str; 9] = ["pts", "ptmx", "shm", "mqueue", "console", "fd", "stdin", "stdout", "stderr"];
+
+/// Whether a name of `/dev` is one of ctr's own, or of a standard device.
+pub(super) fn is_own(name: &str) -> bool {
+    OWN.contains(&name) || STANDARD.iter().any(|(device, ..)| *device == name)
+}
+
 /// Terminals of the container's own devpts, and `/dev/ptmx` (which is none of the host's either).
 const TERMINALS: [(u32, Option<u32>); 2] = [(5, Some(2)), (136, None)];
 

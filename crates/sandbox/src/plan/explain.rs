@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::{Plan, PlannedMount, SeccompPlan, Shown};
+use super::{BindPlan, Plan, PlannedMount, SeccompPlan, Shown, TmpfsPlan};
 use crate::idmap::Extent;
+use crate::options::{Atime, PropagationKind, SecretPlace};
 
 impl Plan {
     fn explain_userns(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,6 +61,19 @@ impl fmt::Display for Plan {
         writeln!(f, "hostname    {}", self.hostname)?;
         for mount in &self.mounts {
             writeln!(f, "mount       {mount}")?;
+        }
+        for secret in &self.secrets {
+            match &secret.place {
+                SecretPlace::File { target, uid, gid, mode } => {
+                    writeln!(
+                        f,
+                        "secret      {} at {}, owner {uid}:{gid}, mode {mode:04o}",
+                        secret.name,
+                        quoted(target)
+                    )?;
+                }
+                SecretPlace::Env { variable } => writeln!(f, "secret      {} in ${variable}", secret.name)?,
+            }
         }
         for device in &self.devices {
             let number = format!("{} {}:{} {}", device.kind, device.major, device.minor, device.access);
@@ -175,11 +189,12 @@ impl fmt::Display for PlannedMount {
             Shown::Devpts => write!(f, "devpts"),
             Shown::Mqueue => write!(f, "mqueue"),
             Shown::Cgroup2 => write!(f, "cgroup2"),
-            Shown::Tmpfs { size: Some(size), mode } => write!(f, "tmpfs of {size} bytes, mode {mode:04o}"),
-            Shown::Tmpfs { size: None, mode } => write!(f, "tmpfs, mode {mode:04o}"),
-            Shown::Bind { source, recursive, slave } => {
-                let below = if *recursive { " with the mounts below it" } else { "" };
-                write!(f, "host {}{below}{}", quoted(source), if *slave { ", receiving later ones" } else { "" })
+            Shown::Tmpfs(tmpfs) => write!(f, "{tmpfs}"),
+            Shown::Bind(bind) => write!(f, "{bind}"),
+            Shown::Volume { name, copy, bind } => write!(f, "volume {name}{}, {bind}", filled(*copy)),
+            Shown::Anonymous { copy, .. } => write!(f, "volume that goes with the container{}", filled(*copy)),
+            Shown::Image(image) => {
+                write!(f, "image {} ({}), {} layers", quoted(&image.image), image.digest, image.layers.len())
             }
             Shown::Generated { file } => write!(f, "generated {file}"),
         }?;
@@ -187,8 +202,45 @@ impl fmt::Display for PlannedMount {
         for (_, name) in flags.iter().filter(|(set, _)| *set) {
             write!(f, " {name}")?;
         }
-        Ok(())
+        let more = [(self.nodiratime, " nodiratime"), (self.nosymfollow, " nosymfollow")];
+        more.iter().filter(|(set, _)| *set).try_for_each(|(_, name)| f.write_str(name))?;
+        match self.atime {
+            Some(Atime::Relatime) => f.write_str(" relatime"),
+            Some(Atime::Noatime) => f.write_str(" noatime"),
+            Some(Atime::Strictatime) => f.write_str(" strictatime"),
+            None => Ok(()),
+        }
     }
+}
+
+impl fmt::Display for TmpfsPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("tmpfs")?;
+        if let Some(size) = self.size {
+            write!(f, " of {size} bytes")?;
+        }
+        write!(f, ", mode {:04o}", self.mode)?;
+        if (self.uid, self.gid) != (0, 0) {
+            write!(f, ", owner {}:{}", self.uid, self.gid)?;
+        }
+        f.write_str(filled(self.copy_up))
+    }
+}
+
+impl fmt::Display for BindPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let below = if self.recursive { " with the mounts below it" } else { "" };
+        let ids = if self.idmap { ", ids as on the disk" } else { "" };
+        write!(f, "host {}{below}{ids}", quoted(&self.source))?;
+        match self.propagation {
+            PropagationKind::Private => Ok(()),
+            other => write!(f, ", {}", other.name()),
+        }
+    }
+}
+
+fn filled(copy: bool) -> &'static str {
+    if copy { ", filled from the image while empty" } else { "" }
 }
 
 /// As a shell would take it; control characters escaped, because it is printed to terminals.

@@ -7,9 +7,11 @@ mod explain;
 mod mounts;
 mod namespaces;
 mod process;
+mod secrets;
 mod security;
 mod streams;
 mod userns;
+mod volumes;
 
 use ctr_core::container::LogMode;
 use ctr_core::digest::Digest;
@@ -19,12 +21,15 @@ use serde::Serialize;
 pub use cgroup::{CgroupFacts, CgroupPlan, GroupPlan, Need, UnifiedFacts, Write};
 pub(crate) use cgroup::{can_make_devices, v1_controllers};
 pub use devices::{DevicePlan, HostDevice, rules as device_rules};
-pub use mounts::{PlannedMount, Shown};
+pub use mounts::{PlannedMount, Shown, TmpfsPlan};
 pub use namespaces::{JoinFacts, JoinPlan};
 pub use process::{DEFAULT_CAPABILITIES, ProcessPlan};
+pub(crate) use secrets::SECRETS_DIR;
+pub use secrets::SecretPlan;
 pub use security::SeccompPlan;
 pub use streams::StreamPlan;
 pub use userns::{Domain, UsernsMode, UsernsPlan};
+pub use volumes::{BindPlan, ImagePlan as MountedImage};
 
 use crate::error::SandboxError;
 use crate::options::{DeviceRule, RunOptions, Source};
@@ -41,6 +46,8 @@ pub struct HostFacts {
     pub containers: Vec<(String, Result<JoinFacts, String>)>,
     /// The host's name, where the container is to share it.
     pub hostname: String,
+    /// `R`: where store, containers and volumes lie.
+    pub root: String,
     /// The control group hierarchies.
     pub cgroups: CgroupFacts,
     /// The name of our part of each hierarchy: `ctr/ROOTHASH`.
@@ -84,6 +91,9 @@ pub struct Plan {
     pub rootfs: RootfsPlan,
     /// Mounts on it, in their order.
     pub mounts: Vec<PlannedMount>,
+    /// Secrets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretPlan>,
     /// Device nodes in `/dev`.
     pub devices: Vec<DevicePlan>,
     /// Device numbers that may be used beyond those.
@@ -168,7 +178,8 @@ pub fn plan(
         process.user = format!("{uid}:{gid}");
     }
     let cgroups = cgroup::plan(id, options, (&process, &devices, &userns), host, &mut notes)?;
-    let (mounts, masked_paths, read_only_paths) = mounts::plan(options, host, &userns)?;
+    let (mounts, masked_paths, read_only_paths) = mounts::plan(image, options, host, &userns)?;
+    let secrets = secrets::plan(options, &userns)?;
     Ok(Plan {
         id: id.to_owned(),
         name: options.life.name.clone(),
@@ -190,6 +201,7 @@ pub fn plan(
             volatile: options.life.rm,
         },
         mounts,
+        secrets,
         devices,
         device_rules: options.devices.rules.clone(),
         masked_paths,

@@ -1,10 +1,12 @@
 //! What is mounted in the container, in which order, and what is hidden there.
 
+use ctr_core::launch::LaunchRecord;
 use serde::Serialize;
 
+use super::volumes::{self, BindPlan, OwnIds};
 use super::{HostFacts, UsernsMode, UsernsPlan};
 use crate::error::SandboxError;
-use crate::options::{MountKind, MountRequest, RunOptions, Source};
+use crate::options::{Atime, RunOptions, ShmChoice, Source};
 
 /// Names under `/proc` and `/sys` that tell or reach too much of the host (spec/07-executor.md "Masks").
 const MASKED: [&str; 12] = [
@@ -45,6 +47,15 @@ pub struct PlannedMount {
     pub nodev: bool,
     /// Programs cannot be executed.
     pub noexec: bool,
+    /// When access times are written, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub atime: Option<Atime>,
+    /// Access times of directories are not written.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub nodiratime: bool,
+    /// Symbolic links are not followed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub nosymfollow: bool,
 }
 
 /// What a mount shows.
@@ -79,22 +90,28 @@ pub enum Shown {
     /// The control groups from its own one down (cgroup v2).
     Cgroup2,
     /// Memory.
-    Tmpfs {
-        /// Bytes, if limited.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        size: Option<u64>,
-        /// Mode of its root.
-        mode: u32,
-    },
+    Tmpfs(TmpfsPlan),
     /// A file or directory of the host.
-    Bind {
-        /// Its path there.
-        source: String,
-        /// With the mounts below it.
-        recursive: bool,
-        /// Receives later mounts of the host.
-        slave: bool,
+    Bind(BindPlan),
+    /// A named volume of the store.
+    Volume {
+        /// Its name.
+        name: String,
+        /// It gets what the image has there while it is empty.
+        copy: bool,
+        /// Its directory.
+        #[serde(flatten)]
+        bind: BindPlan,
     },
+    /// A directory of the container's own, which goes with it.
+    Anonymous {
+        /// Its name in the container's directory, below `volumes`.
+        directory: String,
+        /// It gets what the image has there.
+        copy: bool,
+    },
+    /// The root filesystem of another image.
+    Image(volumes::ImagePlan),
     /// A file that ctr wrote into the container's directory.
     Generated {
         /// Its name there.
@@ -102,17 +119,34 @@ pub enum Shown {
     },
 }
 
+/// A tmpfs of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TmpfsPlan {
+    /// Bytes, if limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Files and directories, if limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inodes: Option<u64>,
+    /// Mode of its root.
+    pub mode: u32,
+    /// Owner of its root.
+    pub uid: u32,
+    /// Group of its root.
+    pub gid: u32,
+    /// It begins with what the image has there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub copy_up: bool,
+}
+
 type Mounts = (Vec<PlannedMount>, Vec<&'static str>, Vec<&'static str>);
 
-pub(super) fn plan(options: &RunOptions, host: &HostFacts, userns: &UsernsPlan) -> Result<Mounts, SandboxError> {
-    let kernel = |target: &str, shown: Shown, read_only: bool, noexec: bool, nodev: bool| PlannedMount {
-        target: target.to_owned(),
-        shown,
-        read_only,
-        nosuid: true,
-        nodev,
-        noexec,
-    };
+pub(super) fn plan(
+    image: &LaunchRecord,
+    options: &RunOptions,
+    host: &HostFacts,
+    userns: &UsernsPlan,
+) -> Result<Mounts, SandboxError> {
     let (sources, recursive) = (&options.namespaces, !userns.idmapped);
     // A kernel file system can be mounted only by who is root over the namespace that it shows.
     let joins_userns = userns.mode == UsernsMode::Container;
@@ -123,9 +157,11 @@ pub(super) fn plan(options: &RunOptions, host: &HostFacts, userns: &UsernsPlan) 
     };
     let sys = if foreign(&sources.network) { Shown::HostSys { recursive } } else { Shown::Sysfs };
     let proc = if foreign(&sources.pid) { Shown::HostProc { recursive } } else { Shown::Proc };
-    let shm = match sources.ipc {
-        Source::Host => Shown::HostDir { source: "/dev/shm" },
-        _ => Shown::Tmpfs { size: Some(SHM_SIZE), mode: 0o1777 },
+
+    let ids = match (userns.is_own(), userns.idmapped) {
+        (false, _) => OwnIds::Host,
+        (true, true) => OwnIds::Mapped,
+        (true, false) => OwnIds::Domain,
     };
     let mut mounts = vec![
         kernel("/proc", proc, false, true, true),
@@ -133,8 +169,8 @@ pub(super) fn plan(options: &RunOptions, host: &HostFacts, userns: &UsernsPlan) 
         kernel("/sys", sys, true, true, true),
         kernel("/dev", Shown::Dev, false, true, false),
         kernel("/dev/pts", Shown::Devpts, false, true, false),
-        kernel("/dev/shm", shm, false, true, true),
     ];
+    mounts.extend(shared_memory(&sources.ipc, options.filesystem.shm)?);
     match sources.ipc {
         Source::Host if userns.is_own() => {
             mounts.push(kernel("/dev/mqueue", Shown::HostDir { source: "/dev/mqueue" }, false, true, true));
@@ -152,29 +188,49 @@ pub(super) fn plan(options: &RunOptions, host: &HostFacts, userns: &UsernsPlan) 
     if options.namespaces.network == Source::Host || !options.namespaces.dns.is_empty() {
         mounts.push(generated("/etc/resolv.conf", "resolv.conf"));
     }
-    for request in &options.filesystem.mounts {
-        let mount = requested(request)?;
+    let asked = volumes::plan(image, options, host, ids)?;
+    for mount in &asked {
         // What the caller mounts on the place of one of ours replaces it.
         mounts.retain(|ours| {
-            ours.target != mount.target || !matches!(ours.shown, Shown::Generated { .. } | Shown::Tmpfs { .. })
+            ours.target != mount.target || !matches!(ours.shown, Shown::Generated { .. } | Shown::Tmpfs(_))
         });
-        mounts.push(mount);
     }
+    mounts.extend(asked);
     Ok((mounts, MASKED.to_vec(), READ_ONLY.to_vec()))
 }
 
-fn requested(request: &MountRequest) -> Result<PlannedMount, SandboxError> {
-    let target = normal_target(&request.target)?;
-    let shown = match &request.kind {
-        MountKind::Bind { source, recursive, slave } => {
-            let Some(source) = source.to_str() else {
-                return Err(SandboxError::request(format!("the volume's source {} is not UTF-8", source.display())));
-            };
-            Shown::Bind { source: source.to_owned(), recursive: *recursive, slave: *slave }
+/// A mount of ours.
+fn kernel(target: &str, shown: Shown, read_only: bool, noexec: bool, nodev: bool) -> PlannedMount {
+    PlannedMount {
+        target: target.to_owned(),
+        shown,
+        read_only,
+        nosuid: true,
+        nodev,
+        noexec,
+        atime: None,
+        nodiratime: false,
+        nosymfollow: false,
+    }
+}
+
+fn shared_memory(ipc: &Source, choice: ShmChoice) -> Result<Option<PlannedMount>, SandboxError> {
+    let size = match (ipc, choice) {
+        (Source::Host, ShmChoice::Default) => {
+            return Ok(Some(kernel("/dev/shm", Shown::HostDir { source: "/dev/shm" }, false, true, true)));
         }
-        MountKind::Tmpfs { size, mode } => Shown::Tmpfs { size: *size, mode: *mode },
+        (Source::Host, _) => {
+            return Err(SandboxError::request_hint(
+                "--shm-size is the size of the container's own /dev/shm, and with --ipc=host it has the host's",
+                "leave one of the two out",
+            ));
+        }
+        (_, ShmChoice::None) => return Ok(None),
+        (_, ShmChoice::Default) => SHM_SIZE,
+        (_, ShmChoice::Size(size)) => size,
     };
-    Ok(PlannedMount { target, shown, read_only: request.read_only, nosuid: true, nodev: true, noexec: request.noexec })
+    let shm = TmpfsPlan { size: Some(size), inodes: None, mode: 0o1777, uid: 0, gid: 0, copy_up: false };
+    Ok(Some(kernel("/dev/shm", Shown::Tmpfs(shm), false, true, true)))
 }
 
 /// An absolute path without `.` and doubled slashes; `..` is an error.
@@ -189,11 +245,12 @@ pub(super) fn normal_path(target: &str) -> Result<String, SandboxError> {
     Ok(format!("/{}", parts.join("/")))
 }
 
-/// [`normal_path`] that is neither the root nor one of the kernel's mounts.
-fn normal_target(target: &str) -> Result<String, SandboxError> {
+/// [`normal_path`] that is neither the root nor one of the kernel's mounts, nor a name of ours in `/dev`.
+pub(super) fn normal_target(target: &str) -> Result<String, SandboxError> {
     let path = normal_path(target)?;
     let kernel = ["/proc", "/sys"].iter().any(|own| path == *own || path.starts_with(&format!("{own}/")));
-    if path == "/" || path == "/dev" || path == "/dev/pts" || kernel {
+    let device = path.strip_prefix("/dev/").and_then(|name| name.split('/').next()).is_some_and(super::devices::is_own);
+    if path == "/" || path == "/dev" || kernel || (device && path != "/dev/shm" && !path.starts_with("/dev/shm/")) {
         return Err(SandboxError::request(format!("nothing can be mounted on {path}: it belongs to ctr")));
     }
     Ok(path)
@@ -207,8 +264,25 @@ mod tests {
     fn mount_points_are_made_normal_or_refused() {
         assert_eq!(normal_target("/a//b/./c/").unwrap(), "/a/b/c");
         assert_eq!(normal_target("/dev/shm").unwrap(), "/dev/shm");
+        assert_eq!(normal_target("/dev/log").unwrap(), "/dev/log");
         assert_eq!(normal_target("/process").unwrap(), "/process");
-        for bad in ["", "a", "/", "//", "/./", "/a/../b", "/proc", "/proc/sys", "/sys/x", "/dev", "/dev/pts"] {
+        for bad in [
+            "",
+            "a",
+            "/",
+            "//",
+            "/./",
+            "/a/../b",
+            "/proc",
+            "/proc/sys",
+            "/sys/x",
+            "/dev",
+            "/dev/pts",
+            "/dev/pts/0",
+            "/dev/null",
+            "/dev/fd/3",
+            "/dev//stdin",
+        ] {
             assert!(normal_target(bad).is_err(), "{bad}");
         }
     }

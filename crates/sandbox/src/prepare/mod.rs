@@ -2,16 +2,21 @@
 //! left for the child. What it makes on disk and in the control groups is taken back when the start fails.
 
 mod cgroup;
+mod content;
 mod exec_failure;
 mod files;
+mod kept;
+mod mountinfo;
 mod namespaces;
 mod program;
 mod rootfs;
+mod secrets;
 mod setup;
 mod streams;
 mod userns;
 mod volume;
 
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -27,7 +32,8 @@ use streams::PreparedStreams;
 use crate::enter::Script;
 use crate::error::SandboxError;
 use crate::init::{InitFiles, TimeLimit};
-use crate::plan::Plan;
+use crate::options::SecretPlace;
+use crate::plan::{Plan, ProcessPlan};
 
 /// Where things are.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +65,7 @@ pub(crate) fn prepare<'a>(
     range: Option<OwnedFd>,
 ) -> Result<Prepared<'a>, SandboxError> {
     let userns = namespaces::userns(plan)?;
-    let rootfs = rootfs::mount(plan, places, userns.as_ref().map(AsFd::as_fd))?;
+    let (rootfs, layers) = rootfs::mount(plan, places, userns.as_ref().map(AsFd::as_fd))?;
     let mut identity = rootfs::identity(plan, &rootfs)?;
     let mut notes = Vec::new();
     userns::fit_identity(&plan.userns, &mut identity, &mut notes)?;
@@ -75,9 +81,10 @@ pub(crate) fn prepare<'a>(
     files::keep_filter(plan, places.container)?;
     files::generate(plan, places.container)?;
     let idmap = userns.as_ref().filter(|_| plan.userns.idmapped).map(AsFd::as_fd);
-    let setup = setup::steps(plan, places, groups.take_joins(), idmap, devpts.zip(streams.terminal()))?;
+    let sources = setup::Sources { places, rootfs: rootfs.as_fd(), layers: layers.as_fd(), idmap };
+    let setup = setup::steps(plan, sources, groups.take_joins(), devpts.zip(streams.terminal()))?;
     let set_groups = !plan.userns.is_own() || !plan.userns.map.is_single();
-    let program = program::steps(&plan.process, &identity, streams, plan.init, set_groups)?;
+    let program = program::steps(&with_secrets(plan), &identity, streams, plan.init, set_groups)?;
     let cgroup = groups.take_unified();
     let joined = namespaces::joined(plan, userns)?;
     let script = Script {
@@ -96,6 +103,19 @@ pub(crate) fn prepare<'a>(
 fn time_limit(plan: &Plan) -> Option<TimeLimit> {
     let time = Duration::from_millis(plan.timeout_ms?);
     Some(TimeLimit { time, stop_signal: plan.stop_signal, grace: Duration::from_secs(plan.stop_timeout) })
+}
+
+/// The program's profile with the secrets that are variables, which no record has.
+fn with_secrets(plan: &Plan) -> Cow<'_, ProcessPlan> {
+    let mut process = Cow::Borrowed(&plan.process);
+    for secret in &plan.secrets {
+        let SecretPlace::Env { variable } = &secret.place else { continue };
+        let process = process.to_mut();
+        let prefix = format!("{variable}=");
+        process.env.retain(|other| !other.starts_with(&prefix));
+        process.env.push(prefix + &String::from_utf8_lossy(&secret.content.0));
+    }
+    process
 }
 
 /// A string for the kernel.

@@ -24,8 +24,13 @@ const LAYERS_MAX: usize = 127;
 const OLD_OPTIONS_MAX: usize = 3500;
 
 /// The overlay of `plan`, detached. The current directory becomes the layers directory: idmapped, where the container's ids
-/// are not those on disk, by one detached copy of it that all lookups of layers go through.
-pub(super) fn mount(plan: &Plan, places: Places<'_>, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd, SandboxError> {
+/// are not those on disk, by one detached copy of it that all lookups of layers go through. That copy is returned too: it is
+/// gone for good when its descriptor is.
+pub(super) fn mount(
+    plan: &Plan,
+    places: Places<'_>,
+    userns: Option<BorrowedFd<'_>>,
+) -> Result<(OwnedFd, OwnedFd), SandboxError> {
     let layers = &plan.rootfs.layers;
     if layers.len() > LAYERS_MAX {
         let what = format!("the image has {} layers, an overlay takes {LAYERS_MAX}", layers.len());
@@ -39,14 +44,15 @@ pub(super) fn mount(plan: &Plan, places: Places<'_>, userns: Option<BorrowedFd<'
     enter(&lower, places.layers)?;
     make_upper(top, plan, places.container)?;
     let volatile = plan.rootfs.volatile;
-    match overlay(layers, places, &lower, volatile) {
-        Ok(root) => Ok(root),
+    let root = match overlay(layers, places, &lower, volatile) {
+        Ok(root) => root,
         // Kernels before 6.8 know no lowerdir+, and some refuse a detached overlay.
         Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
-            old_overlay(layers, places, userns.is_some_and(|_| plan.userns.idmapped).then_some(&lower), volatile)
+            old_overlay(layers, places, userns.is_some_and(|_| plan.userns.idmapped).then_some(&lower), volatile)?
         }
-        Err(errno) => Err(failed("fsopen", errno)),
-    }
+        Err(errno) => return Err(failed("fsopen", errno)),
+    };
+    Ok((root, lower))
 }
 
 fn directory(path: &Path) -> Result<OwnedFd, SandboxError> {

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::streams::{TERMINALS_MAX, TTY_GROUP};
-use super::{Places, c_string, volume};
+use super::{Places, c_string, kept, secrets, volume};
 use crate::error::SandboxError;
 use crate::options::DeviceKind;
-use crate::plan::{Plan, PlannedMount, Shown};
+use crate::plan::{BindPlan, Plan, PlannedMount, Shown, TmpfsPlan};
 use crate::script::{Base, Leaf, Links, Step, Target};
 use crate::terminal::Terminal;
 
@@ -24,13 +24,23 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Directories of `/dev` that are mounted on.
 const DEVICE_DIRS: [&str; 3] = ["pts", "shm", "mqueue"];
 
-/// `idmap` is the user namespace under whose ids volumes are shown, if they are; `terminal` the devpts instance that was
-/// made for the program's terminal, and the terminal.
+/// Where mounts come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sources<'a> {
+    pub(super) places: Places<'a>,
+    /// The root filesystem, as the container will see it.
+    pub(super) rootfs: BorrowedFd<'a>,
+    /// The directory of layers, with the container's ids.
+    pub(super) layers: BorrowedFd<'a>,
+    /// The user namespace under whose ids volumes are shown, if they are.
+    pub(super) idmap: Option<BorrowedFd<'a>>,
+}
+
+/// `terminal` is the devpts instance that was made for the program's terminal, and the terminal.
 pub(super) fn steps(
     plan: &Plan,
-    places: Places<'_>,
+    sources: Sources<'_>,
     joins: Vec<Step>,
-    idmap: Option<BorrowedFd<'_>>,
     mut terminal: Option<(OwnedFd, Rc<Terminal>)>,
 ) -> Result<Vec<Step>, SandboxError> {
     // Init is out of the caller's session from the start: the terminal's signals reach it through ctr-run or not at all.
@@ -56,8 +66,9 @@ pub(super) fn steps(
             steps.extend([Step::Attach { mount: devpts, target: place, keep: None }, Step::Console { terminal }]);
             continue;
         }
-        add_mount(mount, plan, places, idmap, &mut steps)?;
+        add_mount(mount, plan, sources, &mut steps)?;
     }
+    steps.extend(secrets::steps(plan)?);
     for path in &plan.masked_paths {
         let (base, path) = split(path)?;
         steps.push(Step::Mask { base, path });
@@ -100,8 +111,7 @@ fn target(base: Base, path: &str, leaf: Leaf, links: Links) -> Result<Target, Sa
 fn add_mount(
     mount: &PlannedMount,
     plan: &Plan,
-    places: Places<'_>,
-    idmap: Option<BorrowedFd<'_>>,
+    sources: Sources<'_>,
     steps: &mut Vec<Step>,
 ) -> Result<(), SandboxError> {
     let kernel = |kind: &str, options: &[(&str, &str)], keep: Option<Base>| -> Result<Step, SandboxError> {
@@ -120,19 +130,19 @@ fn add_mount(
     match &mount.shown {
         Shown::Proc => steps.push(kernel("proc", &[], Some(Base::Proc))?),
         Shown::HostSys { recursive } => {
-            let (copy, leaf) = volume::open(Path::new("/sys"), *recursive, true, mount, None)?;
+            let (copy, leaf) = volume::open(&BindPlan::plain("/sys", *recursive), mount, None)?;
             let place = target(Base::Root, &mount.target, leaf, Links::Refuse)?;
             steps.push(Step::Attach { mount: copy, target: place, keep: Some(Base::Sys) });
         }
         Shown::HostProc { recursive } => {
-            let (copy, leaf) = volume::open(Path::new("/proc"), *recursive, true, mount, None)?;
+            let (copy, leaf) = volume::open(&BindPlan::plain("/proc", *recursive), mount, None)?;
             let place = target(Base::Root, &mount.target, leaf, Links::Refuse)?;
             steps.push(Step::Attach { mount: copy, target: place, keep: Some(Base::Proc) });
         }
         // A host that shows none of its message queues has none to share by path.
         Shown::HostDir { source } if !Path::new(source).exists() => {}
         Shown::HostDir { source } => {
-            let (copy, leaf) = volume::open(Path::new(source), false, false, mount, None)?;
+            let (copy, leaf) = volume::open(&BindPlan::plain(source, false), mount, None)?;
             let name = mount.target.strip_prefix("/dev/").unwrap_or(&mount.target);
             steps.push(Step::Attach { mount: copy, target: target(Base::Dev, name, leaf, Links::Refuse)?, keep: None });
         }
@@ -153,23 +163,37 @@ fn add_mount(
             let attributes = volume::attributes(mount);
             steps.push(Step::Mount { kind: c_string("cgroup2")?, options: Vec::new(), attributes, target, keep: None });
         }
-        Shown::Tmpfs { size, mode } => {
-            let (size, mode) = (size.map(|size| size.to_string()), format!("{mode:o}"));
-            let mut options = vec![("mode", mode.as_str())];
-            options.extend(size.as_deref().map(|size| ("size", size)));
+        Shown::Tmpfs(tmpfs) if tmpfs.copy_up => {
+            let made = kept::filled_tmpfs(plan, mount, tmpfs, sources.rootfs)?;
+            steps.push(attach(mount, made, Leaf::Dir)?);
+        }
+        Shown::Tmpfs(tmpfs) => {
+            let options = tmpfs_options(tmpfs);
+            let options: Vec<(&str, &str)> = options.iter().map(|(key, value)| (*key, value.as_str())).collect();
             let mut step = kernel("tmpfs", &options, None)?;
             if let (Step::Mount { target: place, .. }, false) = (&mut step, mount.target.starts_with("/dev/")) {
                 *place = target(Base::Root, &mount.target, Leaf::Dir, Links::Follow)?;
             }
             steps.push(step);
         }
-        Shown::Bind { source, recursive, slave } => {
-            let (copy, leaf) = volume::open(Path::new(source), *recursive, *slave, mount, idmap)?;
-            let place = target(Base::Root, &mount.target, leaf, Links::Follow)?;
-            steps.push(Step::Attach { mount: copy, target: place, keep: None });
+        Shown::Bind(bind) => {
+            let (copy, leaf) = volume::open(bind, mount, sources.idmap)?;
+            steps.push(attach(mount, copy, leaf)?);
+        }
+        Shown::Volume { copy, bind, .. } => {
+            let (volume, leaf) = kept::named(plan, mount, bind, *copy, sources.rootfs, sources.idmap)?;
+            steps.push(attach(mount, volume, leaf)?);
+        }
+        Shown::Anonymous { directory, copy } => {
+            let volume = kept::anonymous(plan, mount, directory, *copy, sources.places, sources.rootfs)?;
+            steps.push(attach(mount, volume, Leaf::Dir)?);
+        }
+        Shown::Image(image) => {
+            let tree = kept::image(plan, mount, image, sources.places, sources.layers)?;
+            steps.push(attach(mount, tree, Leaf::Dir)?);
         }
         Shown::Generated { file } => {
-            let copy = volume::own_file(&places.container.join(file), mount)?;
+            let copy = volume::own(&sources.places.container.join(file), mount)?;
             // The name itself is covered: an image's link there leads nowhere that we would have to judge.
             steps.push(Step::Attach {
                 mount: copy,
@@ -179,6 +203,26 @@ fn add_mount(
         }
     }
     Ok(())
+}
+
+/// Attaches what was asked for at its place. Links of the image are followed within it.
+fn attach(mount: &PlannedMount, detached: OwnedFd, leaf: Leaf) -> Result<Step, SandboxError> {
+    let (base, path, links) = match mount.target.strip_prefix("/dev/") {
+        // Our own /dev has no links but ours, and nobody else writes to it yet.
+        Some(path) if !path.starts_with("shm/") => (Base::Dev, path, Links::Refuse),
+        _ => (Base::Root, mount.target.as_str(), Links::Follow),
+    };
+    Ok(Step::Attach { mount: detached, target: target(base, path, leaf, links)?, keep: None })
+}
+
+/// Ids are those of the container: its own process makes the mount.
+fn tmpfs_options(tmpfs: &TmpfsPlan) -> Vec<(&'static str, String)> {
+    let mut options = vec![("mode", format!("{:o}", tmpfs.mode))];
+    options.extend(tmpfs.size.map(|size| ("size", size.to_string())));
+    options.extend(tmpfs.inodes.map(|inodes| ("nr_inodes", inodes.to_string())));
+    options.extend((tmpfs.uid != 0).then(|| ("uid", tmpfs.uid.to_string())));
+    options.extend((tmpfs.gid != 0).then(|| ("gid", tmpfs.gid.to_string())));
+    options
 }
 
 fn add_devices(plan: &Plan, steps: &mut Vec<Step>) -> Result<(), SandboxError> {

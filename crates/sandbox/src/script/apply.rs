@@ -22,6 +22,7 @@ pub(crate) struct Stage<'a> {
     proc: Option<OwnedFd>,
     sys: Option<OwnedFd>,
     dev: Option<OwnedFd>,
+    secrets: Option<OwnedFd>,
     /// An empty, read-only directory to hide others under.
     empty: Option<OwnedFd>,
 }
@@ -29,7 +30,7 @@ pub(crate) struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// With a root filesystem that is still detached.
     pub(crate) fn new(root: BorrowedFd<'a>) -> Self {
-        Self { root, proc: None, sys: None, dev: None, empty: None }
+        Self { root, proc: None, sys: None, dev: None, secrets: None, empty: None }
     }
 
     /// Makes this process the parent of its descendants' orphans, as PID 1 is in a namespace of its own; the file lists its
@@ -45,6 +46,7 @@ impl<'a> Stage<'a> {
             Base::Proc => &self.proc,
             Base::Sys => &self.sys,
             Base::Dev => &self.dev,
+            Base::Secrets => &self.secrets,
         };
         slot.as_ref().map(AsFd::as_fd).ok_or(Errno::EBADF)
     }
@@ -55,6 +57,7 @@ impl<'a> Stage<'a> {
             Base::Proc => &mut self.proc,
             Base::Sys => &mut self.sys,
             Base::Dev => &mut self.dev,
+            Base::Secrets => &mut self.secrets,
         };
         *slot = Some(mount);
     }
@@ -97,6 +100,10 @@ impl<'a> Stage<'a> {
                     self.keep(*base, files::duplicate(mount.as_fd())?);
                 }
                 Ok(())
+            }
+            Step::AttachSecret { name, target } => {
+                let copy = mount::open_tree_clone(self.base(Base::Secrets)?, name, false)?;
+                self.attach(copy.as_fd(), target)
             }
             Step::DevDir { name } => files::make_dir(self.base(Base::Dev)?, name, 0o755),
             Step::DevNode { name, major, minor } => {
@@ -158,6 +165,9 @@ impl<'a> Stage<'a> {
 
     fn attach(&self, mount: BorrowedFd<'_>, target: &Target) -> RawResult<()> {
         let place = target.open(self.base(target.base)?)?;
+        if target.follows_links() && self.is_kernels(place.as_fd())? {
+            return Err(Errno::EXDEV);
+        }
         mount::move_mount(mount, place.as_fd())
     }
 
@@ -168,6 +178,18 @@ impl<'a> Stage<'a> {
         let place = files::open_location(dev, c"console")?;
         let copy = mount::open_tree_clone(slave, c"", false)?;
         mount::move_mount(copy.as_fd(), place.as_fd())
+    }
+
+    /// Whether a place lies in our `/proc`, `/sys` or `/dev`: a link of the image or of a volume has led there, since no
+    /// target that is asked for does.
+    fn is_kernels(&self, place: BorrowedFd<'_>) -> RawResult<bool> {
+        let filesystem = files::facts(place)?.filesystem;
+        for mount in [&self.proc, &self.sys, &self.dev].into_iter().flatten() {
+            if files::facts(mount.as_fd())?.filesystem == filesystem {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn mask(&mut self, base: Base, path: &CString) -> RawResult<()> {

@@ -11,6 +11,7 @@ impl Base {
             Self::Proc => "/proc",
             Self::Sys => "/sys",
             Self::Dev => "/dev",
+            Self::Secrets => "/run/secrets",
         }
     }
 }
@@ -27,6 +28,7 @@ impl fmt::Display for Step {
             Self::AttachRoot => f.write_str("attach the root filesystem"),
             Self::Mount { kind, target, .. } => write!(f, "mount {} on {}", kind.to_string_lossy(), target.path()),
             Self::Attach { target, .. } => write!(f, "mount on {}", target.path()),
+            Self::AttachSecret { target, .. } => write!(f, "mount a secret on {}", target.path()),
             Self::DevDir { name } => write!(f, "make the directory /dev/{}", name.to_string_lossy()),
             Self::DevNode { name, .. } => write!(f, "make the device /dev/{}", name.to_string_lossy()),
             Self::Console { .. } => f.write_str("put the terminal at /dev/console"),

@@ -32,6 +32,8 @@ pub(crate) enum Base {
     Sys,
     /// Our `/dev`.
     Dev,
+    /// The tmpfs of the secrets.
+    Secrets,
 }
 
 /// One thing that the child does.
@@ -58,6 +60,8 @@ pub(crate) enum Step {
     Mount { kind: CString, options: Vec<(CString, CString)>, attributes: MountAttr, target: Target, keep: Option<Base> },
     /// Attaches a mount that the parent prepared; `keep` makes it a base.
     Attach { mount: OwnedFd, target: Target, keep: Option<Base> },
+    /// Shows a file of the secrets' tmpfs at another place.
+    AttachSecret { name: CString, target: Target },
     /// A directory in our `/dev`.
     DevDir { name: CString },
     /// The program's terminal as `/dev/console`, once its file system is attached.

@@ -57,6 +57,11 @@ impl Target {
         Some(Self { base, parts, leaf, links })
     }
 
+    /// Whether a link may have led somewhere else.
+    pub(crate) fn follows_links(&self) -> bool {
+        self.links == Links::Follow
+    }
+
     /// The path, for people.
     pub(crate) fn path(&self) -> String {
         let path = self.parts.last().map(|(path, _)| path.to_string_lossy()).unwrap_or_default();
@@ -65,6 +70,7 @@ impl Target {
             Base::Proc => format!("/proc/{path}"),
             Base::Sys => format!("/sys/{path}"),
             Base::Dev => format!("/dev/{path}"),
+            Base::Secrets => format!("/run/secrets/{path}"),
         }
     }
 
