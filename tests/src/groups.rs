@@ -57,3 +57,58 @@ pub fn read(root: &Root, id: &str, file: &str) -> Option<String> {
     let text = recorded(root, id).iter().find_map(|group| fs::read_to_string(group.join(file)).ok());
     text.map(|text| text.trim().to_owned())
 }
+
+/// A group of the v2 hierarchy that was delegated to an ordinary user, as systemd does it. Removed when dropped.
+#[derive(Debug)]
+pub struct Delegated {
+    /// Its name below the root of the hierarchy.
+    pub name: String,
+}
+
+impl Delegated {
+    /// A new one, with the controllers that v2 has here.
+    pub fn new(uid: u32, gid: u32) -> Self {
+        let delegated = Self { name: format!("ctr-test-{}", std::process::id()) };
+        let dir = delegated.dir();
+        fs::create_dir_all(dir.join("session")).expect("group");
+        let list = fs::read_to_string(unified().join("cgroup.controllers")).expect("controllers");
+        for controller in list.split_whitespace() {
+            fs::write(unified().join("cgroup.subtree_control"), format!("+{controller}")).ok();
+        }
+        for file in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "session", "session/cgroup.procs"]
+        {
+            std::os::unix::fs::chown(dir.join(file), Some(uid), Some(gid)).expect("chown");
+        }
+        delegated
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> PathBuf {
+        unified().join(&self.name)
+    }
+
+    /// `cmd` in a group below it, in the view of [`in_v2_view`].
+    pub fn session(&self, cmd: Cmd) -> Cmd {
+        let procs = self.dir().join("session/cgroup.procs").display().to_string();
+        in_v2_view(cmd).under(["sh", "-c", "echo $$ >\"$0\" && exec \"$@\"", &procs])
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        let mut dirs = vec![self.dir()];
+        let mut at = 0;
+        while let Some(dir) = dirs.get(at) {
+            let below = fs::read_dir(dir).into_iter().flatten().flatten();
+            let below: Vec<PathBuf> = below
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                .map(|entry| entry.path())
+                .collect();
+            dirs.extend(below);
+            at += 1;
+        }
+        for dir in dirs.iter().rev() {
+            fs::remove_dir(dir).ok();
+        }
+    }
+}

@@ -67,7 +67,7 @@ pub fn base(mount: &Path) -> std::result::Result<String, String> {
             return Ok(path);
         }
     }
-    Err(format!("no control group is delegated to this user: neither /{own} nor one above it belongs to user {uid}"))
+    Err(format!("no control group is delegated to this user: neither /{own} nor one above it belongs to it"))
 }
 
 /// `ctr/ROOTHASH` in every hierarchy that has it.

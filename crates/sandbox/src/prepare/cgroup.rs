@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use ctr_core::container::groups;
@@ -103,10 +104,10 @@ pub(super) fn create(plan: &CgroupPlan, notes: &mut Vec<String>) -> Result<Group
 fn create_one(group: &GroupPlan, groups: &mut Groups, notes: &mut Vec<String>) -> Result<(), SandboxError> {
     let hierarchy = Path::new(&group.hierarchy);
     let dir = hierarchy.join(&group.path);
-    let made = match fs::create_dir(&dir) {
+    let made = match make_dir(&dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             create_parents(group, hierarchy)?;
-            fs::create_dir(&dir)
+            make_dir(&dir)
         }
         made => made,
     };
@@ -121,6 +122,11 @@ fn create_one(group: &GroupPlan, groups: &mut Groups, notes: &mut Vec<String>) -
         write_limit(group, &dir, write, notes)?;
     }
     open_group(group, &dir, groups)
+}
+
+/// Ours alone: the umask is 0 here, and in a directory that others may write anybody could make groups.
+fn make_dir(dir: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().mode(0o755).create(dir)
 }
 
 fn open_group(group: &GroupPlan, dir: &Path, groups: &mut Groups) -> Result<(), SandboxError> {
@@ -261,7 +267,7 @@ fn create_parents(group: &GroupPlan, hierarchy: &Path) -> Result<(), SandboxErro
     let dir = hierarchy.join(&group.path);
     let above: Vec<&Path> = dir.ancestors().take(OWN_LEVELS).skip(1).collect();
     for parent in above.into_iter().rev() {
-        match fs::create_dir(parent) {
+        match make_dir(parent) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(make_failed(group, parent, &error)),
             _ => {}
         }
