@@ -14,33 +14,24 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use ctr_sys::files::PollEntry;
 use ctr_sys::socket;
 
-use super::{InitFiles, Source};
+use super::Held;
 use crate::terminal::attach::{BUSY, INPUT, TERMINAL};
 
-pub(super) struct Door<'a> {
-    listener: Option<BorrowedFd<'a>>,
+pub(super) struct Door {
+    listener: Option<BorrowedFd<'static>>,
     /// What is handed out, and its message.
-    given: Option<(u8, BorrowedFd<'a>)>,
+    given: Option<(u8, BorrowedFd<'static>)>,
     /// The connection that ctr-run made before it cloned, until it is closed.
-    first: Option<BorrowedFd<'a>>,
+    first: Option<BorrowedFd<'static>>,
     /// One that was accepted.
     client: Option<OwnedFd>,
 }
 
-impl<'a> Door<'a> {
-    pub(super) fn new(init: &'a InitFiles<'_>) -> Self {
-        let Some(attach) = &init.attach else { return Self { listener: None, given: None, first: None, client: None } };
-        let given = match (&init.source, &attach.input) {
-            (Source::Terminal(terminal), _) => Some((TERMINAL, terminal.master.as_fd())),
-            (_, Some(input)) => Some((INPUT, input.as_fd())),
-            _ => None,
-        };
-        Self {
-            listener: Some(attach.listener.as_fd()),
-            given,
-            first: attach.first.as_ref().map(AsFd::as_fd),
-            client: None,
-        }
+impl Door {
+    pub(super) fn new(held: &Held) -> Self {
+        let terminal = held.stdout.filter(|_| held.slave.is_some()).map(|master| (TERMINAL, master));
+        let given = terminal.or(held.input.map(|input| (INPUT, input)));
+        Self { listener: held.listener, given, first: held.first, client: None }
     }
 
     pub(super) fn is_occupied(&self) -> bool {

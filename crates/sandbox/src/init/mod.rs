@@ -73,16 +73,91 @@ pub(crate) struct Attach {
     pub(crate) first: Option<OwnedFd>,
 }
 
+/// [`InitFiles`] as plain numbers: what is left when the launcher's memory has been given back.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    main: i32,
+    lock: BorrowedFd<'static>,
+    range: Option<BorrowedFd<'static>>,
+    exit: BorrowedFd<'static>,
+    stdout: Option<BorrowedFd<'static>>,
+    stderr: Option<BorrowedFd<'static>>,
+    /// `stdout` is the master of a terminal, and this its slave.
+    slave: Option<BorrowedFd<'static>>,
+    log: Option<[BorrowedFd<'static>; 2]>,
+    listener: Option<BorrowedFd<'static>>,
+    input: Option<BorrowedFd<'static>>,
+    first: Option<BorrowedFd<'static>>,
+    /// Lists its children, where init is not PID 1 of a namespace of its own.
+    children: Option<BorrowedFd<'static>>,
+    limit: Option<TimeLimit>,
+}
+
+impl Held {
+    /// The descriptors stay open because nobody drops `files` any more: [`run`] never returns.
+    fn new(files: &InitFiles<'_>, main: i32, children: Option<BorrowedFd<'_>>) -> Self {
+        let number = |fd: BorrowedFd<'_>| files::numbered(fd.as_raw_fd());
+        let owned = |fd: &OwnedFd| number(fd.as_fd());
+        let (stdout, stderr, slave) = match &files.source {
+            Source::None => (None, None, None),
+            Source::Pipes { stdout, stderr } => (Some(owned(stdout)), Some(owned(stderr)), None),
+            Source::Terminal(terminal) => (Some(owned(&terminal.master)), None, Some(owned(&terminal.slave))),
+        };
+        let attach = files.attach.as_ref();
+        Self {
+            main,
+            lock: number(files.lock),
+            range: files.range.as_ref().map(owned),
+            exit: owned(&files.exit),
+            stdout,
+            stderr,
+            slave,
+            log: files.log.as_ref().map(|[first, second]| [owned(first), owned(second)]),
+            listener: attach.map(|attach| owned(&attach.listener)),
+            input: attach.and_then(|attach| attach.input.as_ref()).map(owned),
+            first: attach.and_then(|attach| attach.first.as_ref()).map(owned),
+            children: children.map(number),
+            limit: files.limit,
+        }
+    }
+
+    /// All of them but the signals.
+    fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'static>> {
+        let [log, other_log] = self.log.map_or([None, None], |[first, second]| [Some(first), Some(second)]);
+        let kept = [
+            Some(self.lock),
+            Some(self.exit),
+            self.range,
+            self.stdout,
+            self.stderr,
+            self.slave,
+            log,
+            other_log,
+            self.listener,
+            self.input,
+            self.first,
+            self.children,
+        ];
+        kept.into_iter().flatten()
+    }
+}
+
 /// How many descriptors init has at most, with the signalfd.
 const KEPT_MAX: usize = 13;
 
 /// Lives until the program `main` has ended, then ends itself, and with it the container.
 /// `children` lists its children where it is not PID 1 of a namespace of its own.
 pub(crate) fn run(files: &InitFiles<'_>, main: i32, children: Option<BorrowedFd<'_>>) -> ! {
-    let (ended, timed_out) = match lives(files, main, children) {
+    let held = Held::new(files, main, children);
+    // What the launcher prepared would stay in memory as long as the container lives, some hundred kilobytes for each.
+    ctr_sys::arena::give_back(held, live)
+}
+
+fn live(held: Held) -> ! {
+    let (ended, timed_out) = match lives(&held) {
         Ok(ended) => ended,
         // Without signals or poll there is nothing to be done but to wait.
-        Err(_) => (wait_only(main), false),
+        Err(_) => (wait_only(held.main), false),
     };
     let status = match ended {
         Ended::Code(code) => ExitStatus::Code(code),
@@ -90,19 +165,19 @@ pub(crate) fn run(files: &InitFiles<'_>, main: i32, children: Option<BorrowedFd<
     };
     let mut line = [0; EXIT_RECORD_MAX];
     let len = ExitRecord { status, at: Timestamp::now(), timed_out }.write(&mut line);
-    let _ = files::write_all(files.exit.as_fd(), line.get(..len).unwrap_or_default());
+    let _ = files::write_all(held.exit, line.get(..len).unwrap_or_default());
     process::exit_now(status.exit_code())
 }
 
 /// How the program ended, and whether its time was over.
-fn lives(files: &InitFiles<'_>, main: i32, children: Option<BorrowedFd<'_>>) -> RawResult<(Ended, bool)> {
+fn lives(held: &Held) -> RawResult<(Ended, bool)> {
     let signals = signal::signalfd_all()?;
-    close_all_but(files, signals.as_fd(), children)?;
+    close_all_but(held, signals.as_fd())?;
     privilege::set_capabilities(CapSet::KILL, CapSet::KILL, CapSet::default())?;
     privilege::no_new_privileges()?;
-    let mut output = Output::open(files)?;
-    let mut door = Door::new(files);
-    let mut clock = Clock::start(files.limit);
+    let mut output = Output::open(held)?;
+    let mut door = Door::new(held);
+    let mut clock = Clock::start(held.limit);
     loop {
         let [out, err] = output.entries(door.is_occupied());
         let [knock, leave] = door.entries();
@@ -111,20 +186,20 @@ fn lives(files: &InitFiles<'_>, main: i32, children: Option<BorrowedFd<'_>>) -> 
         let [signalled, out, err, knock, leave] = entries.map(|entry| entry.is_ready());
         output.pump([out, err]);
         door.serve([knock, leave]);
-        clock.strike(main);
+        clock.strike(held.main);
         if !signalled {
             continue;
         }
         while let Some(number) = signal::read_signal(signals.as_fd())? {
             if number == signal::SIGCHLD {
-                if let Some(ended) = reap(main)? {
+                if let Some(ended) = reap(held.main)? {
                     // The rest of the container goes now, so that what it wrote is complete.
-                    orphans::kill_rest(children);
+                    orphans::kill_rest(held.children);
                     output.drain(door.is_occupied());
                     return Ok((ended, clock.struck));
                 }
             } else if !signal::is_own_doing(number) {
-                let _ = process::kill(main, number);
+                let _ = process::kill(held.main, number);
             }
         }
     }
@@ -153,30 +228,11 @@ fn wait_only(main: i32) -> Ended {
     }
 }
 
-/// Closes every descriptor that is not in `files` and not `signals`.
-fn close_all_but(files: &InitFiles<'_>, signals: BorrowedFd<'_>, children: Option<BorrowedFd<'_>>) -> RawResult<()> {
+/// Closes every descriptor that is not in `held` and not `signals`.
+fn close_all_but(held: &Held, signals: BorrowedFd<'_>) -> RawResult<()> {
     let mut kept = [i32::MAX; KEPT_MAX];
-    let (source, log, attach) = (&files.source, files.log.as_ref(), files.attach.as_ref());
-    let (first, second) = match source {
-        Source::None => (None, None),
-        Source::Pipes { stdout, stderr } => (Some(stdout), Some(stderr)),
-        Source::Terminal(terminal) => (Some(&terminal.master), Some(&terminal.slave)),
-    };
-    let owned = [
-        Some(&files.exit),
-        files.range.as_ref(),
-        first,
-        second,
-        log.map(|[file, _]| file),
-        log.map(|[_, file]| file),
-        attach.map(|attach| &attach.listener),
-        attach.and_then(|attach| attach.input.as_ref()),
-        attach.and_then(|attach| attach.first.as_ref()),
-    ];
-    let numbers = owned.into_iter().flatten().map(AsRawFd::as_raw_fd);
-    let numbers = numbers.chain(children.map(|children| children.as_raw_fd()));
-    for (slot, number) in kept.iter_mut().zip([files.lock.as_raw_fd(), signals.as_raw_fd()].into_iter().chain(numbers))
-    {
+    let numbers = held.descriptors().map(|fd| fd.as_raw_fd());
+    for (slot, number) in kept.iter_mut().zip(numbers.chain([signals.as_raw_fd()])) {
         *slot = number;
     }
     kept.sort_unstable();

@@ -1,11 +1,11 @@
 //! What the program writes, on its way to the log: two pipes, or the master of its terminal.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use ctr_sys::files::{self, PollEntry};
 use ctr_sys::{Errno, RawResult};
 
-use super::{InitFiles, Source};
+use super::Held;
 use crate::log::LogWriter;
 
 /// Bytes of one read.
@@ -15,27 +15,23 @@ const PIECE: usize = 8192;
 const READS_AFTER_END: usize = 256;
 
 /// The sources that are still open, and the log.
-pub(super) struct Output<'a> {
-    stdout: Option<BorrowedFd<'a>>,
-    stderr: Option<BorrowedFd<'a>>,
+pub(super) struct Output {
+    stdout: Option<BorrowedFd<'static>>,
+    stderr: Option<BorrowedFd<'static>>,
     /// `stdout` is the master of a terminal, which has no end as long as init keeps the slave open.
     is_terminal: bool,
-    log: Option<LogWriter<'a>>,
+    log: Option<LogWriter<'static>>,
 }
 
-impl<'a> Output<'a> {
-    pub(super) fn open(init: &'a InitFiles<'_>) -> RawResult<Self> {
-        let log = init.log.as_ref().map(|[first, second]| LogWriter::new([first.as_fd(), second.as_fd()]));
-        let (stdout, stderr) = match &init.source {
-            Source::None => (None, None),
-            Source::Pipes { stdout, stderr } => {
-                files::set_nonblocking(stdout.as_fd())?;
-                files::set_nonblocking(stderr.as_fd())?;
-                (Some(stdout.as_fd()), Some(stderr.as_fd()))
+impl Output {
+    pub(super) fn open(held: &Held) -> RawResult<Self> {
+        if held.slave.is_none() {
+            for pipe in [held.stdout, held.stderr].into_iter().flatten() {
+                files::set_nonblocking(pipe)?;
             }
-            Source::Terminal(terminal) => (Some(terminal.master.as_fd()), None),
-        };
-        Ok(Self { stdout, stderr, is_terminal: matches!(init.source, Source::Terminal(_)), log })
+        }
+        let log = held.log.map(LogWriter::new);
+        Ok(Self { stdout: held.stdout, stderr: held.stderr, is_terminal: held.slave.is_some(), log })
     }
 
     /// What to wait for. A terminal that somebody is attached to is read by them.

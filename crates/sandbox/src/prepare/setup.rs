@@ -233,12 +233,12 @@ fn add_devices(plan: &Plan, steps: &mut Vec<Step>) -> Result<(), SandboxError> {
         let name = device.path.strip_prefix("/dev/").unwrap_or(&device.path);
         // A device rule without "m" forbids the making to us too; block devices are copies everywhere.
         let makes_node = !plan.userns.is_own() && device.access.mknod && device.kind == DeviceKind::Char;
-        if !makes_node {
+        if makes_node {
+            steps.push(Step::DevNode { name: c_string(name)?, major: device.major, minor: device.minor });
+        } else {
             let mount = volume::device(device)?;
             let place = target(Base::Dev, name, Leaf::File, Links::Refuse)?;
             steps.push(Step::Attach { mount, target: place, keep: None });
-        } else {
-            steps.push(Step::DevNode { name: c_string(name)?, major: device.major, minor: device.minor });
         }
     }
     for (name, points_to) in DEVICE_LINKS {
