@@ -7,6 +7,7 @@ pub mod container;
 pub mod digest;
 pub mod launch;
 pub mod name;
+pub mod platform;
 pub mod quantity;
 pub mod ranges;
 pub mod reference;

@@ -7,7 +7,7 @@ use ctr_cli::Failure;
 use ctr_core::digest::Digest;
 use ctr_core::store::{Store, StoreError};
 
-use crate::args::Pull;
+use crate::args::{Args, Pull};
 
 /// The image as it was named and its digest.
 pub(crate) struct Found {
@@ -24,12 +24,13 @@ pub(crate) fn store_failure(error: StoreError) -> Failure {
     Failure::hinted(error, StoreError::hint)
 }
 
-/// Finds `image`; a path is fetched as `pull` says.
-pub(crate) fn find(root: &Path, image: &str, pull: Pull, quiet: bool) -> Result<(Store, Found), Failure> {
+/// Finds `image`; a path is fetched as `--pull` says.
+pub(crate) fn find(root: &Path, args: &Args) -> Result<(Store, Found), Failure> {
+    let image = args.image();
     let is_path =
         image.starts_with('/') || image.starts_with("./") || image.starts_with("../") || image.contains(".aci");
     if is_path && Path::new(image).exists() {
-        return by_path(root, Path::new(image), pull, quiet);
+        return by_path(root, Path::new(image), args);
     }
     if is_path && image.starts_with(['/', '.']) {
         return Err(Failure::new(format!("there is no image file {image}"))
@@ -43,10 +44,11 @@ pub(crate) fn find(root: &Path, image: &str, pull: Pull, quiet: bool) -> Result<
         Err(error) => store_failure(error),
     };
     // "ctr-run app" next to a file "app": what is in the store comes first, what lies there second.
-    if Path::new(image).exists() { by_path(root, Path::new(image), pull, quiet) } else { Err(missing) }
+    if Path::new(image).exists() { by_path(root, Path::new(image), args) } else { Err(missing) }
 }
 
-fn by_path(root: &Path, path: &Path, pull: Pull, quiet: bool) -> Result<(Store, Found), Failure> {
+fn by_path(root: &Path, path: &Path, args: &Args) -> Result<(Store, Found), Failure> {
+    let pull = args.life.pull;
     if pull != Pull::Always
         && let Ok(store) = Store::open(root)
         && let Some(digest) = std::fs::metadata(path).ok().and_then(|facts| store.known_file(&facts))
@@ -57,12 +59,12 @@ fn by_path(root: &Path, path: &Path, pull: Pull, quiet: bool) -> Result<(Store, 
         let what = format!("{} is not in the store, and --pull=never forbids to fetch it", path.display());
         return Err(Failure::new(what).hint(format!("ctr-fetch {}", path.display())));
     }
-    let digest = fetch(root, path, quiet)?;
+    let digest = fetch(root, path, args)?;
     Ok((Store::open(root).map_err(store_failure)?, Found { name: None, digest }))
 }
 
 /// Runs the `ctr-fetch` beside this executable, never one of `$PATH`, and reads `NAME DIGEST`.
-fn fetch(root: &Path, path: &Path, quiet: bool) -> Result<Digest, Failure> {
+fn fetch(root: &Path, path: &Path, args: &Args) -> Result<Digest, Failure> {
     let program = fetch_program()?;
     let mut command = Command::new(&program);
     command.env_clear().arg("--root").arg(root).stdin(Stdio::null()).stderr(Stdio::inherit());
@@ -73,7 +75,10 @@ fn fetch(root: &Path, path: &Path, quiet: bool) -> Result<Digest, Failure> {
     }
     // newuidmap and newgidmap, for an ordinary user's store.
     command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    if quiet {
+    if let Some(platform) = &args.life.platform {
+        command.args(["--platform", platform]);
+    }
+    if args.global.quiet {
         command.arg("--quiet");
     }
     command.arg("--").arg(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));

@@ -55,7 +55,7 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
         return Err(Failure::new(format!("the --cidfile {} is there already", path.display()))
             .hint("another container may be running with it: remove the file if not"));
     }
-    let (store, found) = image::find(&root, args.image(), args.life.pull, args.global.quiet)?;
+    let (store, found) = image::find(&root, &args)?;
     // With the host's ids the container could write the executable of its PID 1, which is this one (CVE-2019-5736).
     if !args.life.dry_run && ctr_sys::sealed::is_exposed_to(|uid| uid != 0 || ctr_sandbox::host::shares_ids(&options)) {
         let Err(error) = ctr_sys::sealed::execute_again(&[]);

@@ -8,6 +8,7 @@ pub mod error;
 mod hierarchies;
 pub mod host;
 pub mod idmap;
+mod inherited;
 mod init;
 pub mod join;
 pub mod log;

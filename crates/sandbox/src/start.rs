@@ -14,6 +14,7 @@ use ctr_sys::{Errno, signal};
 use crate::enter::{self, Entered, FailedStep, Script};
 use crate::error::{SandboxError, StepCause};
 use crate::idmap::Extent;
+use crate::inherited::Inherited;
 use crate::plan::{Plan, PlannedMount, ProcessPlan, Shown};
 use crate::prepare::{self, Attached, Groups, Places, Prepared};
 use crate::script::Step;
@@ -122,8 +123,10 @@ pub fn start(
     let lock = embryo.lock();
     let places = Places { layers, container: embryo.dir(), user_xattrs };
     let Prepared { script, mut groups, attached, notes } = prepare::prepare(plan, places, lock.as_fd(), range)?;
+    let inherited = Inherited::take(&plan.process, plan.kernel.clocks)?;
     embryo.publish()?;
     let entered = enter::enter(&script).map_err(|errno| clone_failed(plan, errno))?;
+    drop(inherited);
     // The child is on its way; this is written beside it, not before it.
     let recorded = write_process(embryo.dir(), &entered);
     let executed = match entered.wait_for_report(|| groups.frozen()) {
@@ -189,7 +192,7 @@ fn explain(plan: &Plan, script: &Script<'_>, failed: FailedStep) -> SandboxError
     match step {
         Step::Exec { .. } => {
             let program = plan.process.args.first().map_or("", String::as_str);
-            prepare::exec_failed(program, &script.root, failed.errno)
+            prepare::exec_failed(program, &script.root, step, failed.errno)
         }
         step => SandboxError::Step {
             step: step.to_string(),
@@ -216,6 +219,18 @@ pub(crate) fn step_hint(step: &Step, errno: Errno) -> Option<&'static str> {
         (Step::Attach { .. } | Step::MakeDir { .. }, Errno::EEXIST | Errno::ENOENT | Errno::ELOOP) => {
             Some("a link in the image leads to something that is not there")
         }
+        (Step::Sysctl { .. }, Errno::ENOENT) => Some("this kernel has no such parameter in a namespace of its own"),
+        (Step::Sysctl { .. }, Errno::EACCES | Errno::EPERM | Errno::EROFS) => Some(
+            "this kernel lets only the host's root change it (for kernel.* and fs.mqueue.* until Linux 5.19): --userns=host",
+        ),
+        (Step::Sysctl { .. }, Errno::EINVAL | Errno::ERANGE) => Some("the kernel does not take this value"),
+        (Step::Affinity { .. }, Errno::EINVAL) => {
+            Some("some of them are not there, or are not in the cpuset of the container")
+        }
+        (Step::Scheduler { .. }, Errno::EPERM) => {
+            Some("a process can take this policy on only with CAP_SYS_NICE in the first user namespace: --userns=host")
+        }
+        (Step::Scheduler { .. }, Errno::EINVAL) => Some("the kernel does not take these values: see sched_setattr(2)"),
         (Step::Limit { .. }, Errno::EPERM) => Some("raising a hard limit needs CAP_SYS_RESOURCE"),
         (Step::JoinCgroup { .. }, _) => Some("is the control group frozen, or full?"),
         _ => None,

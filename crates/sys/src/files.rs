@@ -22,6 +22,8 @@ pub enum OpenAs {
     Directory,
     /// A file to read; never blocks on a fifo.
     Read,
+    /// A file that is there, to write; never blocks on a fifo.
+    Write,
     /// A new file to write, which must not be there (`O_EXCL`).
     CreateNew,
 }
@@ -33,6 +35,7 @@ impl OpenAs {
             Self::LocationFollow => libc::O_PATH,
             Self::Directory => libc::O_PATH | libc::O_DIRECTORY,
             Self::Read => libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY,
+            Self::Write => libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY,
             Self::CreateNew => libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW,
         }
     }
@@ -233,6 +236,14 @@ pub fn is_on_read_only_mount(path: &CStr) -> bool {
     let failed = unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) } != 0;
     // SAFETY: zeroed; plain integers.
     !failed && unsafe { stat.assume_init() }.f_flag as u64 & libc::ST_RDONLY as u64 != 0
+}
+
+/// Whether an open file is of procfs.
+pub fn is_procfs(fd: BorrowedFd<'_>) -> bool {
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    let called = call!(libc::SYS_fstatfs, fd.as_raw_fd(), stat.as_mut_ptr());
+    // SAFETY: zeroed; plain integers.
+    called.is_ok() && unsafe { stat.assume_init() }.f_type as u64 == libc::PROC_SUPER_MAGIC as u64
 }
 
 /// Makes an open directory the current one.

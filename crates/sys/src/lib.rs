@@ -29,6 +29,7 @@ pub mod process;
 pub mod procfs;
 pub mod random;
 mod raw;
+pub mod schedule;
 pub mod sealed;
 pub mod signal;
 pub mod small;

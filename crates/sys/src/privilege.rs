@@ -228,6 +228,14 @@ pub fn set_limit(resource: Resource, soft: u64, hard: u64) -> RawResult<()> {
     call!(libc::SYS_prlimit64, 0, resource.0, limit.as_ptr(), ptr::null::<u8>()).map(drop)
 }
 
+/// The soft and the hard limit of this process; `u64::MAX` is unlimited.
+pub fn limit(resource: Resource) -> RawResult<(u64, u64)> {
+    let mut limit = [0u64; 2];
+    call!(libc::SYS_prlimit64, 0, resource.0, ptr::null::<u8>(), limit.as_mut_ptr())?;
+    let [soft, hard] = limit;
+    Ok((soft, hard))
+}
+
 /// Brings the loopback interface of the caller's network namespace up (netdevice(7)). `socket` is any datagram socket.
 pub fn loopback_up(socket: BorrowedFd<'_>) -> RawResult<()> {
     // SAFETY: ifreq is plain data, all zeroes is valid.

@@ -306,6 +306,11 @@ pub fn sethostname(name: &CStr) -> RawResult<()> {
     call!(libc::SYS_sethostname, name.as_ptr(), name.count_bytes()).map(drop)
 }
 
+/// Sets the NIS domain name of the caller's UTS namespace.
+pub fn setdomainname(name: &CStr) -> RawResult<()> {
+    call!(libc::SYS_setdomainname, name.as_ptr(), name.count_bytes()).map(drop)
+}
+
 /// Names this thread, as `ps` shows it (`PR_SET_NAME`).
 pub fn set_name(name: &CStr) {
     let _ = call!(libc::SYS_prctl, libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0);

@@ -21,6 +21,9 @@ pub(crate) struct LifeArgs {
     /// Label of the container
     #[arg(long, short = 'l', value_name = "KEY=VALUE")]
     pub(crate) label: Vec<String>,
+    /// File with a KEY=VALUE label on each line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) label_file: Vec<PathBuf>,
     /// Write the container's id to a new file
     #[arg(long, value_name = "FILE")]
     pub(crate) cidfile: Option<PathBuf>,
@@ -45,6 +48,9 @@ pub(crate) struct LifeArgs {
     /// Time after which the program is stopped, as 90s or 1h
     #[arg(long, value_name = "DURATION")]
     pub(crate) timeout: Option<String>,
+    /// The image must be for this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
     /// When to fetch an image that is given as a path
     #[arg(long, value_enum, default_value_t = Pull::Missing)]
     pub(crate) pull: Pull,

@@ -2,10 +2,12 @@
 
 mod devices;
 mod filesystem;
+mod kernel;
 mod life;
 mod limits;
 mod namespaces;
 mod program;
+mod schedule;
 mod security;
 mod terminal;
 
@@ -14,10 +16,12 @@ use ctr_cli::GlobalArgs;
 
 pub(crate) use devices::DeviceArgs;
 pub(crate) use filesystem::FilesystemArgs;
+pub(crate) use kernel::KernelArgs;
 pub(crate) use life::{LifeArgs, LogArg, Pull};
 pub(crate) use limits::LimitArgs;
 pub(crate) use namespaces::NamespaceArgs;
 pub(crate) use program::ProgramArgs;
+pub(crate) use schedule::ScheduleArgs;
 pub(crate) use security::SecurityArgs;
 pub(crate) use terminal::TerminalArgs;
 
@@ -50,6 +54,10 @@ pub(crate) struct Args {
     pub(crate) devices: DeviceArgs,
     #[command(flatten)]
     pub(crate) namespaces: NamespaceArgs,
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+    #[command(flatten)]
+    pub(crate) scheduling: ScheduleArgs,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     #[command(flatten)]

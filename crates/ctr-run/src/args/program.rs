@@ -23,7 +23,7 @@ pub(crate) struct ProgramArgs {
     /// User and group, by the image's own names or by number
     #[arg(long, short = 'u', value_name = "USER[:GROUP]")]
     pub(crate) user: Option<String>,
-    /// Additional group
+    /// Additional group; keep-groups keeps those of the caller, an ordinary user
     #[arg(long, value_name = "GROUP")]
     pub(crate) group_add: Vec<String>,
     /// File mode creation mask, octal

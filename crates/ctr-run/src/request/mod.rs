@@ -2,12 +2,14 @@
 
 mod devices;
 mod filesystem;
+mod kernel;
 mod life;
 mod limits;
 mod mount_options;
 mod mount_text;
 mod namespaces;
 mod program;
+mod schedule;
 mod secrets;
 mod security;
 mod terminal;
@@ -30,6 +32,8 @@ pub(crate) fn request(args: &Args) -> Result<RunOptions, Failure> {
         filesystem: filesystem::request(&args.filesystem)?,
         devices: devices::request(&args.devices)?,
         namespaces: namespaces::request(&args.namespaces)?,
+        kernel: kernel::request(&args.kernel)?,
+        scheduling: schedule::request(&args.scheduling)?,
         limits: limits::request(&args.limits)?,
         security: security::request(&args.security)?,
         terminal: terminal::request(&args.terminal)?,

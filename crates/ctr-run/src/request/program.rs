@@ -9,6 +9,14 @@ use crate::args::ProgramArgs;
 
 /// `arguments` is what follows the image on the command line.
 pub(super) fn request(args: &ProgramArgs, arguments: &[String]) -> Result<ProgramOptions, Failure> {
+    let keep_groups = args.group_add.iter().any(|group| group == "keep-groups");
+    if keep_groups && args.group_add.len() > 1 {
+        return Err(bad(
+            "--group-add",
+            "keep-groups",
+            "the kernel keeps all groups or takes a new list: no other goes with it",
+        ));
+    }
     Ok(ProgramOptions {
         args: arguments.to_vec(),
         // '' clears the image's entrypoint.
@@ -19,7 +27,8 @@ pub(super) fn request(args: &ProgramArgs, arguments: &[String]) -> Result<Progra
         env: ctr_cli::environment(&args.env_file, &args.env)?,
         workdir: args.workdir.clone(),
         user: args.user.clone(),
-        groups: args.group_add.clone(),
+        groups: if keep_groups { Vec::new() } else { args.group_add.clone() },
+        keep_groups,
         umask: args.umask.as_deref().map(umask).transpose()?,
         ulimits: args.ulimit.iter().map(|limit| ulimit(limit)).collect::<Result<_, _>>()?,
     })

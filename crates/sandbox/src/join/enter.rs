@@ -246,7 +246,7 @@ impl Joined {
 fn explain(script: &Script, program: &str, index: usize, errno: Errno) -> SandboxError {
     match script.steps.get(index) {
         None => SandboxError::host("make the program's process", "clone", "CLONE_PARENT", errno),
-        Some(Step::Exec { .. }) => prepare::exec_failed(program, &script.root, errno),
+        Some(step @ Step::Exec { .. }) => prepare::exec_failed(program, &script.root, step, errno),
         Some(step) => SandboxError::Step {
             step: step.to_string(),
             cause: StepCause { errno },

@@ -36,6 +36,8 @@ pub use enter::Joined;
 pub use target::has_uid;
 
 use crate::error::SandboxError;
+use crate::inherited::Inherited;
+use crate::plan::ProcessPlan;
 use crate::prepare;
 use crate::script::{Step, Stream, Streams};
 use enter::Script;
@@ -82,8 +84,8 @@ pub enum JoinStreams {
 #[derive(Debug)]
 pub struct Joining {
     script: Script,
-    /// The program as it was named, for messages.
-    program: String,
+    /// What it executes, and by which profile.
+    plan: ProcessPlan,
 }
 
 /// Looks up and opens all that the join needs. Nothing has changed when it fails, neither here nor in the container.
@@ -106,7 +108,7 @@ pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, S
         hidden: !target.own_user_namespace,
         steps,
     };
-    Ok(Joining { script, program: plan.args.first().cloned().unwrap_or_default() })
+    Ok(Joining { script, plan })
 }
 
 /// The program's streams. Nothing of the host's `/dev` is given to it: who has a device open can change its mode.
@@ -148,6 +150,7 @@ impl Joining {
     /// Enters the container and executes the program. Afterwards this process is in the container's namespaces, and all
     /// signals are blocked, for [`Joined`] to take.
     pub fn start(self) -> Result<Joined, SandboxError> {
-        enter::enter(self.script, &self.program)
+        Inherited::take(&self.plan, None)?.keep();
+        enter::enter(self.script, self.plan.args.first().map_or("", String::as_str))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ctr_core::container::LogMode;
+use ctr_core::platform::Platform;
 
 /// Name, output, end.
 #[derive(Debug, Clone, Default)]
@@ -11,6 +12,8 @@ pub struct LifeOptions {
     pub name: Option<String>,
     /// Labels; they win over the image's.
     pub labels: BTreeMap<String, String>,
+    /// The image must be for this platform.
+    pub platform: Option<Platform>,
     /// The signal that asks the program to end.
     pub stop_signal: Option<i32>,
     /// Seconds from that to the kill.

@@ -2,16 +2,19 @@
 
 mod devices;
 mod filesystem;
+mod kernel;
 mod life;
 mod limits;
 mod mounts;
 mod namespaces;
 mod program;
+mod schedule;
 mod security;
 mod terminal;
 
 pub use devices::{DeviceAccess, DeviceKind, DeviceOptions, DeviceRequest, DeviceRule};
 pub use filesystem::{FilesystemOptions, ShmChoice};
+pub use kernel::{ClockOffsets, KernelOptions, Sysctl, Timezone, sysctl_path};
 pub use life::LifeOptions;
 pub use limits::{Amount, CpuWeight, IoRate, IoUnit, IoWeight, Limits, RAW_CONTROLLERS};
 pub use mounts::{
@@ -20,6 +23,7 @@ pub use mounts::{
 };
 pub use namespaces::{NamespaceOptions, Source, Userns};
 pub use program::{ProgramOptions, Ulimit};
+pub use schedule::{Cpus, IoClass, IoPriority, Scheduler, Scheduling};
 pub use security::{SeccompChoice, SecurityOptions};
 pub use terminal::TerminalOptions;
 
@@ -36,6 +40,10 @@ pub struct RunOptions {
     pub devices: DeviceOptions,
     /// Namespaces and what is set in them.
     pub namespaces: NamespaceOptions,
+    /// Kernel parameters and clocks.
+    pub kernel: KernelOptions,
+    /// How the program is scheduled.
+    pub scheduling: Scheduling,
     /// Limits of the container.
     pub limits: Limits,
     /// Privileges.

@@ -17,6 +17,8 @@ pub struct ProgramOptions {
     pub user: Option<String>,
     /// Additional groups, names or numbers.
     pub groups: Vec<String>,
+    /// Keep the caller's supplementary groups, instead of those.
+    pub keep_groups: bool,
     /// File mode creation mask.
     pub umask: Option<u32>,
     /// Resource limits of the program.

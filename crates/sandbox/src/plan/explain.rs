@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{BindPlan, Plan, PlannedMount, SeccompPlan, Shown, TmpfsPlan};
 use crate::idmap::Extent;
-use crate::options::{Atime, PropagationKind, SecretPlace};
+use crate::options::{Atime, PropagationKind, SecretPlace, Timezone};
 
 impl Plan {
     fn explain_userns(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,6 +59,7 @@ impl fmt::Display for Plan {
             }
         )?;
         writeln!(f, "hostname    {}", self.hostname)?;
+        self.explain_kernel(f)?;
         for mount in &self.mounts {
             writeln!(f, "mount       {mount}")?;
         }
@@ -153,9 +154,54 @@ impl Plan {
             "new privs   {}",
             if process.no_new_privileges { "never (no_new_privs)" } else { "by set-user-ID programs of the image" }
         )?;
+        if process.keep_groups {
+            writeln!(f, "groups      the caller's own stay")?;
+        }
+        self.explain_scheduling(f)?;
         for limit in &process.rlimits {
             let word = |value: Option<u64>| value.map_or("unlimited".to_owned(), |value| value.to_string());
             writeln!(f, "ulimit      {} {}:{}", limit.resource, word(limit.soft), word(limit.hard))?;
+        }
+        Ok(())
+    }
+
+    fn explain_kernel(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kernel = &self.kernel;
+        if let Some(name) = &kernel.domainname {
+            writeln!(f, "domainname  {name}")?;
+        }
+        for sysctl in &kernel.sysctls {
+            writeln!(f, "sysctl      {} = {}", sysctl.name(), quoted(&sysctl.value))?;
+        }
+        if let Some(clocks) = kernel.clocks {
+            for (clock, offset) in [("monotonic", clocks.monotonic), ("boottime", clocks.boottime)] {
+                if let Some(nanos) = offset {
+                    writeln!(f, "clock       {clock} is {nanos} ns ahead of the host's")?;
+                }
+            }
+        }
+        match &kernel.timezone {
+            Some(Timezone::Local) => writeln!(f, "time zone   the host's"),
+            Some(Timezone::Zone(name)) => writeln!(f, "time zone   {name}, by the host's database"),
+            None => Ok(()),
+        }
+    }
+
+    fn explain_scheduling(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheduling = &self.process.scheduling;
+        let number = |value: Option<i32>| value.map(|value| value.to_string());
+        let lines = [
+            ("oom score  ", number(scheduling.oom_score_adj)),
+            ("scheduler  ", scheduling.scheduler.map(|scheduler| scheduler.to_string())),
+            ("nice       ", number(scheduling.nice)),
+            ("io priority", scheduling.io.map(|io| io.to_string())),
+            ("on CPUs    ", scheduling.cpus.as_ref().map(ToString::to_string)),
+            ("personality", scheduling.personality.map(|persona| format!("0x{persona:07x}"))),
+        ];
+        for (name, value) in lines {
+            if let Some(value) = value {
+                writeln!(f, "{name} {value}")?;
+            }
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 mod cgroup;
 mod devices;
 mod explain;
+mod kernel;
 mod mounts;
 mod namespaces;
 mod process;
@@ -16,14 +17,16 @@ mod volumes;
 use ctr_core::container::LogMode;
 use ctr_core::digest::Digest;
 use ctr_core::launch::{LaunchRecord, LayerId};
+use ctr_core::platform::Platform;
 use serde::Serialize;
 
 pub use cgroup::{CgroupFacts, CgroupPlan, GroupPlan, Need, UnifiedFacts, Write};
 pub(crate) use cgroup::{can_make_devices, v1_controllers};
 pub use devices::{DevicePlan, HostDevice, rules as device_rules};
+pub use kernel::KernelPlan;
 pub use mounts::{PlannedMount, Shown, TmpfsPlan};
 pub use namespaces::{JoinFacts, JoinPlan};
-pub use process::{DEFAULT_CAPABILITIES, ProcessPlan};
+pub use process::{DEFAULT_CAPABILITIES, ProcessPlan, RlimitPlan};
 pub(crate) use secrets::SECRETS_DIR;
 pub use secrets::SecretPlan;
 pub use security::SeccompPlan;
@@ -87,6 +90,9 @@ pub struct Plan {
     /// Name servers for `/etc/resolv.conf`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dns: Vec<String>,
+    /// Kernel parameters and clocks.
+    #[serde(flatten)]
+    pub kernel: KernelPlan,
     /// The root filesystem.
     pub rootfs: RootfsPlan,
     /// Mounts on it, in their order.
@@ -164,7 +170,7 @@ pub fn plan(
     options: &RunOptions,
     host: &HostFacts,
 ) -> Result<Plan, SandboxError> {
-    check_platform(image)?;
+    check_platform(image, options.life.platform.as_ref())?;
     if image.layers.is_empty() {
         return Err(SandboxError::request("the image has no layers: there is nothing to run"));
     }
@@ -172,7 +178,7 @@ pub fn plan(
     let mut notes = Vec::new();
     let devices = devices::plan(options, host)?;
     let userns = userns::plan(&namespaces::effective_userns(&options.namespaces, host), image, host)?;
-    let (namespaces, joins) = namespaces::plan(&options.namespaces, host, userns.is_own(), &mut notes)?;
+    let (mut namespaces, joins) = namespaces::plan(&options.namespaces, host, userns.is_own(), &mut notes)?;
     let mut process = process::plan(image, options, &hostname, host, &mut notes)?;
     if let (Some((uid, gid)), None) = (userns.keeps, &options.program.user) {
         process.user = format!("{uid}:{gid}");
@@ -180,6 +186,8 @@ pub fn plan(
     let cgroups = cgroup::plan(id, options, (&process, &devices, &userns), host, &mut notes)?;
     let (mounts, masked_paths, read_only_paths) = mounts::plan(image, options, host, &userns)?;
     let secrets = secrets::plan(options, &userns)?;
+    let kernel = kernel::plan(&options.kernel, &mut namespaces)?;
+    process::check_groups(&process, host)?;
     Ok(Plan {
         id: id.to_owned(),
         name: options.life.name.clone(),
@@ -194,6 +202,7 @@ pub fn plan(
         hostname,
         add_hosts: options.namespaces.add_hosts.clone(),
         dns: options.namespaces.dns.clone(),
+        kernel,
         make_cwd: options.program.workdir.is_none(),
         rootfs: RootfsPlan {
             layers: image.layers.clone(),
@@ -220,20 +229,22 @@ pub fn plan(
 }
 
 /// An image of another platform fails with words, not with "exec format error".
-fn check_platform(image: &LaunchRecord) -> Result<(), SandboxError> {
-    let native = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        other => other,
-    };
-    let runs = image.architecture == native || (native == "amd64" && image.architecture == "386");
-    if image.os == "linux" && runs {
+fn check_platform(image: &LaunchRecord, wanted: Option<&Platform>) -> Result<(), SandboxError> {
+    let found = Platform::new(&image.os, &image.architecture, &image.variant);
+    if let Some(wanted) = wanted.filter(|wanted| wanted.runs(&found).is_none()) {
+        return Err(SandboxError::request_hint(
+            format!("the image is for {found}, not for {wanted} (--platform)"),
+            format!("fetch the image for that platform: ctr-fetch --platform {wanted} SOURCE"),
+        ));
+    }
+    let host = Platform::host();
+    let runs = found.architecture == host.architecture || (host.architecture == "amd64" && found.architecture == "386");
+    if found.os == "linux" && runs {
         return Ok(());
     }
     Err(SandboxError::request_hint(
-        format!("the image is for {}/{}, this host is linux/{native}", image.os, image.architecture),
-        format!("fetch the image for this platform: ctr-fetch --platform linux/{native} SOURCE"),
+        format!("the image is for {found}, this host is {host}"),
+        format!("fetch the image for this platform: ctr-fetch --platform {host} SOURCE"),
     ))
 }
 

@@ -188,6 +188,9 @@ pub(super) fn plan(
     if options.namespaces.network == Source::Host || !options.namespaces.dns.is_empty() {
         mounts.push(generated("/etc/resolv.conf", "resolv.conf"));
     }
+    if options.kernel.timezone.is_some() {
+        mounts.push(generated("/etc/localtime", "localtime"));
+    }
     let asked = volumes::plan(image, options, host, ids)?;
     for mount in &asked {
         // What the caller mounts on the place of one of ours replaces it.

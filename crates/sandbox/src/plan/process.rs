@@ -6,11 +6,11 @@ use ctr_core::launch::LaunchRecord;
 use ctr_sys::privilege::CapSet;
 use serde::{Deserialize, Serialize};
 
+use super::{Domain, HostFacts};
 use crate::error::SandboxError;
-use crate::options::RunOptions;
+use crate::options::{RunOptions, Scheduling};
 use crate::seccomp::Program;
 
-use super::HostFacts;
 use super::security::{self, SeccompPlan};
 
 /// What a program finds in `PATH` if neither the image nor the command line sets it.
@@ -37,6 +37,9 @@ pub struct ProcessPlan {
     pub user: String,
     /// More groups, resolved likewise.
     pub groups: Vec<String>,
+    /// The caller's supplementary groups stay, instead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_groups: bool,
     /// File mode creation mask.
     pub umask: u32,
     /// Bounding set; permitted and effective too, for uid 0.
@@ -56,6 +59,9 @@ pub struct ProcessPlan {
     pub filter: Option<Program>,
     /// Resource limits.
     pub rlimits: Vec<RlimitPlan>,
+    /// How it is scheduled.
+    #[serde(default, skip_serializing_if = "Scheduling::is_default")]
+    pub scheduling: Scheduling,
 }
 
 /// A resource limit; `None` is unlimited.
@@ -98,6 +104,7 @@ pub(super) fn plan(
         cwd: cwd.to_owned(),
         user: options.program.user.clone().unwrap_or_else(|| image.user.clone()),
         groups: options.program.groups.clone(),
+        keep_groups: options.program.keep_groups,
         umask: options.program.umask.unwrap_or(0o022),
         capabilities: cap_set.names(),
         cap_set,
@@ -115,7 +122,19 @@ pub(super) fn plan(
                 hard: unlimited(u.hard),
             })
             .collect(),
+        scheduling: options.scheduling.clone(),
     })
+}
+
+/// The caller's groups stay only where the kernel would let nobody take others: root on the host could give a container any.
+pub(super) fn check_groups(process: &ProcessPlan, host: &HostFacts) -> Result<(), SandboxError> {
+    if process.keep_groups && host.domain == Domain::Host {
+        return Err(SandboxError::request_hint(
+            "--group-add keep-groups is for containers of ordinary users: root's groups stay outside",
+            "name the groups, as in --group-add audio --group-add 1234",
+        ));
+    }
+    Ok(())
 }
 
 /// Entrypoint, then command: arguments of the caller replace the image's command, an entrypoint of the caller replaces the
@@ -154,7 +173,9 @@ fn environment(
     if options.terminal.tty {
         env.insert("TERM".to_owned(), "xterm".to_owned());
     }
-    for variable in image.env.iter().chain(&options.program.env) {
+    // A TZ of the image would win over the /etc/localtime that was asked for.
+    let image_env = image.env.iter().filter(|v| options.kernel.timezone.is_none() || !v.starts_with("TZ="));
+    for variable in image_env.chain(&options.program.env) {
         let Some((name, value)) = variable.split_once('=') else {
             return Err(SandboxError::request(format!("\"{variable}\" is not NAME=value")));
         };

@@ -1,5 +1,6 @@
 //! Words for a program that could not be executed.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use ctr_sys::Errno;
@@ -7,9 +8,13 @@ use ctr_sys::files::{self, OpenAs};
 
 use super::c_string;
 use crate::error::{SandboxError, StepCause};
+use crate::script::Step;
 
-/// Why `program` could not be executed in `rootfs`, in words.
-pub(crate) fn exec_failed(program: &str, rootfs: &OwnedFd, errno: Errno) -> SandboxError {
+/// Why `program` could not be executed in `rootfs` by `step`, in words.
+pub(crate) fn exec_failed(program: &str, rootfs: &OwnedFd, step: &Step, errno: Errno) -> SandboxError {
+    if let (Step::Exec { arguments, environment, .. }, Errno::E2BIG) = (step, errno) {
+        return too_large(program, arguments.strings(), environment.strings());
+    }
     let shown = program.escape_debug().to_string();
     let seen = if program.contains('/') { diagnose(rootfs, program) } else { None };
     match errno {
@@ -35,6 +40,33 @@ pub(crate) fn exec_failed(program: &str, rootfs: &OwnedFd, errno: Errno) -> Sand
             hint: None,
         },
         errno => SandboxError::NotInvocable { program: shown, reason: StepCause { errno }.to_string(), hint: None },
+    }
+}
+
+/// The two limits of execve(2), "Limits on size of arguments and environment".
+fn too_large(program: &str, arguments: &[CString], environment: &[CString]) -> SandboxError {
+    /// `MAX_ARG_STRLEN`, with the NUL byte at the end.
+    const STRING_MAX: usize = 128 << 10;
+    let size =
+        |strings: &[CString]| strings.iter().map(|s| s.as_bytes_with_nul().len() + size_of::<usize>()).sum::<usize>();
+    let longest = arguments.iter().chain(environment).max_by_key(|string| string.as_bytes().len());
+    let long = longest.filter(|string| string.as_bytes_with_nul().len() > STRING_MAX).map(|string| {
+        let bytes = string.as_bytes();
+        let name = bytes.get(..bytes.iter().position(|byte| *byte == b'=').unwrap_or(0).min(64)).unwrap_or_default();
+        let is_variable = environment.contains(string) && !name.is_empty();
+        let name = String::from_utf8_lossy(name).escape_debug().to_string();
+        let what = if is_variable { format!("the variable {name}") } else { "an argument".to_owned() };
+        format!("{what} has {} bytes, the kernel takes {} in one", bytes.len(), STRING_MAX - 1)
+    });
+    SandboxError::NotInvocable {
+        program: program.escape_debug().to_string(),
+        reason: long.unwrap_or_else(|| {
+            let (arguments, environment) = (size(arguments), size(environment));
+            format!(
+                "its arguments ({arguments} bytes) and environment ({environment} bytes) are too large: the kernel takes a quarter of the stack limit, from 128 KiB to 6 MiB"
+            )
+        }),
+        hint: Some("pass large values in a file: --volume, or --mount".to_owned()),
     }
 }
 

@@ -41,13 +41,17 @@ pub(super) fn generate(plan: &Plan, dir: &Path) -> Result<(), SandboxError> {
     for mount in &plan.mounts {
         let Shown::Generated { file } = mount.shown else { continue };
         let text = match file {
-            "hosts" => hosts(plan),
-            "hostname" => format!("{}\n", plan.hostname),
-            _ => resolv_conf(plan),
+            "hosts" => hosts(plan).into_bytes(),
+            "hostname" => format!("{}\n", plan.hostname).into_bytes(),
+            "localtime" => match &plan.kernel.timezone {
+                Some(timezone) => super::timezone::read(timezone)?,
+                None => continue,
+            },
+            _ => resolv_conf(plan).into_bytes(),
         };
         // The program reads them as whatever user it is.
         let path = dir.join(file);
-        small::write_new(&path, text.as_bytes(), 0o644).map_err(failed(&path))?;
+        small::write_new(&path, &text, 0o644).map_err(failed(&path))?;
         let (uid, gid) = super::userns::outside(&plan.userns, 0, 0);
         if uid != 0 {
             std::os::unix::fs::chown(&path, Some(uid), Some(gid)).map_err(failed(&path))?;

@@ -13,6 +13,7 @@ mod rootfs;
 mod secrets;
 mod setup;
 mod streams;
+mod timezone;
 mod userns;
 mod volume;
 

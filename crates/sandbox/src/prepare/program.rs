@@ -8,6 +8,7 @@ use ctr_sys::process::CStringArray;
 
 use super::c_string;
 use crate::error::SandboxError;
+use crate::options::{IoClass, Scheduling};
 use crate::plan::{ProcessPlan, SeccompPlan};
 use crate::script::{Step, Streams};
 use crate::seccomp::Program;
@@ -33,6 +34,7 @@ pub(crate) fn steps(
             .ok_or_else(|| SandboxError::request(format!("there is no limit \"{}\"", limit.resource)))?;
         steps.push(Step::Limit { resource, soft, hard });
     }
+    schedule(&process.scheduling, &mut steps)?;
     steps.push(Step::Umask { mask: process.umask });
     steps.push(Step::ChangeDir { path: c_string(&process.cwd)? });
     steps.push(Step::Bounding { keep: process.cap_set });
@@ -41,7 +43,7 @@ pub(crate) fn steps(
     // CAP_SYS_ADMIN, which the process keeps for it and which the exec takes away: what a program may have is decided by the
     // bounding set and the user (capabilities(7), "Transformation of capabilities during execve()").
     let for_filter = if filter.is_some() && !process.no_new_privileges { CapSet::SYS_ADMIN } else { CapSet::default() };
-    if set_groups {
+    if set_groups && !process.keep_groups {
         steps.push(Step::Groups { groups: identity.groups.clone() });
     }
     steps.push(Step::Gid { gid: identity.gid });
@@ -76,6 +78,22 @@ fn filter(process: &ProcessPlan) -> Result<Option<Program>, SandboxError> {
             SandboxError::request("the compiled seccomp profile of the container (seccomp.bpf) is missing or damaged")
         }),
     }
+}
+
+/// What needs a privilege of the host has been taken on by the launcher: it is the same again here, which the kernel allows.
+fn schedule(wanted: &Scheduling, steps: &mut Vec<Step>) -> Result<(), SandboxError> {
+    if let Some(persona) = wanted.personality {
+        steps.push(Step::Personality { persona });
+    }
+    if let Some(cpus) = &wanted.cpus {
+        let mask = cpus.mask().ok_or_else(|| SandboxError::request(format!("\"{cpus}\" is no list of CPUs")))?;
+        steps.push(Step::Affinity { cpus: Box::new(mask) });
+    }
+    steps.extend(wanted.scheduler.map(|scheduler| Step::Scheduler { scheduler }));
+    steps.extend(wanted.nice.map(|nice| Step::Nice { nice }));
+    // The real-time class is the one that may not be set again.
+    steps.extend(wanted.io.filter(|io| io.class != IoClass::RealTime).map(|io| Step::IoPriority { io }));
+    Ok(())
 }
 
 fn environment(process: &ProcessPlan, identity: &Identity) -> Result<Vec<CString>, SandboxError> {

@@ -46,7 +46,7 @@ pub(super) fn steps(
     // Init is out of the caller's session from the start: the terminal's signals reach it through ctr-run or not at all.
     let mut steps = vec![Step::NewSession];
     if plan.userns.is_own() {
-        steps.push(Step::BecomeRoot { drop_groups: !plan.userns.map.is_single() });
+        steps.push(Step::BecomeRoot { drop_groups: !plan.userns.map.is_single() && !plan.process.keep_groups });
     }
     steps.push(Step::NewKeyring);
     steps.extend(joins);
@@ -69,6 +69,11 @@ pub(super) fn steps(
         add_mount(mount, plan, sources, &mut steps)?;
     }
     steps.extend(secrets::steps(plan)?);
+    // Before /proc/sys is made read-only.
+    for sysctl in &plan.kernel.sysctls {
+        let path = c_string(&format!("sys/{}", sysctl.path))?;
+        steps.push(Step::Sysctl { path, value: sysctl.value.clone().into_bytes() });
+    }
     for path in &plan.masked_paths {
         let (base, path) = split(path)?;
         steps.push(Step::Mask { base, path });
@@ -88,6 +93,9 @@ pub(super) fn steps(
     }
     if plan.has_own("uts") {
         steps.push(Step::Hostname { name: c_string(&plan.hostname)? });
+    }
+    if let Some(name) = &plan.kernel.domainname {
+        steps.push(Step::Domainname { name: c_string(name)? });
     }
     steps.push(Step::PivotRoot);
     Ok(steps)

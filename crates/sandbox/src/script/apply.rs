@@ -4,11 +4,11 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ctr_sys::files;
+use ctr_sys::files::{self, OpenAs};
 use ctr_sys::mount::{self, MountAttr};
 use ctr_sys::privilege::{self, CapSet};
 use ctr_sys::process::{self, CStringArray, Namespaces};
-use ctr_sys::{Errno, RawResult, signal, tty};
+use ctr_sys::{Errno, RawResult, schedule, signal, tty};
 
 use super::{Base, Step, Stream, Streams, Target};
 
@@ -124,6 +124,8 @@ impl<'a> Stage<'a> {
             }
             Step::Loopback => privilege::loopback_up(privilege::datagram_socket()?.as_fd()),
             Step::Hostname { name } => process::sethostname(name),
+            Step::Domainname { name } => process::setdomainname(name),
+            Step::Sysctl { path, value } => self.sysctl(path, value),
             step => self.apply_to_program(step, report),
         }
     }
@@ -137,6 +139,11 @@ impl<'a> Stage<'a> {
             }
             Step::CloseOthers => close_others(report),
             Step::Limit { resource, soft, hard } => privilege::set_limit(*resource, *soft, *hard),
+            Step::Personality { persona } => schedule::set_personality(*persona),
+            Step::Affinity { cpus } => schedule::set_affinity(cpus),
+            Step::Scheduler { scheduler } => schedule::set_scheduler(scheduler.attributes(schedule::nice()?)),
+            Step::Nice { nice } => schedule::set_nice(*nice),
+            Step::IoPriority { io } => schedule::set_io_priority(io.number()),
             Step::Umask { mask } => {
                 process::umask(*mask);
                 Ok(())
@@ -215,6 +222,16 @@ impl<'a> Stage<'a> {
             self.empty = Some(cover);
         }
         Ok(())
+    }
+
+    /// Below the procfs that this process has mounted, and still in it when the path has been walked.
+    fn sysctl(&self, path: &CString, value: &[u8]) -> RawResult<()> {
+        let file = files::open_in_root(self.base(Base::Proc)?, path, OpenAs::Write, 0)?;
+        if !files::is_procfs(file.as_fd()) {
+            return Err(Errno::EXDEV);
+        }
+        // One write: the kernel takes each as a value of its own.
+        if files::write(file.as_fd(), value)? == value.len() { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     fn read_only(&self, base: Base, path: &CString) -> RawResult<()> {

@@ -39,11 +39,21 @@ impl fmt::Display for Step {
             Self::RootReadOnly => f.write_str("make the root filesystem read-only"),
             Self::Loopback => f.write_str("bring the loopback interface up"),
             Self::Hostname { name } => write!(f, "set the host name \"{}\"", name.to_string_lossy()),
+            Self::Domainname { name } => write!(f, "set the domain name \"{}\"", name.to_string_lossy()),
+            Self::Sysctl { path, value } => {
+                let value = String::from_utf8_lossy(value);
+                write!(f, "set the kernel parameter /proc/{} to \"{}\"", path.to_string_lossy(), value.escape_debug())
+            }
             Self::PivotRoot => f.write_str("change to the root filesystem"),
             Self::NewSession => f.write_str("start a session"),
             Self::Stdio { .. } => f.write_str("set up the standard streams"),
             Self::CloseOthers => f.write_str("close the launcher's files"),
             Self::Limit { resource, soft, hard } => write!(f, "set the limit {} to {soft}:{hard}", resource.name()),
+            Self::Personality { .. } => f.write_str("set the execution domain"),
+            Self::Affinity { .. } => f.write_str("run on the CPUs of --cpu-affinity alone"),
+            Self::Scheduler { scheduler } => write!(f, "use the scheduling policy {scheduler}"),
+            Self::Nice { nice } => write!(f, "set the nice value {nice}"),
+            Self::IoPriority { io } => write!(f, "set the input and output priority {io}"),
             Self::Umask { .. } => f.write_str("set the umask"),
             Self::ChangeDir { path } => write!(f, "enter the working directory {}", path.to_string_lossy()),
             Self::Bounding { .. } => f.write_str("drop capabilities from the bounding set"),

@@ -14,6 +14,9 @@ use std::rc::Rc;
 use ctr_sys::mount::MountAttr;
 use ctr_sys::privilege::{CapSet, Resource};
 use ctr_sys::process::{CStringArray, Namespaces};
+use ctr_sys::schedule::CpuMask;
+
+use crate::options::{IoPriority, Scheduler};
 
 use crate::seccomp::Program;
 use crate::terminal::Terminal;
@@ -82,6 +85,10 @@ pub(crate) enum Step {
     Loopback,
     /// Sets the host name.
     Hostname { name: CString },
+    /// Sets the NIS domain name.
+    Domainname { name: CString },
+    /// Sets a kernel parameter; the path is below our procfs.
+    Sysctl { path: CString, value: Vec<u8> },
     /// The root filesystem becomes `/`, the host's goes.
     PivotRoot,
     /// A session of its own.
@@ -92,6 +99,16 @@ pub(crate) enum Step {
     CloseOthers,
     /// A resource limit.
     Limit { resource: Resource, soft: u64, hard: u64 },
+    /// Execution domain.
+    Personality { persona: u32 },
+    /// CPUs that it may run on.
+    Affinity { cpus: Box<CpuMask> },
+    /// Policy.
+    Scheduler { scheduler: Scheduler },
+    /// Nice value.
+    Nice { nice: i32 },
+    /// Class and level of input and output.
+    IoPriority { io: IoPriority },
     /// File mode creation mask.
     Umask { mask: u32 },
     /// Working directory.

@@ -1,0 +1,193 @@
+//! What the container's processes inherit from the launcher, because only the launcher may change it.
+//!
+//! The kernel asks for capabilities in the first user namespace to raise a hard limit, to lower `oom_score_adj` or a nice
+//! value, to use a real-time policy or class. Root of a container's user namespace has none of them, so the launcher takes
+//! these things on itself just before the clone, and goes back to what it had just after it. Init has them too.
+
+use std::path::Path;
+
+use ctr_sys::Errno;
+use ctr_sys::privilege::{self, Resource};
+use ctr_sys::process::{self, Namespaces};
+use ctr_sys::schedule::{self, SchedulerAttributes};
+use ctr_sys::small;
+
+use crate::error::SandboxError;
+use crate::options::{ClockOffsets, IoClass, Scheduler};
+use crate::plan::{ProcessPlan, RlimitPlan};
+
+const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
+
+/// What the launcher had before; it goes back to that when this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited {
+    oom_score_adj: Option<i32>,
+    nice: Option<i32>,
+    scheduler: Option<SchedulerAttributes>,
+    io: Option<i32>,
+}
+
+impl Inherited {
+    /// Takes on what `process` shall have and cannot take on itself.
+    pub(crate) fn take(process: &ProcessPlan, clocks: Option<ClockOffsets>) -> Result<Self, SandboxError> {
+        process.rlimits.iter().try_for_each(raise_hard_limit)?;
+        let mut before = Self::default();
+        let wanted = &process.scheduling;
+        if let Some(score) = wanted.oom_score_adj {
+            before.oom_score_adj = Some(take_oom_score_adj(score)?);
+        }
+        if let Some(nice) = wanted.nice {
+            before.nice = lower_nice(nice)?;
+        }
+        if let Some(scheduler @ (Scheduler::Fifo { .. } | Scheduler::Rr { .. })) = wanted.scheduler {
+            before.scheduler = Some(take_scheduler(scheduler)?);
+        }
+        if let Some(io) = wanted.io.filter(|io| io.class == IoClass::RealTime) {
+            let now = schedule::io_priority().map_err(|errno| unreadable("ioprio_get", errno))?;
+            schedule::set_io_priority(io.number()).map_err(|errno| {
+                refused(&format!("--ioprio {io}"), "the real-time class needs CAP_SYS_NICE", "ioprio_set", errno)
+            })?;
+            before.io = Some(now);
+        }
+        if let Some(clocks) = clocks {
+            make_time_namespace(clocks)?;
+        }
+        Ok(before)
+    }
+}
+
+impl Inherited {
+    /// For a caller that leaves its mount namespace: its `/proc` is another one then, and somebody else's.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Inherited {
+    /// Going back needs no privilege, but for a nice value: that is changed here only where there was one.
+    fn drop(&mut self) {
+        if let Some(score) = self.oom_score_adj {
+            let _ = small::write_existing(Path::new(OOM_SCORE_ADJ), score.to_string().as_bytes());
+        }
+        if let Some(attributes) = self.scheduler {
+            let _ = schedule::set_scheduler(attributes);
+        }
+        if let Some(nice) = self.nice {
+            let _ = schedule::set_nice(nice);
+        }
+        if let Some(io) = self.io {
+            let _ = schedule::set_io_priority(io);
+        }
+    }
+}
+
+fn unreadable(call: &'static str, errno: Errno) -> SandboxError {
+    SandboxError::host("read the launcher's own scheduling", call, "0", errno)
+}
+
+/// A request that the kernel refused: by name and with the privilege that it needs, if that was it.
+fn refused(option: &str, need: &str, call: &'static str, errno: Errno) -> SandboxError {
+    match errno {
+        Errno::EPERM | Errno::EACCES => SandboxError::request_hint(
+            format!("{option} is not permitted here: {need} in the first user namespace"),
+            "start the container as root with that capability, or leave the option out",
+        ),
+        errno => SandboxError::host(format!("set {option}"), call, "0", errno),
+    }
+}
+
+/// The child sets the limits themselves: it may lower, and the launcher raises here what it has to lower from.
+fn raise_hard_limit(limit: &RlimitPlan) -> Result<(), SandboxError> {
+    let name = &limit.resource;
+    let resource = Resource::by_name(name)
+        .ok_or_else(|| SandboxError::request(format!("there is no limit \"{}\"", name.escape_debug())))?;
+    let (soft, hard) = privilege::limit(resource)
+        .map_err(|errno| SandboxError::host("read the launcher's limits", "prlimit", name.clone(), errno))?;
+    let wanted = limit.hard.unwrap_or(u64::MAX);
+    if wanted <= hard {
+        return Ok(());
+    }
+    privilege::set_limit(resource, soft, wanted).map_err(|errno| {
+        let word = |value: u64| if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() };
+        let what = format!("--ulimit {name}={} is above the hard limit here, which is {}", word(wanted), word(hard));
+        match errno {
+            Errno::EPERM if name == "nofile" => SandboxError::request_hint(
+                what,
+                "raising it needs CAP_SYS_RESOURCE in the first user namespace, and /proc/sys/fs/nr_open is its most",
+            ),
+            Errno::EPERM => SandboxError::request_hint(
+                what,
+                "raising it needs CAP_SYS_RESOURCE in the first user namespace: give a lower limit, or raise ctr-run's own (systemd: LimitX=)",
+            ),
+            errno => SandboxError::host(format!("set the limit {name}"), "prlimit", word(wanted), errno),
+        }
+    })
+}
+
+/// Sets it and says what it was. The way back is open to everybody: the kernel remembers the least that root ever set.
+fn take_oom_score_adj(score: i32) -> Result<i32, SandboxError> {
+    let path = Path::new(OOM_SCORE_ADJ);
+    let host = |call, error: &std::io::Error| {
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+        SandboxError::host(format!("set --oom-score-adj {score}"), call, OOM_SCORE_ADJ, errno)
+    };
+    let text = small::read(path, 64).map_err(|error| host("read", &error))?.unwrap_or_default();
+    let now = String::from_utf8_lossy(&text).trim().parse().unwrap_or(0);
+    match small::write_existing(path, score.to_string().as_bytes()) {
+        Ok(()) => Ok(now),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(SandboxError::request_hint(
+            format!("--oom-score-adj {score} is not permitted: it is {now} here, and less needs CAP_SYS_RESOURCE"),
+            format!("give {now} or more, or start ctr-run with that value (systemd: OOMScoreAdjust=)"),
+        )),
+        Err(error) => Err(host("write", &error)),
+    }
+}
+
+/// A nice value that is less than ours; the child sets any other itself.
+fn lower_nice(nice: i32) -> Result<Option<i32>, SandboxError> {
+    let now = schedule::nice().map_err(|errno| unreadable("getpriority", errno))?;
+    if nice >= now {
+        return Ok(None);
+    }
+    schedule::set_nice(nice).map_err(|errno| {
+        let need = format!("it is {now} here, and less needs CAP_SYS_NICE");
+        refused(&format!("--nice {nice}"), &need, "setpriority", errno)
+    })?;
+    Ok(Some(now))
+}
+
+fn take_scheduler(scheduler: Scheduler) -> Result<SchedulerAttributes, SandboxError> {
+    let now = schedule::scheduler().map_err(|errno| unreadable("sched_getattr", errno))?;
+    schedule::set_scheduler(scheduler.attributes(now.nice)).map_err(|errno| {
+        let need = "a real-time policy needs CAP_SYS_NICE";
+        refused(&format!("--scheduler {scheduler}"), need, "sched_setattr", errno)
+    })?;
+    Ok(now)
+}
+
+/// A time namespace for the launcher's children: the container's processes are born in it (time_namespaces(7)).
+fn make_time_namespace(clocks: ClockOffsets) -> Result<(), SandboxError> {
+    process::unshare(Namespaces::TIME).map_err(|errno| {
+        let error = SandboxError::host("make a time namespace for --time-offset", "unshare", "CLONE_NEWTIME", errno);
+        match errno {
+            Errno::EINVAL => error.hinted("this kernel has no time namespaces (Linux 5.6, CONFIG_TIME_NS)"),
+            _ => error,
+        }
+    })?;
+    let mut text = String::new();
+    for (clock, offset) in [("monotonic", clocks.monotonic), ("boottime", clocks.boottime)] {
+        if let Some(nanos) = offset {
+            let (seconds, rest) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
+            let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{clock} {seconds} {rest}\n"));
+        }
+    }
+    small::write_existing(Path::new("/proc/self/timens_offsets"), text.as_bytes()).map_err(|error| {
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+        let error = SandboxError::host("set --time-offset", "write", "/proc/self/timens_offsets", errno);
+        match errno {
+            Errno::ERANGE => error.hinted("a clock would be before its beginning, or more than 146 years after it"),
+            Errno::EPERM => error.hinted("it needs CAP_SYS_TIME"),
+            _ => error,
+        }
+    })
+}
