@@ -68,7 +68,7 @@ impl Ordinary {
 
     /// `ctr-NAME` in `root`, as the user.
     pub fn ctr(&self, root: &Root, name: &str) -> Cmd {
-        let path = self.binary(&format!("ctr-{name}"));
+        let path = self.program(&format!("ctr-{name}"));
         self.command(&path.display().to_string()).env("CTR_ROOT", root.path())
     }
 
@@ -85,12 +85,12 @@ impl Ordinary {
         let entries = fs::read_dir(bins::dir()).expect("the binaries");
         let names = entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned());
         let ours = names.filter(|name| name.starts_with("ctr-") && !name.contains('.'));
-        let paths: Vec<PathBuf> = ours.map(|name| self.binary(&name)).collect();
+        let paths: Vec<PathBuf> = ours.map(|name| self.program(&name)).collect();
         paths.first().and_then(|path| path.parent()).expect("a directory").to_owned()
     }
 
     /// A path of the binary that the user can reach.
-    fn binary(&self, name: &str) -> PathBuf {
+    pub fn program(&self, name: &str) -> PathBuf {
         let path = bins::binary(name);
         let open = |dir: &Path| dir.metadata().is_ok_and(|meta| meta.permissions().mode() & 1 != 0);
         if path.ancestors().all(open) {
