@@ -24,6 +24,11 @@ const LIFE: &[Row] = &[
         Prints("2"),
     ),
     all(
+        "--label-file {dir}/env --name m6",
+        "ctr-run -q {options} busybox sleep 60 >/dev/null && ctr-ps --format json | grep -c FROM_FILE; ctr-stop -q --timeout 0 m6 >/dev/null",
+        Prints("1"),
+    ),
+    all(
         "--cidfile {dir}/cid --pidfile {dir}/pid",
         "ctr-run -q {options} busybox sleep 60 >/dev/null; cat {dir}/cid | wc -c; ls -d /proc/$(cat {dir}/pid) >/dev/null && echo lives; ctr-stop -q --timeout 0 $(cat {dir}/cid) >/dev/null",
         Prints("32\nlives"),
@@ -86,6 +91,11 @@ const PROGRAM: &[Row] = &[
     ),
     each("--user bob", "id -un", [Prints("bob"), Prints("bob"), Prints("bob"), Refused("1000")]),
     each("--group-add staff", "id -G", [Has("50"), Has("50"), Has("50"), Refused("50")]),
+    each(
+        "--group-add keep-groups",
+        "echo ran",
+        [Refused("ordinary users"), Refused("ordinary users"), Prints("ran"), Prints("ran")],
+    ),
     all("--umask 077", "umask", Prints("0077")),
     all("--ulimit nofile=100:200", "ulimit -n; ulimit -Hn", Prints("100\n200")),
 ];
@@ -142,6 +152,49 @@ const NAMESPACES: &[Row] = &[
     all("--hostname here", "hostname", Prints("here")),
     all("--add-host there:10.1.2.3", "grep there /etc/hosts", Has("10.1.2.3")),
     all("--dns 10.9.8.7", "cat /etc/resolv.conf", Has("10.9.8.7")),
+];
+
+const KERNEL: &[Row] = &[
+    all("--sysctl net.ipv4.ip_forward=1", "cat /proc/sys/net/ipv4/ip_forward", Prints("1")),
+    all("--sysctl kernel.shm_rmid_forced=1", "cat /proc/sys/kernel/shm_rmid_forced", Prints("1")),
+    all("--sysctl fs.mqueue.msg_max=77", "cat /proc/sys/fs/mqueue/msg_max", Prints("77")),
+    all("--sysctl vm.swappiness=1", "true", Refused("would change the host")),
+    all("--domainname d.example", "cat /proc/sys/kernel/domainname", Prints("d.example")),
+    all(
+        "--time-offset boottime=5000d",
+        "test $(cut -d. -f1 /proc/uptime) -gt 432000000 && echo later",
+        Prints("later"),
+    ),
+    all("--tz Asia/Tokyo", "date -d @0 +%H%Z", Prints("09JST")),
+    all("--platform linux/s390x", "true", Refused("not for linux/s390x")),
+];
+
+const SCHEDULING: &[Row] = &[
+    all("--oom-score-adj 300", "cat /proc/self/oom_score_adj", Prints("300")),
+    rooted(
+        "--oom-score-adj -300",
+        "cat /proc/self/oom_score_adj",
+        Where("-300", "CAP_SYS_RESOURCE"),
+        Refused("CAP_SYS_RESOURCE"),
+    ),
+    all("--nice 19", "cut -d' ' -f19 /proc/$$/stat", Prints("19")),
+    rooted("--nice -5", "cut -d' ' -f19 /proc/$$/stat", Where("-5", "CAP_SYS_NICE"), Refused("CAP_SYS_NICE")),
+    all("--scheduler batch", "cut -d' ' -f41 /proc/$$/stat", Prints("3")),
+    rooted(
+        "--scheduler rr,priority=5",
+        "cut -d' ' -f40,41 /proc/$$/stat",
+        Where("5 2", "CAP_SYS_NICE"),
+        Refused("CAP_SYS_NICE"),
+    ),
+    each(
+        "--scheduler deadline,runtime=1ms,deadline=50ms",
+        "read line < /proc/$$/stat; set -- $line; echo ${41}",
+        [Refused("--userns=host"), Where("6", "CAP_SYS_NICE"), Refused("--userns=host"), Refused("--userns=host")],
+    ),
+    all("--ioprio best-effort:6", "echo ran", Prints("ran")),
+    rooted("--ioprio realtime:1", "echo ran", Where("ran", "CAP_SYS_NICE"), Refused("CAP_SYS_NICE")),
+    all("--cpu-affinity 0", "grep -c 'Cpus_allowed_list:.0$' /proc/self/status", Prints("1")),
+    all("--personality addr-no-randomize", "cat /proc/self/personality", Prints("00040000")),
 ];
 
 const LIMITS: &[Row] = &[
@@ -210,6 +263,8 @@ const THEMES: &[(&str, &[Row])] = &[
     ("Filesystem", FILESYSTEM),
     ("Devices", DEVICES),
     ("Namespaces", NAMESPACES),
+    ("Kernel", KERNEL),
+    ("Scheduling", SCHEDULING),
     ("Limits", LIMITS),
     ("Security", SECURITY),
 ];
@@ -232,7 +287,7 @@ macro_rules! themes {
     )+ };
 }
 
-themes! { life: LIFE, program: PROGRAM, filesystem: FILESYSTEM, devices: DEVICES, namespaces: NAMESPACES, limits: LIMITS, security: SECURITY }
+themes! { life: LIFE, program: PROGRAM, filesystem: FILESYSTEM, devices: DEVICES, namespaces: NAMESPACES, kernel: KERNEL, scheduling: SCHEDULING, limits: LIMITS, security: SECURITY }
 
 #[test]
 fn every_option_has_a_row() {
