@@ -5,7 +5,7 @@ use std::fs;
 use ctr_tests::need;
 use ctr_tests::scratch::{Cmd, Root};
 
-const BINARIES: [&str; 8] = ["run", "exec", "fetch", "image", "ps", "stop", "logs", "gc"];
+const BINARIES: [&str; 9] = ["run", "exec", "fetch", "image", "ps", "stop", "logs", "gc", "rm"];
 
 #[test]
 fn every_command_tells_its_version_and_the_store_format() {

@@ -54,7 +54,7 @@ fn help(cache: &mut BTreeMap<String, String>, words: &[&str]) -> String {
 
 #[test]
 fn options_in_the_guide_are_there() {
-    let command = Regex::new(r"\bctr-(run|exec|fetch|image|ps|stop|logs|gc)\b([^|;&]*)").unwrap();
+    let command = Regex::new(r"\bctr-(run|exec|fetch|image|ps|stop|rm|logs|gc)\b([^|;&]*)").unwrap();
     let option = Regex::new(r"(?:^|\s)(--[a-z][a-z-]*)").unwrap();
     let mut cache = BTreeMap::new();
     let (mut wrong, mut checked) = (Vec::new(), 0);

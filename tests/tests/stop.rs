@@ -89,3 +89,35 @@ fn all_and_those_with_rm() {
     assert_eq!(leaks::container_ids(&root.path()), Vec::<String>::new());
     assert_eq!(leaks::outside(&root.path(), &ids), Vec::<String>::new());
 }
+
+#[test]
+fn by_label_and_frozen() {
+    // spec: CLI-50, CLI-53
+    need!(root);
+    let root = Root::with_busybox();
+    let script = "trap 'exit 4' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut ids = Vec::new();
+    for (name, team) in [("a", "team=x"), ("b", "team=x"), ("c", "team=y")] {
+        ids.push(
+            root.ctr("run").args(["--name", name, "--label", team, "--log=file", "busybox", "sh", "-c", script]).ok(),
+        );
+        until("ready", || root.ctr("logs").arg(name).ok().contains("ready"));
+    }
+    let groups = leaks::cgroups(&ids[..1]);
+    let frozen = groups.iter().find_map(|group| {
+        let files = [("cgroup.freeze", "1"), ("freezer.state", "FROZEN")];
+        files.into_iter().find(|(file, _)| group.join(file).exists()).map(|(file, word)| (group.join(file), word))
+    });
+    if let Some((file, word)) = &frozen {
+        std::fs::write(file, word).unwrap();
+    }
+    let start = Instant::now();
+    let printed = root.ctr("stop").args(["--label", "team=x", "--timeout", "8"]).ok();
+    assert!(start.elapsed() < Duration::from_secs(6), "the frozen one was not thawed");
+    assert_eq!(printed.lines().count(), 2);
+    for name in ["a", "b"] {
+        assert!(status(&root, name)["exit"]["code"] == 4, "it could answer: {}", status(&root, name));
+    }
+    assert_eq!(status(&root, "c")["state"], "running");
+    assert_eq!(root.ctr("stop").args(["--filter", "name=c", "-t", "0"]).ok(), ids[2]);
+}

@@ -20,6 +20,7 @@ const NEEDED: &[&str] = &[
     "ctr-attach",
     "ctr-logs",
     "ctr-stop",
+    "ctr-rm",
     "ctr-gc",
     "hello",
 ];
@@ -84,6 +85,8 @@ impl Stage {
         say("Stop the other one, and see how it ended.");
         self.ctr("ctr-stop", &["sleeper"])?;
         self.ctr("ctr-ps", &["--all"])?;
+        say("Remove it.");
+        self.ctr("ctr-rm", &["sleeper"])?;
         say("A program that does not exist: at once, with the reason.");
         self.fails("ctr-run", &["--entrypoint", "/nothing", "hello"], 127)?;
         say("Collect what is dead.");

@@ -3,8 +3,18 @@
 use std::path::{Path, PathBuf};
 
 /// Every binary that the project ships.
-pub(crate) const BINARIES: &[&str] =
-    &["ctr-attach", "ctr-exec", "ctr-fetch", "ctr-gc", "ctr-image", "ctr-logs", "ctr-ps", "ctr-run", "ctr-stop"];
+pub(crate) const BINARIES: &[&str] = &[
+    "ctr-attach",
+    "ctr-exec",
+    "ctr-fetch",
+    "ctr-gc",
+    "ctr-image",
+    "ctr-logs",
+    "ctr-ps",
+    "ctr-rm",
+    "ctr-run",
+    "ctr-stop",
+];
 
 /// The top of the workspace.
 pub(crate) fn top() -> PathBuf {

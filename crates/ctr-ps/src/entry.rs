@@ -74,7 +74,7 @@ impl Entry {
             record.name.clone().unwrap_or_default(),
             image,
             if full { command } else { cut(&command, COMMAND_SHOWN, "…") },
-            state_name(status.state).to_owned(),
+            status.state.name().to_owned(),
             status.pid.map(|pid| pid.to_string()).unwrap_or_default(),
             human::ago(age(record.created_at)),
             self.ending(),
@@ -123,19 +123,6 @@ impl Entry {
             limits: (status.state == State::Running).then(|| InForce::of(&self.container)),
             live: if status.pid.is_some() { Live::of(&self.container) } else { None },
         }
-    }
-}
-
-/// The word for a state, the same in the table and in JSON.
-pub(crate) fn state_name(state: State) -> &'static str {
-    match state {
-        State::Embryo => "embryo",
-        State::Prepared => "prepared",
-        State::Running => "running",
-        State::Exited => "exited",
-        State::Killed => "killed",
-        State::Unknown => "unknown",
-        State::Garbage => "garbage",
     }
 }
 
@@ -221,7 +208,7 @@ pub(crate) mod tests {
         assert_eq!(json["exit"], serde_json::json!({"signal": 15}));
         assert_eq!(json["exit_code"], 143);
         assert_eq!(json["stop_signal"], "SIGTERM");
-        assert_eq!(json["state"], state_name(State::Exited));
+        assert_eq!(json["state"], State::Exited.name());
         for key in ["name", "pid", "reason", "live", "limits"] {
             assert_eq!(json.get(key), Some(&serde_json::Value::Null), "{key}");
         }
@@ -230,7 +217,7 @@ pub(crate) mod tests {
     #[test]
     fn the_words_of_the_table_are_those_of_json() {
         for state in [State::Embryo, State::Prepared, State::Running, State::Exited, State::Killed, State::Unknown] {
-            assert_eq!(serde_json::to_value(state).unwrap(), state_name(state));
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
         }
     }
 

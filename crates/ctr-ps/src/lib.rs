@@ -3,7 +3,6 @@
 
 mod entry;
 mod live;
-mod select;
 mod stats;
 mod wait;
 
@@ -12,11 +11,10 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
 use ctr_cli::{Failure, GlobalArgs, OutputFormat, Table, exit};
-use ctr_core::container::{Container, ContainerError, Containers};
+use ctr_core::container::{Container, ContainerError, Containers, Filter, LabelFilter, Selection};
 use ctr_core::store::Store;
 
 use entry::Entry;
-use select::{Filter, LabelFilter, Selection};
 
 /// List containers
 ///
@@ -104,7 +102,7 @@ pub fn run(options: Options) -> Result<ExitCode, Failure> {
     }
     // Whoever was named is shown in whatever state.
     let selection = Selection::new(all || !names.is_empty(), filter, label);
-    entries.retain(|entry| selection.takes(entry));
+    entries.retain(|entry| selection.takes(&entry.container, &entry.status));
     // A head over nothing would only stand in the way of the errors.
     if failures.is_empty() || !entries.is_empty() || global.format == OutputFormat::Json {
         show(&entries, global.format, global.quiet, no_trunc)?;

@@ -32,6 +32,16 @@ impl Groups {
         Self { dirs: container.record.cgroups.iter().map(PathBuf::from).filter(|dir| dir.is_dir()).collect() }
     }
 
+    /// Lets go what is frozen by one of the groups themselves.
+    pub(crate) fn thaw(&self) {
+        for dir in self.dirs.iter().filter(|dir| is_frozen(dir)) {
+            let _ = fs::write(dir.join("cgroup.freeze"), "0");
+            if dir.join("freezer.state").exists() {
+                thaw(dir, 0);
+            }
+        }
+    }
+
     /// Sends SIGKILL to all processes once; says whether there were any. `end` bounds the wait for the freezer.
     pub(crate) fn kill(&self, end: Instant) -> bool {
         let own = i32::try_from(std::process::id()).unwrap_or(0);

@@ -1,8 +1,9 @@
 //! `ctr-stop`: ask containers to end, and end them if they do not.
 #![forbid(unsafe_code)]
 
+pub mod choose;
 mod group;
-mod remove;
+pub mod remove;
 mod stop;
 
 use std::process::ExitCode;
@@ -10,10 +11,11 @@ use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser};
 use ctr_cli::{Failure, GlobalArgs, OutputFormat, exit};
-use ctr_core::container::{Container, ContainerError, Containers, State};
+use ctr_core::container::{Container, ContainerError, Containers, Filter, LabelFilter, Selection};
 use ctr_core::store::Store;
 
-use stop::{Outcome, Request, Stopping};
+use stop::Outcome;
+pub use stop::{Ended, Request, Stopping};
 
 /// Stop containers
 ///
@@ -24,11 +26,17 @@ use stop::{Outcome, Request, Stopping};
 #[command(name = "ctr-stop", version = ctr_cli::VERSION)]
 pub struct Options {
     /// Containers to stop: ids, beginnings of ids (3 characters or more) or names
-    #[arg(value_name = "CONTAINER", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "CONTAINER", required_unless_present_any = ["all", "filter", "label"], conflicts_with_all = ["all", "filter", "label"])]
     containers: Vec<String>,
     /// Stop all containers that run
     #[arg(long, short)]
     all: bool,
+    /// Stop those that run and match: id=BEGINNING, name=NAME (* stands for anything), image=NAME, label=KEY[=VALUE]
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    filter: Vec<Filter>,
+    /// Stop those that run and have this label, and this value if one is given
+    #[arg(long, short, value_name = "KEY[=VALUE]")]
+    label: Vec<LabelFilter>,
     /// Signal to send first, by name or number
     #[arg(long, short, value_name = "SIGNAL", value_parser = signal)]
     signal: Option<i32>,
@@ -56,22 +64,26 @@ pub fn main() -> ExitCode {
 
 /// Does what `options` ask for. One container that cannot be stopped keeps no other from being stopped.
 pub fn run(options: Options) -> Result<ExitCode, Failure> {
-    let Options { containers: names, all, signal, timeout, global } = options;
+    let Options { containers: names, all, filter, label, signal, timeout, global } = options;
     let containers = Containers::open(&global.root_or(Store::default_root));
     let mut progress = Progress { format: global.format, outcomes: Vec::new(), failed: false };
-    let chosen = if all { all_running(&containers, &mut progress)? } else { named(&containers, &names, &mut progress) };
-    let request = Request { signal, timeout };
-    // All are asked first, then waited for: ten containers take as long as the slowest, not as all together.
-    let mut asked = Vec::with_capacity(chosen.len());
-    for container in chosen {
-        match Stopping::ask(container, request) {
-            Ok(stopping) => asked.push(stopping),
-            Err(failure) => progress.fail(&failure),
-        }
+    let chosen = if names.is_empty() {
+        let selection = Selection::new(false, filter, label);
+        choose::matching(
+            &containers,
+            |container, status| selection.takes(container, status),
+            all,
+            |failure| progress.fail(failure),
+        )?
+    } else {
+        choose::named(&containers, &names, |error| progress.fail(&failure(error)))
+    };
+    let mut ended = stop_all(chosen, Request { signal, timeout }, |failure| progress.fail(failure));
+    if ended.iter().any(|ended| ended.container.record.rm) {
+        remove::prepare();
     }
-    asked.sort_by_key(Stopping::deadline);
-    for stopping in asked {
-        match stopping.finish(&containers) {
+    for ended in ended.drain(..) {
+        match ended.settle(&containers) {
             Ok(outcome) => progress.ended(outcome)?,
             Err(failure) => progress.fail(&failure),
         }
@@ -79,37 +91,28 @@ pub fn run(options: Options) -> Result<ExitCode, Failure> {
     progress.finish()
 }
 
-fn failure(error: ContainerError) -> Failure {
+/// Stops containers: all are asked first, then waited for, so that ten take as long as the slowest, not as all together.
+pub fn stop_all(chosen: Vec<Container>, request: Request, mut failed: impl FnMut(&Failure)) -> Vec<Ended> {
+    let mut asked = Vec::with_capacity(chosen.len());
+    for container in chosen {
+        match Stopping::ask(container, request) {
+            Ok(stopping) => asked.push(stopping),
+            Err(failure) => failed(&failure),
+        }
+    }
+    asked.sort_by_key(Stopping::deadline);
+    let mut ended = Vec::with_capacity(asked.len());
+    for stopping in asked {
+        match stopping.finish() {
+            Ok(one) => ended.push(one),
+            Err(failure) => failed(&failure),
+        }
+    }
+    ended
+}
+
+pub(crate) fn failure(error: ContainerError) -> Failure {
     Failure::hinted(error, ContainerError::hint)
-}
-
-fn all_running(containers: &Containers, progress: &mut Progress) -> Result<Vec<Container>, Failure> {
-    let (found, damaged) = containers.scan().map_err(failure)?;
-    for error in damaged {
-        progress.fail(&failure(error));
-    }
-    let mut running = Vec::new();
-    for container in found {
-        match container.status() {
-            Ok(status) if status.state == State::Running => running.push(container),
-            Ok(_) => {}
-            Err(error) => progress.fail(&failure(error)),
-        }
-    }
-    Ok(running)
-}
-
-/// The containers with these names, each once.
-fn named(containers: &Containers, names: &[String], progress: &mut Progress) -> Vec<Container> {
-    let mut found: Vec<Container> = Vec::with_capacity(names.len());
-    for name in names {
-        match containers.find(name) {
-            Ok(container) if found.iter().any(|other| other.record.id == container.record.id) => {}
-            Ok(container) => found.push(container),
-            Err(error) => progress.fail(&failure(error)),
-        }
-    }
-    found
 }
 
 /// What has been reached, told as it happens (ids) or at the end (JSON).
@@ -151,6 +154,7 @@ mod tests {
         for good in [
             &["ctr-stop", "web", "db"][..],
             &["ctr-stop", "--all", "-t", "0"],
+            &["ctr-stop", "--label", "team=db", "-f", "name=w*"],
             &["ctr-stop", "web", "--signal", "INT", "--timeout", "1m"],
         ] {
             assert!(Options::try_parse_from(good).is_ok(), "{good:?}");

@@ -33,12 +33,12 @@ const START_TIME: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// What the command line asks for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Request {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Request {
     /// In place of the container's own stop signal.
-    pub(crate) signal: Option<i32>,
+    pub signal: Option<i32>,
     /// In place of the container's own timeout.
-    pub(crate) timeout: Option<Duration>,
+    pub timeout: Option<Duration>,
 }
 
 /// What became of a container; printed as JSON (spec/schemas/stop.json).
@@ -54,9 +54,36 @@ pub(crate) struct Outcome {
     removed: bool,
 }
 
+/// A container that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Which.
+    pub container: Container,
+    /// Whether it ran when we came.
+    pub was_running: bool,
+    killed: bool,
+    exit: Option<ExitStatus>,
+}
+
+impl Ended {
+    /// What became of it; it is removed if it was started with `--rm`.
+    pub(crate) fn settle(self, containers: &Containers) -> Result<Outcome, Failure> {
+        let record = &self.container.record;
+        let removed = record.rm && remove::container(containers, &self.container)?;
+        Ok(Outcome {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            was_running: self.was_running,
+            killed: self.killed,
+            exit: self.exit,
+            removed,
+        })
+    }
+}
+
 /// A container that has been asked to end.
 #[derive(Debug)]
-pub(crate) struct Stopping {
+pub struct Stopping {
     container: Container,
     /// PID 1; none if it has ended and only others of the control group are left, or nothing runs at all.
     process: Option<OwnedFd>,
@@ -66,7 +93,7 @@ pub(crate) struct Stopping {
 
 impl Stopping {
     /// Sends the stop signal, if there is somebody to get it.
-    pub(crate) fn ask(container: Container, request: Request) -> Result<Self, Failure> {
+    pub fn ask(container: Container, request: Request) -> Result<Self, Failure> {
         let now = Instant::now();
         let state = container.status().map_err(failure)?.state;
         match state {
@@ -81,6 +108,8 @@ impl Stopping {
             }
         }
         let process = open_process(&container)?;
+        // A frozen program could not answer: it would be killed for nothing.
+        group::Groups::of(&container).thaw();
         let Some(pidfd) = &process else {
             // Nobody is left to be asked: PID 1 is gone.
             return Ok(Self { container, process, was_running: true, deadline: now });
@@ -95,23 +124,19 @@ impl Stopping {
     }
 
     /// When it will be killed.
-    pub(crate) fn deadline(&self) -> Instant {
+    pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Waits, kills, records and removes.
-    pub(crate) fn finish(self, containers: &Containers) -> Result<Outcome, Failure> {
+    /// Waits, kills and records.
+    pub fn finish(self) -> Result<Ended, Failure> {
         let killed = self.was_running && self.end()?;
-        let record = &self.container.record;
         let exit = self.container.exit().map_err(failure)?;
-        let removed = record.rm && remove::container(containers, &self.container)?;
-        Ok(Outcome {
-            id: record.id.clone(),
-            name: record.name.clone(),
+        Ok(Ended {
             was_running: self.was_running,
             killed,
             exit: exit.map(|exit| exit.status),
-            removed,
+            container: self.container,
         })
     }
 
@@ -270,7 +295,7 @@ mod tests {
 
     fn stop(containers: &Containers, container: Container, timeout: Option<u64>) -> Outcome {
         let request = Request { signal: None, timeout: timeout.map(Duration::from_millis) };
-        Stopping::ask(container, request).unwrap().finish(containers).unwrap()
+        Stopping::ask(container, request).unwrap().finish().unwrap().settle(containers).unwrap()
     }
 
     #[test]

@@ -20,6 +20,7 @@ const BINARIES: &[fn() -> clap::Command] = &[
     ctr_image::command,
     ctr_logs::command,
     ctr_ps::command,
+    ctr_rm::command,
     ctr_run::command,
     ctr_stop::command,
 ];

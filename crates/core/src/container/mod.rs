@@ -16,6 +16,8 @@ mod exit;
 pub mod groups;
 pub mod log;
 mod record;
+mod salvage;
+mod select;
 mod status;
 
 pub use dir::{Container, Containers, Embryo, Place, delete, root_hash};
@@ -24,4 +26,5 @@ pub use exit::{EXIT_RECORD_MAX, ExitRecord, ExitStatus};
 pub use record::{
     ContainerRecord, ImageRecord, IsolationRecord, LogMode, MountedImageRecord, ProcessRecord, RECORD_VERSION,
 };
+pub use select::{Filter, LabelFilter, Selection};
 pub use status::{State, Status};

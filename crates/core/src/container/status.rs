@@ -39,6 +39,21 @@ pub enum State {
     Garbage,
 }
 
+impl State {
+    /// `running` ...
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Embryo => "embryo",
+            Self::Prepared => "prepared",
+            Self::Running => "running",
+            Self::Exited => "exited",
+            Self::Killed => "killed",
+            Self::Unknown => "unknown",
+            Self::Garbage => "garbage",
+        }
+    }
+}
+
 /// The state of a container and what goes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {

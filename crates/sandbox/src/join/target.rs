@@ -99,9 +99,7 @@ fn maps(line: &str, uid: u32) -> bool {
 fn main_process(container: &Container) -> Result<(i32, OwnedFd), SandboxError> {
     let status = container.status()?;
     if status.state != State::Running {
-        let state = serde_json::to_value(status.state).ok();
-        let state = state.as_ref().and_then(|state| state.as_str()).unwrap_or("gone").to_owned();
-        return Err(not_running(container, &format!("its state is \"{state}\"")));
+        return Err(not_running(container, &format!("its state is \"{}\"", status.state.name())));
     }
     let Some(record) = container.process()? else {
         return Err(not_running(container, "it is just being started"));

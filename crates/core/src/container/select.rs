@@ -1,38 +1,33 @@
-//! Which containers are shown.
+//! Which containers a command is about: `--filter`, `--label`, `--all`.
 
 use std::str::FromStr;
 
-use clap::ValueEnum as _;
-use ctr_core::container::State;
+use super::{Container, State, Status};
 
-use crate::entry::{Entry, state_name};
+/// States that can be asked for.
+const ASKED: [State; 6] =
+    [State::Embryo, State::Prepared, State::Running, State::Exited, State::Killed, State::Unknown];
 
 /// One `--filter`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Filter {
+pub enum Filter {
+    /// The beginning of an id.
     Id(String),
+    /// A name; `*` stands for anything.
     Name(String),
+    /// The name of an image, or the beginning of its digest.
     Image(String),
-    State(StateName),
+    /// A state.
+    State(State),
+    /// A label.
     Label(LabelFilter),
 }
 
 /// One `--label`: the key, and the value if one was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LabelFilter {
+pub struct LabelFilter {
     key: String,
     value: Option<String>,
-}
-
-/// A state that can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum StateName {
-    Embryo,
-    Prepared,
-    Running,
-    Exited,
-    Killed,
-    Unknown,
 }
 
 impl FromStr for Filter {
@@ -46,10 +41,11 @@ impl FromStr for Filter {
             "id" => Ok(Self::Id(value.to_owned())),
             "name" => Ok(Self::Name(value.to_owned())),
             "image" => Ok(Self::Image(value.to_owned())),
-            "state" | "status" => StateName::from_str(value, false).map(Self::State).map_err(|_| {
-                let known: Vec<_> = StateName::value_variants().iter().map(|state| state.word()).collect();
-                format!("\"{value}\" is not a state (expected {})", known.join(", "))
-            }),
+            "state" | "status" => {
+                ASKED.into_iter().find(|state| state.name() == value).map(Self::State).ok_or_else(|| {
+                    format!("\"{value}\" is not a state (expected {})", ASKED.map(State::name).join(", "))
+                })
+            }
             "label" => value.parse().map(Self::Label),
             _ => Err(format!("no container is filtered by \"{key}\" (expected id, name, image, state or label)")),
         }
@@ -68,26 +64,9 @@ impl FromStr for LabelFilter {
     }
 }
 
-impl StateName {
-    fn state(self) -> State {
-        match self {
-            Self::Embryo => State::Embryo,
-            Self::Prepared => State::Prepared,
-            Self::Running => State::Running,
-            Self::Exited => State::Exited,
-            Self::Killed => State::Killed,
-            Self::Unknown => State::Unknown,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        state_name(self.state())
-    }
-}
-
 /// All filters of one command line: each label must match, and of each other key one of the filters.
 #[derive(Debug, Default)]
-pub(crate) struct Selection {
+pub struct Selection {
     all: bool,
     ids: Vec<String>,
     names: Vec<String>,
@@ -97,29 +76,30 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    pub(crate) fn new(all: bool, filters: Vec<Filter>, labels: Vec<LabelFilter>) -> Self {
+    /// `all`: in any state.
+    pub fn new(all: bool, filters: Vec<Filter>, labels: Vec<LabelFilter>) -> Self {
         let mut selection = Self { all, labels, ..Self::default() };
         for filter in filters {
             match filter {
                 Filter::Id(id) => selection.ids.push(id),
                 Filter::Name(name) => selection.names.push(name),
                 Filter::Image(image) => selection.images.push(image),
-                Filter::State(state) => selection.states.push(state.state()),
+                Filter::State(state) => selection.states.push(state),
                 Filter::Label(label) => selection.labels.push(label),
             }
         }
         selection
     }
 
-    /// Whether a list shows `entry`: it matches, and it runs, unless all or certain states were asked for.
-    pub(crate) fn takes(&self, entry: &Entry) -> bool {
+    /// Whether a list has `container`: it matches, and it runs, unless all or certain states were asked for.
+    pub fn takes(&self, container: &Container, status: &Status) -> bool {
         let any_state = self.all || !self.states.is_empty();
-        (any_state || entry.status.state == State::Running) && self.matches(entry)
+        (any_state || status.state == State::Running) && self.matches(container, status)
     }
 
-    /// Whether `entry` matches the filters.
-    pub(crate) fn matches(&self, entry: &Entry) -> bool {
-        let record = &entry.container.record;
+    /// Whether it matches the filters.
+    pub fn matches(&self, container: &Container, status: &Status) -> bool {
+        let record = &container.record;
         one(&self.ids, |id| record.id.starts_with(id))
             && one(&self.names, |pattern| record.name.as_deref().is_some_and(|name| glob(pattern, name)))
             && one(&self.images, |pattern| {
@@ -128,7 +108,7 @@ impl Selection {
                     || digest.to_string() == *pattern
                     || (pattern.len() >= 6 && digest.hex().starts_with(pattern))
             })
-            && one(&self.states, |state| entry.status.state == *state)
+            && one(&self.states, |state| status.state == *state)
             && self.labels.iter().all(|label| {
                 let found = record.labels.get(&label.key);
                 found.is_some_and(|found| label.value.as_ref().is_none_or(|value| found == value))
@@ -163,11 +143,24 @@ fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::tests::entry;
+    use crate::container::{ImageRecord, Place};
+    use crate::digest::Digest;
+
+    fn example() -> (Container, Status) {
+        let labels = [("team", "a=b")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut record = crate::container::salvage::unknown("0123456789abcdef");
+        record.name = Some("web".into());
+        record.image = ImageRecord { name: Some("docker.io/library/debian:12".into()), digest: Digest::of(b"image") };
+        record.labels = labels.into();
+        let status =
+            Status { state: State::Exited, pid: None, started_at: None, finished_at: None, exit: None, reason: None };
+        (Container { dir: "/".into(), place: Place::Run, record }, status)
+    }
 
     fn takes(all: bool, filters: &[&str]) -> bool {
         let filters = filters.iter().map(|filter| filter.parse().unwrap()).collect();
-        Selection::new(all, filters, Vec::new()).takes(&entry())
+        let (container, status) = example();
+        Selection::new(all, filters, Vec::new()).takes(&container, &status)
     }
 
     #[test]
@@ -204,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_image_is_found_by_digest() {
-        let digest = entry().container.record.image.digest;
+        let digest = example().0.record.image.digest;
         assert!(takes(true, &[&format!("image={digest}")]));
         assert!(takes(true, &[&format!("image={}", digest.short())]));
         assert!(!takes(true, &["image=e3b0"]));
