@@ -125,7 +125,11 @@ fn show_stats(options: Options) -> Result<ExitCode, Failure> {
                 Err(error) => failures.push(failure(error)),
             }
         }
-        Ok(entries.into_iter().filter(|entry| selection.takes(entry)).map(|entry| entry.container).collect())
+        Ok(entries
+            .into_iter()
+            .filter(|entry| selection.takes(&entry.container, &entry.status))
+            .map(|entry| entry.container)
+            .collect())
     };
     let mut failures = Vec::new();
     let show = stats::Show { format: global.format, watch, full: no_trunc };
