@@ -1,10 +1,11 @@
 //! `cargo xtask bench`: ours beside the peers and beside a floor program, interleaved in one run, as medians and ratios.
 //!
 //! Nothing here asserts a time: machines differ, ratios of one run tell. `--write` renews docs/benchmarks.md.
-//! `--only start,parallel,import,list,collect` picks sections, `--rounds N` changes how often each is repeated, `--no-build` takes
+//! `--only start,parallel,userns,hundred,import,list,collect` picks sections, `--rounds N` changes how often each is repeated, `--no-build` takes
 //! the binaries of the last build.
 
 mod contest;
+mod hundred;
 mod import;
 mod listing;
 mod report;
@@ -25,6 +26,8 @@ type Section = fn(&Stage, usize, &mut Report) -> Result<()>;
 const SECTIONS: &[(&str, usize, Section)] = &[
     ("start", 12, start::alone),
     ("parallel", 3, start::parallel),
+    ("userns", 12, hundred::userns),
+    ("hundred", 3, hundred::hundred),
     ("import", 5, import::import),
     ("list", 10, listing::list),
     ("collect", 3, listing::collect),
