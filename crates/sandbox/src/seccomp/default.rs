@@ -21,7 +21,7 @@ const ALLOWED: &str = "\
     getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid getpgrp getpid getppid \
     getpriority getrandom getresgid getresuid getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday \
     getuid getxattr getxattrat inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy \
-    io_getevents io_pgetevents io_setup io_submit ioctl ioprio_get ioprio_set kill landlock_add_rule \
+    io_getevents io_pgetevents io_setup io_submit ioprio_get ioprio_set kill landlock_add_rule \
     landlock_create_ruleset landlock_restrict_self lchown lgetxattr link linkat listen listmount listxattr \
     listxattrat llistxattr lremovexattr lseek lsetxattr lstat madvise map_shadow_stack membarrier memfd_create \
     memfd_secret mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap modify_ldt mprotect mq_getsetattr \
@@ -93,6 +93,9 @@ const REFUSED_FAMILIES: [u64; 9] = [12, 19, 20, 23, 25, 34, 37, 38, 40];
 const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 /// socket(2) as socketcall(2) has it (linux/net.h, `SYS_SOCKET`).
 const SOCKETCALL_SOCKET: u64 = 1;
+/// `TIOCSTI` and `TIOCLINUX` (ioctl_tty(2), ioctl_console(2)): they put into the input of a terminal what nobody has typed, for
+/// whoever reads it next; a caller's own terminal may be among the program's streams.
+const TYPED_FOR_OTHERS: [u64; 2] = [0x5412, 0x541c];
 /// The kernel reads these arguments as 32-bit numbers: what stands in the upper half of the register changes nothing.
 const INT: u64 = 0xffff_ffff;
 
@@ -135,13 +138,18 @@ fn arch_rules(arch: Arch, capabilities: CapSet) -> ArchRules {
     ArchRules { arch, rules, otherwise: Action::ENOSYS, newer: Action::ENOSYS, highest: None }
 }
 
-/// Rules that look at the first argument.
+/// Rules that look at an argument.
 fn by_arguments(arch: Arch, capabilities: CapSet) -> Vec<Rule> {
     let mut rules = Vec::new();
-    let mut add = |name: &str, mask: u64, value: u64, action: Action| {
-        let condition = Condition { argument: 0, compare: Compare::MaskedEqual(mask), value };
+    let mut add_at = |argument: u8, name: &str, mask: u64, value: u64, action: Action| {
+        let condition = Condition { argument, compare: Compare::MaskedEqual(mask), value };
         rules.extend(arch.number(name).map(|number| Rule { number, conditions: vec![condition], action }));
     };
+    for request in TYPED_FOR_OTHERS {
+        add_at(1, "ioctl", INT, request, Action::EPERM);
+    }
+    add_at(1, "ioctl", 0, 0, Action::ALLOW);
+    let mut add = |name: &str, mask: u64, value: u64, action: Action| add_at(0, name, mask, value, action);
     for family in REFUSED_FAMILIES {
         add("socket", INT, family, Action::EPERM);
     }
