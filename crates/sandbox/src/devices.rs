@@ -27,6 +27,10 @@ pub(crate) fn find(source: &Path) -> Result<Vec<HostDevice>, String> {
     }
     let mut found = Vec::new();
     collect(source, "", 0, &mut found)?;
+    if source == Path::new("/dev") {
+        // What every container has of its own is not meant.
+        found.retain(|device| !crate::plan::is_own_device(&device.below));
+    }
     if found.is_empty() {
         return Err("there is no device in this directory".to_owned());
     }

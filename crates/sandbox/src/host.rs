@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use ctr_core::container::Containers;
+use ctr_sys::privilege::CapSet;
 
 use crate::idmap::{Extent, IdMap, parse_extents};
 use crate::options::{RunOptions, SeccompChoice, Source, Userns};
@@ -27,6 +28,8 @@ pub fn facts(root: &Path, options: &RunOptions) -> HostFacts {
         root: root.display().to_string(),
         cgroups: crate::hierarchies::facts(options),
         cgroup_parent: format!("ctr/{}", ctr_core::container::root_hash(root)),
+        held: held(options),
+        lsm: crate::lsm::facts(&options.security),
         kernel: kernel(options),
         stdout_is_journal: stdout_is_journal(),
         devices: options.devices.devices.iter().map(|request| crate::devices::find(&request.source)).collect(),
@@ -79,6 +82,14 @@ fn domain() -> Domain {
 
 /// Why an ordinary user has one id only, from the launcher that entered the user's namespace to itself in it.
 pub const SINGLE_ID_VARIABLE: &str = "CTR_SINGLE_ID";
+
+/// Asked for where capabilities beyond the default ones are. What cannot be read is taken for nothing.
+fn held(options: &RunOptions) -> CapSet {
+    if options.security.wanted() == CapSet::default() {
+        return CapSet::default();
+    }
+    ctr_sys::privilege::held_capabilities().unwrap_or_default()
+}
 
 /// Asked for where a seccomp profile may depend on it.
 fn kernel(options: &RunOptions) -> (u32, u32) {

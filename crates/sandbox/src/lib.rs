@@ -12,6 +12,7 @@ mod inherited;
 mod init;
 pub mod join;
 pub mod log;
+mod lsm;
 pub mod options;
 mod orphans;
 pub mod plan;

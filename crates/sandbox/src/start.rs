@@ -231,6 +231,14 @@ pub(crate) fn step_hint(step: &Step, errno: Errno) -> Option<&'static str> {
             Some("a process can take this policy on only with CAP_SYS_NICE in the first user namespace: --userns=host")
         }
         (Step::Scheduler { .. }, Errno::EINVAL) => Some("the kernel does not take these values: see sched_setattr(2)"),
+        (Step::Label { .. }, Errno::ENOENT) => {
+            Some("is the profile loaded? see apparmor_status, apparmor_parser -r FILE loads one")
+        }
+        (Step::Label { .. }, _) => Some("the host's policy does not let ctr-run give this label"),
+        (Step::Seccomp { .. }, Errno::EINVAL) => Some("the kernel does not know a flag or an action of the profile"),
+        (Step::Mask { .. }, Errno::ENODEV) => {
+            Some("/dev/null of the container is not the null device: is a volume there?")
+        }
         (Step::Limit { .. }, Errno::EPERM) => Some("raising a hard limit needs CAP_SYS_RESOURCE"),
         (Step::JoinCgroup { .. }, _) => Some("is the control group frozen, or full?"),
         _ => None,

@@ -84,6 +84,23 @@ pub fn open_read_only(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
     retry(|| call!(libc::SYS_openat, dir.as_raw_fd(), path.as_ptr(), flags, 0)).map(owned)
 }
 
+/// Opens a file of procfs to write, below the root of a procfs mount: no link out of it, no magic link, nothing that is
+/// mounted over it is followed, and what was opened is on procfs (CVE-2025-52881).
+pub fn open_in_procfs(proc: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
+    // SAFETY: open_how is plain data, all zeroes is valid.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (libc::O_WRONLY | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_XDEV | libc::RESOLVE_NO_MAGICLINKS;
+    let size = size_of::<libc::open_how>();
+    let file = retry(|| call!(libc::SYS_openat2, proc.as_raw_fd(), path.as_ptr(), std::ptr::from_ref(&how), size))
+        .map(owned)?;
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    call!(libc::SYS_fstatfs, file.as_raw_fd(), stat.as_mut_ptr())?;
+    // SAFETY: zeroed; plain integers.
+    let kind = unsafe { stat.assume_init() }.f_type as u64;
+    if kind == libc::PROC_SUPER_MAGIC as u64 { Ok(file) } else { Err(crate::Errno::EXDEV) }
+}
+
 /// Opens an existing file to read and write, not following a link.
 pub fn open_read_write(dir: BorrowedFd<'_>, path: &CStr) -> RawResult<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NOCTTY;

@@ -14,6 +14,8 @@ pub struct CapSet(pub u64);
 impl CapSet {
     /// `CAP_KILL` alone: what init needs to forward signals.
     pub const KILL: Self = Self(1 << 5);
+    /// Every capability that has a name here.
+    pub const ALL: Self = Self((1 << CAPABILITIES.len()) - 1);
     /// `CAP_SYS_ADMIN` alone: what loads a filter without no_new_privs.
     pub const SYS_ADMIN: Self = Self(1 << 21);
     /// `CAP_SYS_PTRACE`: its holder may look into any process of its user namespace.
@@ -80,6 +82,35 @@ pub fn capability(name: &str) -> Option<u8> {
     let upper = name.to_ascii_uppercase();
     let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
     full.parse::<Capability>().ok().map(|capability| capability.index())
+}
+
+/// The known capability whose name is most like `name`, if one is alike.
+pub fn nearest_capability(name: &str) -> Option<String> {
+    let upper = name.to_ascii_uppercase();
+    let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    let all = CAPABILITIES.iter().map(ToString::to_string);
+    let near =
+        all.map(|known| (distance(short.as_bytes(), known.as_bytes().get(4..).unwrap_or_default()), known)).min()?;
+    // Two letters wrong in a short name, a third of them in a long one.
+    (near.0 <= 2.max(short.len() / 3)).then_some(near.1)
+}
+
+/// Letters to insert, remove or change to make one name of the other (Levenshtein).
+fn distance(one: &[u8], other: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in one.iter().enumerate() {
+        let mut before = index;
+        let mut last = index + 1;
+        let mut next = Vec::with_capacity(row.len());
+        next.push(last);
+        for (above, known) in row.iter().skip(1).zip(other) {
+            last = (before + usize::from(letter != known)).min(above + 1).min(last + 1);
+            before = *above;
+            next.push(last);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 /// The permitted capabilities of the caller (capget(2), version 3).
@@ -264,5 +295,9 @@ mod tests {
         assert_eq!(capability("net_raw"), Some(13));
         assert_eq!(capability("NET_RAWR"), None);
         assert_eq!(CapSet::KILL.names(), ["CAP_KILL"]);
+        assert_eq!(CapSet::ALL.names().len(), CAPABILITIES.len());
+        assert_eq!(nearest_capability("net_admn").as_deref(), Some("CAP_NET_ADMIN"));
+        assert_eq!(nearest_capability("CAP_SYS_ADMINS").as_deref(), Some("CAP_SYS_ADMIN"));
+        assert_eq!(nearest_capability("xyzzy"), None);
     }
 }

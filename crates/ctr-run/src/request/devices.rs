@@ -8,15 +8,22 @@ use ctr_sandbox::options::{DeviceAccess, DeviceOptions, DeviceRequest, DeviceRul
 use super::bad;
 use crate::args::DeviceArgs;
 
-pub(super) fn request(args: &DeviceArgs) -> Result<DeviceOptions, Failure> {
+pub(super) fn request(args: &DeviceArgs, privileged: bool) -> Result<DeviceOptions, Failure> {
     let rule = |text: &String| {
         let why = "it is TYPE MAJOR:MINOR ACCESS, as in 'c 10:200 rw', with a, b or c for TYPE and * for any number";
         DeviceRule::parse(text).ok_or_else(|| bad("--device-cgroup-rule", text, why))
     };
-    Ok(DeviceOptions {
+    let mut options = DeviceOptions {
         devices: args.device.iter().map(|text| device(text)).collect::<Result<_, _>>()?,
         rules: args.device_cgroup_rule.iter().map(rule).collect::<Result<_, _>>()?,
-    })
+    };
+    if privileged {
+        // What was asked for by itself keeps its place; the rest of the host's devices come behind it.
+        let all = DeviceRequest { source: PathBuf::from("/dev"), target: None, access: DeviceAccess::ALL };
+        options.devices.push(all);
+        options.rules.push(DeviceRule { kind: None, major: None, minor: None, access: DeviceAccess::ALL });
+    }
+    Ok(options)
 }
 
 /// `HOST[:CONTAINER][:rwm]`.

@@ -30,7 +30,7 @@ pub(crate) fn request(args: &Args) -> Result<RunOptions, Failure> {
         life: life::request(&args.life)?,
         program: program::request(&args.program, args.program())?,
         filesystem: filesystem::request(&args.filesystem)?,
-        devices: devices::request(&args.devices)?,
+        devices: devices::request(&args.devices, args.security.privileged)?,
         namespaces: namespaces::request(&args.namespaces)?,
         kernel: kernel::request(&args.kernel)?,
         scheduling: schedule::request(&args.scheduling)?,

@@ -24,7 +24,7 @@ pub use mounts::{
 pub use namespaces::{NamespaceOptions, Source, Userns};
 pub use program::{ProgramOptions, Ulimit};
 pub use schedule::{Cpus, IoClass, IoPriority, Scheduler, Scheduling};
-pub use security::{SeccompChoice, SecurityOptions};
+pub use security::{SeccompChoice, SecurityOptions, SelinuxRequest};
 pub use terminal::TerminalOptions;
 
 /// What to run, and how. `None` and empty mean "as the image says", then "as ctr's default is".

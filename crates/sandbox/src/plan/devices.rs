@@ -4,6 +4,8 @@
 //! as copies of the host's nodes, whose numbers are compared before. The device rules of the control group are made of
 //! `plan.devices` and `plan.device_rules` together ([`rules`]); everything else is forbidden where rules are in force.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::HostFacts;
@@ -119,7 +121,11 @@ pub(super) fn plan(options: &RunOptions, host: &HostFacts) -> Result<Vec<DeviceP
         let base = request.target.clone().unwrap_or_else(|| shown.to_string());
         for node in nodes {
             let path = target(&base, &node.below)?;
-            if devices.iter().any(|other| other.path == path) {
+            let taken = devices.iter().any(|other| other.path == path);
+            if taken && request.source == Path::new("/dev") {
+                continue;
+            }
+            if taken {
                 return Err(SandboxError::request(format!("--device {shown}: there is another device at {path}")));
             }
             devices.push(DevicePlan {
@@ -136,6 +142,12 @@ pub(super) fn plan(options: &RunOptions, host: &HostFacts) -> Result<Vec<DeviceP
         }
     }
     Ok(devices)
+}
+
+/// Whether a name below `/dev` is one that every container has of its own.
+pub(crate) fn is_own_device(below: &str) -> bool {
+    let first = below.split('/').next().unwrap_or_default();
+    OWN.contains(&first) || STANDARD.iter().any(|(name, ..)| *name == first)
 }
 
 /// A place below `/dev` that is not ours.

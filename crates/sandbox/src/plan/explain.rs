@@ -83,8 +83,9 @@ impl fmt::Display for Plan {
         for rule in &self.device_rules {
             writeln!(f, "devices     may use {rule}")?;
         }
-        writeln!(f, "hidden      {}", self.masked_paths.join(" "))?;
-        writeln!(f, "read-only   {}", self.read_only_paths.join(" "))?;
+        let none = |paths: &[String]| if paths.is_empty() { "nothing".to_owned() } else { paths.join(" ") };
+        writeln!(f, "hidden      {}", none(&self.masked_paths))?;
+        writeln!(f, "read-only   {}", none(&self.read_only_paths))?;
         self.explain_process(f)?;
         self.explain_cgroups(f)?;
         if self.streams.tty {
@@ -149,6 +150,12 @@ impl Plan {
                 ),
             }
         )?;
+        if let Some(profile) = &process.apparmor {
+            writeln!(f, "apparmor    {}", quoted(profile))?;
+        }
+        if let Some(context) = &process.selinux {
+            writeln!(f, "selinux     {}", quoted(context))?;
+        }
         writeln!(
             f,
             "new privs   {}",

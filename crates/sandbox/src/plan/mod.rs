@@ -18,10 +18,12 @@ use ctr_core::container::LogMode;
 use ctr_core::digest::Digest;
 use ctr_core::launch::{LaunchRecord, LayerId};
 use ctr_core::platform::Platform;
+use ctr_sys::privilege::CapSet;
 use serde::Serialize;
 
 pub use cgroup::{CgroupFacts, CgroupPlan, GroupPlan, Need, UnifiedFacts, Write};
 pub(crate) use cgroup::{can_make_devices, v1_controllers};
+pub(crate) use devices::is_own_device;
 pub use devices::{DevicePlan, HostDevice, rules as device_rules};
 pub use kernel::KernelPlan;
 pub use mounts::{PlannedMount, Shown, TmpfsPlan};
@@ -55,12 +57,25 @@ pub struct HostFacts {
     pub cgroups: CgroupFacts,
     /// The name of our part of each hierarchy: `ctr/ROOTHASH`.
     pub cgroup_parent: String,
+    /// The capabilities of the launcher, where some are asked for.
+    pub held: CapSet,
+    /// The security modules in force, where they are asked for.
+    pub lsm: LsmFacts,
     /// The kernel's version, where it is asked for.
     pub kernel: (u32, u32),
     /// Standard output is the journal stream of a systemd unit (systemd.exec(5), `$JOURNAL_STREAM`).
     pub stdout_is_journal: bool,
     /// What was found for each of the devices that were asked for, or why nothing was.
     pub devices: Vec<Result<Vec<HostDevice>, String>>,
+}
+
+/// Security modules of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LsmFacts {
+    /// AppArmor is enabled.
+    pub apparmor: bool,
+    /// Our own context, where SELinux is enabled.
+    pub selinux: Option<String>,
 }
 
 /// A start, decided.
@@ -106,9 +121,9 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub device_rules: Vec<DeviceRule>,
     /// Paths hidden under an empty directory or `/dev/null`.
-    pub masked_paths: Vec<&'static str>,
+    pub masked_paths: Vec<String>,
     /// Paths made read-only.
-    pub read_only_paths: Vec<&'static str>,
+    pub read_only_paths: Vec<String>,
     /// The program.
     pub process: ProcessPlan,
     /// Whether a working directory that is missing is made: the image's is, the caller's must be there.
@@ -179,12 +194,14 @@ pub fn plan(
     let devices = devices::plan(options, host)?;
     let userns = userns::plan(&namespaces::effective_userns(&options.namespaces, host), image, host)?;
     let (mut namespaces, joins) = namespaces::plan(&options.namespaces, host, userns.is_own(), &mut notes)?;
-    let mut process = process::plan(image, options, &hostname, host, &mut notes)?;
+    let mut process = process::plan(image, options, &hostname, &userns, host, &mut notes)?;
     if let (Some((uid, gid)), None) = (userns.keeps, &options.program.user) {
         process.user = format!("{uid}:{gid}");
     }
     let cgroups = cgroup::plan(id, options, (&process, &devices, &userns), host, &mut notes)?;
-    let (mounts, masked_paths, read_only_paths) = mounts::plan(image, options, host, &userns)?;
+    let mounts = mounts::plan(image, options, host, &userns)?;
+    security::explain_privileged(&options.security, &userns, &mut notes);
+    let (masked_paths, read_only_paths) = security::paths(&options.security)?;
     let secrets = secrets::plan(options, &userns)?;
     let kernel = kernel::plan(&options.kernel, &mut namespaces)?;
     process::check_groups(&process, host)?;

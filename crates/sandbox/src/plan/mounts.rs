@@ -8,25 +8,6 @@ use super::{HostFacts, UsernsMode, UsernsPlan};
 use crate::error::SandboxError;
 use crate::options::{Atime, RunOptions, ShmChoice, Source};
 
-/// Names under `/proc` and `/sys` that tell or reach too much of the host (spec/07-executor.md "Masks").
-const MASKED: [&str; 12] = [
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-];
-
-/// Names under `/proc` that uid 0 could write without any capability.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
 /// Bytes of `/dev/shm`, as the field has it.
 const SHM_SIZE: u64 = 64 << 20;
 
@@ -139,14 +120,13 @@ pub struct TmpfsPlan {
     pub copy_up: bool,
 }
 
-type Mounts = (Vec<PlannedMount>, Vec<&'static str>, Vec<&'static str>);
-
 pub(super) fn plan(
     image: &LaunchRecord,
     options: &RunOptions,
     host: &HostFacts,
     userns: &UsernsPlan,
-) -> Result<Mounts, SandboxError> {
+) -> Result<Vec<PlannedMount>, SandboxError> {
+    let privileged = options.security.privileged;
     let (sources, recursive) = (&options.namespaces, !userns.idmapped);
     // A kernel file system can be mounted only by who is root over the namespace that it shows.
     let joins_userns = userns.mode == UsernsMode::Container;
@@ -166,7 +146,7 @@ pub(super) fn plan(
     let mut mounts = vec![
         kernel("/proc", proc, false, true, true),
         // With the host's network the sysfs would show the host's interfaces, and is the host's: read-only in both cases.
-        kernel("/sys", sys, true, true, true),
+        kernel("/sys", sys, !privileged, true, true),
         kernel("/dev", Shown::Dev, false, true, false),
         kernel("/dev/pts", Shown::Devpts, false, true, false),
     ];
@@ -180,7 +160,7 @@ pub(super) fn plan(
         _ => mounts.push(kernel("/dev/mqueue", Shown::Mqueue, false, true, true)),
     }
     if host.cgroups.unified.as_ref().is_some_and(|unified| unified.pure) {
-        mounts.push(kernel("/sys/fs/cgroup", Shown::Cgroup2, true, true, true));
+        mounts.push(kernel("/sys/fs/cgroup", Shown::Cgroup2, !privileged, true, true));
     }
     let generated = |target: &str, file: &'static str| kernel(target, Shown::Generated { file }, false, true, true);
     mounts.push(generated("/etc/hosts", "hosts"));
@@ -199,7 +179,7 @@ pub(super) fn plan(
         });
     }
     mounts.extend(asked);
-    Ok((mounts, MASKED.to_vec(), READ_ONLY.to_vec()))
+    Ok(mounts)
 }
 
 /// A mount of ours.

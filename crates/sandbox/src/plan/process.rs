@@ -6,7 +6,7 @@ use ctr_core::launch::LaunchRecord;
 use ctr_sys::privilege::CapSet;
 use serde::{Deserialize, Serialize};
 
-use super::{Domain, HostFacts};
+use super::{Domain, HostFacts, UsernsPlan};
 use crate::error::SandboxError;
 use crate::options::{RunOptions, Scheduling};
 use crate::seccomp::Program;
@@ -57,6 +57,12 @@ pub struct ProcessPlan {
     /// What that profile comes to; `seccomp.bpf` in the container's directory.
     #[serde(skip)]
     pub filter: Option<Program>,
+    /// AppArmor profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apparmor: Option<String>,
+    /// SELinux context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selinux: Option<String>,
     /// Resource limits.
     pub rlimits: Vec<RlimitPlan>,
     /// How it is scheduled.
@@ -79,6 +85,7 @@ pub(super) fn plan(
     image: &LaunchRecord,
     options: &RunOptions,
     hostname: &str,
+    userns: &UsernsPlan,
     host: &HostFacts,
     notes: &mut Vec<String>,
 ) -> Result<ProcessPlan, SandboxError> {
@@ -93,8 +100,8 @@ pub(super) fn plan(
             "give one with --workdir /PATH",
         ));
     }
-    let first = if options.security.cap_drop_all { CapSet::default() } else { DEFAULT_CAPABILITIES };
-    let cap_set = CapSet((first.0 | options.security.cap_add.0) & !options.security.cap_drop.0);
+    let cap_set = security::capabilities(&options.security, userns, host)?;
+    let labels = security::labels(&options.security, host)?;
     let filter = security::filter(&options.security, cap_set, host, notes)?;
     let unlimited = |value: u64| (value != u64::MAX).then_some(value);
     Ok(ProcessPlan {
@@ -112,6 +119,8 @@ pub(super) fn plan(
         seccomp: filter.kind,
         seccomp_profile: filter.path,
         filter: filter.program,
+        apparmor: labels.apparmor,
+        selinux: labels.selinux,
         rlimits: options
             .program
             .ulimits

@@ -27,6 +27,7 @@ pub(crate) fn steps(
     if new_session {
         steps.push(Step::NewSession);
     }
+    labels(process, &mut steps)?;
     steps.extend([Step::Stdio { streams }, Step::CloseOthers]);
     for limit in &process.rlimits {
         let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
@@ -66,6 +67,22 @@ pub(crate) fn steps(
         environment: CStringArray::new(environment),
     });
     Ok(steps)
+}
+
+/// While the container's own procfs is at hand.
+fn labels(process: &ProcessPlan, steps: &mut Vec<Step>) -> Result<(), SandboxError> {
+    if let Some(profile) = &process.apparmor {
+        steps.push(Step::Label {
+            text: c_string(&format!("exec {profile}"))?,
+            file: c"thread-self/attr/apparmor/exec".to_owned(),
+            // Linux before 5.8 has one file for all modules.
+            older: Some(c"thread-self/attr/exec".to_owned()),
+        });
+    }
+    if let Some(context) = &process.selinux {
+        steps.push(Step::Label { text: c_string(context)?, file: c"thread-self/attr/exec".to_owned(), older: None });
+    }
+    Ok(())
 }
 
 /// The filter to load, if any.

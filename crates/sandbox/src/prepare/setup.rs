@@ -106,7 +106,10 @@ fn split(path: &str) -> Result<(Base, CString), SandboxError> {
     let (base, path) = match (path.strip_prefix("/proc/"), path.strip_prefix("/sys/")) {
         (Some(path), _) => (Base::Proc, path),
         (_, Some(path)) => (Base::Sys, path),
-        _ => (Base::Root, path),
+        _ => match path.strip_prefix("/dev/") {
+            Some(path) => (Base::Dev, path),
+            None => (Base::Root, path.trim_start_matches('/')),
+        },
     };
     Ok((base, c_string(path)?))
 }
@@ -240,7 +243,9 @@ fn add_devices(plan: &Plan, steps: &mut Vec<Step>) -> Result<(), SandboxError> {
     for device in &plan.devices {
         let name = device.path.strip_prefix("/dev/").unwrap_or(&device.path);
         // A device rule without "m" forbids the making to us too; block devices are copies everywhere.
-        let makes_node = !plan.userns.is_own() && device.access.mknod && device.kind == DeviceKind::Char;
+        // A node that is made belongs to root and is open to all: those that are not so, or lie deeper, are copies.
+        let open_to_all = (device.mode, device.uid, device.gid) == (0o666, 0, 0) && !name.contains('/');
+        let makes_node = !plan.userns.is_own() && device.access.mknod && device.kind == DeviceKind::Char && open_to_all;
         if makes_node {
             steps.push(Step::DevNode { name: c_string(name)?, major: device.major, minor: device.minor });
         } else {

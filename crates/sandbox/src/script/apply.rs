@@ -159,6 +159,7 @@ impl<'a> Stage<'a> {
             Step::Uid { uid } => privilege::set_uid(*uid),
             Step::Capabilities { permitted } => privilege::set_capabilities(*permitted, *permitted, CapSet::default()),
             Step::NoNewPrivileges => privilege::no_new_privileges(),
+            Step::Label { text, file, older } => self.label(text, file, older.as_ref()),
             Step::KeepCapabilities => privilege::keep_capabilities(),
             Step::Seccomp { program } => privilege::load_seccomp(&program.code, program.flags),
             Step::DefaultSignals => {
@@ -200,12 +201,13 @@ impl<'a> Stage<'a> {
     }
 
     fn mask(&mut self, base: Base, path: &CString) -> RawResult<()> {
-        let place = match files::open_location(self.base(base)?, path) {
+        // Looked up once, within the base, whatever links the image has: what was opened is what is covered.
+        let place = match files::open_in_root(self.base(base)?, path, OpenAs::LocationFollow, 0) {
             Err(Errno::ENOENT) => return Ok(()),
             result => result?,
         };
         let cover = if !files::facts(place.as_fd())?.is_dir() {
-            mount::open_tree_clone(self.base(Base::Dev)?, c"null", false)?
+            mount::open_tree_clone(self.null()?.as_fd(), c"", false)?
         } else if let Some(empty) = &self.empty {
             mount::open_tree_clone(empty.as_fd(), c"", false)?
         } else {
@@ -234,8 +236,30 @@ impl<'a> Stage<'a> {
         if files::write(file.as_fd(), value)? == value.len() { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
+    /// Our `/dev/null` as a location, and nothing else that came to stand there: what hides a file must not show another
+    /// (CVE-2025-31133).
+    fn null(&self) -> RawResult<OwnedFd> {
+        let null = files::open_location(self.base(Base::Dev)?, c"null")?;
+        let facts = files::facts(null.as_fd())?;
+        if facts.is_char_device() && facts.device == (1, 3) { Ok(null) } else { Err(Errno::ENODEV) }
+    }
+
+    /// Our own procfs, by its descriptor: no name of the container is in the way (CVE-2025-52881).
+    fn label(&self, text: &CString, file: &CString, older: Option<&CString>) -> RawResult<()> {
+        let proc = self.base(Base::Proc)?;
+        let attribute = match (files::open_in_procfs(proc, file), older) {
+            (Err(Errno::ENOENT), Some(older)) => files::open_in_procfs(proc, older)?,
+            (result, _) => result?,
+        };
+        // One write is one label.
+        match files::write(attribute.as_fd(), text.as_bytes())? {
+            written if written == text.as_bytes().len() => Ok(()),
+            _ => Err(Errno::EIO),
+        }
+    }
+
     fn read_only(&self, base: Base, path: &CString) -> RawResult<()> {
-        let place = match files::open_location(self.base(base)?, path) {
+        let place = match files::open_in_root(self.base(base)?, path, OpenAs::LocationFollow, 0) {
             Err(Errno::ENOENT) => return Ok(()),
             result => result?,
         };

@@ -62,6 +62,7 @@ impl fmt::Display for Step {
             Self::Uid { uid } => write!(f, "become user {uid}"),
             Self::Capabilities { .. } => f.write_str("set the capabilities"),
             Self::NoNewPrivileges => f.write_str("set no_new_privs"),
+            Self::Label { text, .. } => write!(f, "set the label of the program ({})", text.to_string_lossy()),
             Self::KeepCapabilities => f.write_str("keep capabilities across a change of the user"),
             Self::Seccomp { .. } => f.write_str("load the seccomp filter"),
             Self::DefaultSignals => f.write_str("reset the signals"),

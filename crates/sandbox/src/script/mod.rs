@@ -127,6 +127,9 @@ pub(crate) enum Step {
     Capabilities { permitted: CapSet },
     /// No privileges by exec.
     NoNewPrivileges,
+    /// What the exec makes of the program: written to this file of `/proc/thread-self/attr`, or to the second where the first
+    /// is not there.
+    Label { text: CString, file: CString, older: Option<CString> },
     /// Loads the filter.
     Seccomp { program: Program },
     /// Every signal has its default action and is let through.

@@ -165,7 +165,7 @@ pub(crate) fn v1_controllers(options: &RunOptions, unified: bool) -> Vec<&'stati
     // What is wrong with the limits is said by the plan.
     let wanted = limits::wanted(&options.limits, pids).map(|(wanted, _)| wanted).unwrap_or_default();
     let mut names: Vec<&str> = wanted.iter().map(|wanted| wanted.v1_name).collect();
-    if devices::can_make_devices(options.security.cap_add) || !options.devices.devices.is_empty() {
+    if devices::can_make_devices(options.security.wanted()) || !options.devices.devices.is_empty() {
         names.push("devices");
     }
     if !unified {
