@@ -9,7 +9,8 @@ use crate::Failure;
 /// The largest `--env-file`, in bytes (spec/limits.md).
 const ENV_FILE_MAX: u64 = 1 << 20;
 
-/// `NAME=value` of files, then of `variables`; a name without a value has the caller's, or is left out if the caller has none.
+/// `NAME=value` of files, then of `variables`; a name without a value has the caller's, or is left out if the caller has none;
+/// `PREFIX*` stands for all of the caller's that begin so.
 pub fn environment(files: &[PathBuf], variables: &[String]) -> Result<Vec<String>, Failure> {
     let mut env = Vec::new();
     for file in files {
@@ -30,11 +31,29 @@ fn add(variable: &str, env: &mut Vec<String>) -> Result<(), &'static str> {
         env.push(variable.to_owned());
         return Ok(());
     }
+    if let Some(prefix) = name.strip_suffix('*') {
+        return add_all(prefix, env);
+    }
     match std::env::var_os(name).map(OsString::into_string) {
         Some(Ok(value)) => env.push(format!("{name}={value}")),
         Some(Err(_)) => return Err("the caller's value is not UTF-8"),
         None => {}
     }
+    Ok(())
+}
+
+/// The caller's variables whose names begin with `prefix`, by name.
+fn add_all(prefix: &str, env: &mut Vec<String>) -> Result<(), &'static str> {
+    let mut found = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        if name.starts_with(prefix) {
+            let value = value.into_string().map_err(|_| "the value of one of the caller's is not UTF-8")?;
+            found.push(format!("{name}={value}"));
+        }
+    }
+    found.sort();
+    env.append(&mut found);
     Ok(())
 }
 

@@ -27,4 +27,7 @@ pub(crate) struct FilesystemArgs {
     /// Make the root filesystem read-only
     #[arg(long)]
     pub(crate) read_only: bool,
+    /// With --read-only: memory file systems at /run, /tmp and /var/tmp, where nothing else is mounted
+    #[arg(long, requires = "read_only")]
+    pub(crate) read_only_tmpfs: bool,
 }

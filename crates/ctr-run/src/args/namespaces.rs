@@ -36,6 +36,9 @@ pub(crate) struct NamespaceArgs {
     /// Line for /etc/hosts
     #[arg(long, value_name = "NAME:ADDRESS")]
     pub(crate) add_host: Vec<String>,
+    /// Leave /etc/hosts as the image has it
+    #[arg(long, conflicts_with = "add_host")]
+    pub(crate) no_hosts: bool,
     /// Name server for /etc/resolv.conf
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) dns: Vec<String>,

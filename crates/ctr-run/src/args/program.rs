@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Program")]
 pub(crate) struct ProgramArgs {
-    /// Environment variable; without a value, the caller's
+    /// Environment variable; without a value, the caller's; PREFIX* for all of the caller's that begin so
     #[arg(long, short = 'e', value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
     /// File with a NAME=VALUE on each line

@@ -18,6 +18,9 @@ pub(super) fn request(args: &FilesystemArgs) -> Result<FilesystemOptions, Failur
     })
 }
 
+/// What `--read-only-tmpfs` gives.
+const WRITABLE: [&str; 3] = ["/run:mode=755", "/tmp:mode=1777", "/var/tmp:mode=1777"];
+
 /// Reads the text of one option.
 type Reader = fn(&str) -> Result<MountRequest, String>;
 
@@ -39,7 +42,14 @@ fn requests(args: &FilesystemArgs) -> Result<Vec<MountRequest>, Failure> {
             return Err(bad(option, text, format!("there is another mount on {}", request.target)));
         }
     }
-    Ok(mounts.into_iter().map(|(_, _, request)| request).collect())
+    let mut requests: Vec<MountRequest> = mounts.into_iter().map(|(_, _, request)| request).collect();
+    for text in WRITABLE.iter().filter(|_| args.read_only_tmpfs) {
+        let request = tmpfs(text).map_err(|why| bad("--read-only-tmpfs", text, why))?;
+        if !requests.iter().any(|other| same_place(&other.target, &request.target)) {
+            requests.push(request);
+        }
+    }
+    Ok(requests)
 }
 
 /// Whether two paths differ in slashes only.

@@ -16,6 +16,7 @@ pub(super) fn request(args: &NamespaceArgs) -> Result<NamespaceOptions, Failure>
         uts: source("--uts", "own", &args.uts)?,
         cgroup: source("--cgroupns", "own", &args.cgroupns)?,
         hostname: args.hostname.clone(),
+        no_hosts: args.no_hosts,
         add_hosts: args.add_host.iter().map(|host| add_host(host)).collect::<Result<_, _>>()?,
         dns: args.dns.iter().map(|server| name_server(server)).collect::<Result<_, _>>()?,
     })

@@ -21,6 +21,8 @@ pub struct NamespaceOptions {
     pub cgroup: Source,
     /// Host name.
     pub hostname: Option<String>,
+    /// `/etc/hosts` is the image's.
+    pub no_hosts: bool,
     /// Lines for `/etc/hosts`: address, name.
     pub add_hosts: Vec<(String, String)>,
     /// Name servers for `/etc/resolv.conf`.

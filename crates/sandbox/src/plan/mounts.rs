@@ -163,7 +163,9 @@ pub(super) fn plan(
         mounts.push(kernel("/sys/fs/cgroup", Shown::Cgroup2, !privileged, true, true));
     }
     let generated = |target: &str, file: &'static str| kernel(target, Shown::Generated { file }, false, true, true);
-    mounts.push(generated("/etc/hosts", "hosts"));
+    if !options.namespaces.no_hosts {
+        mounts.push(generated("/etc/hosts", "hosts"));
+    }
     mounts.push(generated("/etc/hostname", "hostname"));
     if options.namespaces.network == Source::Host || !options.namespaces.dns.is_empty() {
         mounts.push(generated("/etc/resolv.conf", "resolv.conf"));
