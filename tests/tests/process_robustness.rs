@@ -104,13 +104,13 @@ fn hostile_account_files() {
         root.fetch(&images::busybox_with(&root.file(what), &[without.clone(), layer]), what);
         let start = |options: &[&str]| {
             let args = ["--wait", "--rm", "--log=inherit"];
-            root.ctr("run")
-                .args(args)
-                .args(options.iter().copied())
-                .args([what, "sh", "-c", IDS])
-                .run()
+            root.ctr("run").args(args).args(options.iter().copied()).args([what, "sh", "-c", IDS]).run()
         };
-        assert_eq!(start(&["--user", "7:8", "--group-add", "9"]).ok(), "Uid:\t7\t7\t7\t7\nGid:\t8\t8\t8\t8\nGroups:\t9 \n/", "{what}");
+        assert_eq!(
+            start(&["--user", "7:8", "--group-add", "9"]).ok(),
+            "Uid:\t7\t7\t7\t7\nGid:\t8\t8\t8\t8\nGroups:\t9 \n/",
+            "{what}"
+        );
         let done = start(&["--user", "daemon"]);
         assert!(done.code == 125 && done.stderr.contains("no user \"daemon\""), "{what}: {done}");
         let done = start(&["--user", "7", "--group-add", "daemon"]);
@@ -132,6 +132,19 @@ fn small_options_of_the_root_filesystem() {
     run(&root, &["--read-only-tmpfs"], &["true"]).says("--read-only");
     assert_eq!(inside(&root, &["--no-hosts"], "test -e /etc/hosts || echo none"), "none");
     assert_eq!(run(&root, &["--no-hosts", "--add-host", "a:10.0.0.1"], &["true"]).code, 125);
+}
+
+#[test]
+fn memory_and_secrets() {
+    // spec: EXEC-10
+    need!(root);
+    let root = Root::with_busybox();
+    let shm = "df -k /dev/shm | tail -1 | tr -s ' ' | cut -d' ' -f2";
+    assert_eq!(inside(&root, &["--shm-size", "1M"], shm), "1024");
+    let secret = root.write("secret", "hush\n");
+    let option = format!("word,source={}", secret.display());
+    assert_eq!(inside(&root, &["--secret", &option], "cat /run/secrets/word"), "hush");
+    assert_eq!(inside(&root, &["--no-image-volumes"], "echo ran"), "ran");
 }
 
 fn text_below(dir: &Path, extension: &str) -> String {
