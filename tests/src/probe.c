@@ -189,10 +189,27 @@ static int unmask(char **argv) {
     return 0;
 }
 
+/* types: puts a character into the input of every terminal that is open or can be opened, or becomes its controlling process. */
+static int types(char **argv) {
+    (void)argv;
+    int streams[] = {0, 1, 2, open("/dev/tty", O_RDWR | O_NOCTTY), open("/dev/console", O_RDWR | O_NOCTTY)};
+    char character = 'X', linux_paste[2] = {3, 'X'};
+    for (unsigned n = 0; n < sizeof streams / sizeof *streams; n++)
+        for (int high = 0; high < 2; high++) {
+            /* The kernel looks at the lower half of the number alone. */
+            unsigned long upper = high ? 1ul << 32 : 0;
+            if (syscall(SYS_ioctl, streams[n], 0x5412 | upper, &character) == 0) printf("reached input of %u%s\n", n, high ? " by a large number" : "");
+            if (syscall(SYS_ioctl, streams[n], 0x541c | upper, linux_paste) == 0) printf("reached the console by %u\n", n);
+            if (syscall(SYS_ioctl, streams[n], 0x540e | upper, 1) == 0 && n < 3) printf("reached control of %u\n", n);
+        }
+    printf("done\n");
+    return 0;
+}
+
 int main(int argc, char **argv) {
     static const struct { const char *name; int arguments; int (*run)(char **); } all[] = {
         {"addkey", 3, addkey}, {"keys", 1, keys}, {"readkey", 1, readkey}, {"trace", 1, trace}, {"unlock", 1, release}, {"signals", 1, signals},
-        {"spaces", 0, spaces}, {"handle", 1, handle}, {"fds", 0, fds}, {"unmask", 0, unmask}};
+        {"spaces", 0, spaces}, {"handle", 1, handle}, {"fds", 0, fds}, {"unmask", 0, unmask}, {"types", 0, types}};
     for (unsigned n = 0; argc > 1 && n < sizeof all / sizeof *all; n++)
         if (!strcmp(argv[1], all[n].name) && argc - 2 >= all[n].arguments) return all[n].run(argv + 2);
     fprintf(stderr, "probe: %s?\n", argc > 1 ? argv[1] : "");

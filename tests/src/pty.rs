@@ -125,6 +125,19 @@ impl Pty {
         assert!(new.is_empty(), "shown: {new:?}");
     }
 
+    /// Bytes that whoever reads the terminal would get now, if lines were not waited for.
+    pub fn waiting_input(&self) -> usize {
+        let mut modes = termios::tcgetattr(&self.slave).expect("tcgetattr");
+        modes.local_flags.remove(LocalFlags::ICANON);
+        termios::tcsetattr(&self.slave, termios::SetArg::TCSANOW, &modes).expect("tcsetattr");
+        let mut entries = [PollFd::new(self.slave.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut entries, PollTimeout::ZERO).expect("poll") == 0 {
+            return 0;
+        }
+        let mut buffer = [0; 4096];
+        nix::unistd::read(&self.slave, &mut buffer).expect("read")
+    }
+
     /// Makes the window another size.
     pub fn resize(&self, rows: u16, columns: u16) {
         let (rows, columns) = (rows.to_string(), columns.to_string());
