@@ -11,9 +11,7 @@ pub(crate) const BINARIES: &[&str] = &[
     "ctr-image",
     "ctr-logs",
     "ctr-ps",
-    "ctr-rm",
-    "ctr-run",
-    "ctr-stop",
+    &["ctr-rm", "ctr-run", "ctr-stop", "ctr-volume"];
 ];
 
 /// The top of the workspace.

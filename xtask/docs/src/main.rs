@@ -23,6 +23,7 @@ const BINARIES: &[fn() -> clap::Command] = &[
     ctr_rm::command,
     ctr_run::command,
     ctr_stop::command,
+    ctr_volume::command,
 ];
 
 fn main() -> Result<()> {

@@ -95,7 +95,7 @@ impl Volumes {
             return Ok(None);
         }
         let new = self.place().join(format!(".new-{}", random()?));
-        let made = self.write_new(&new, record);
+        let made = write_new(&new, record);
         let renamed = made.and_then(|()| match ctr_sys::durable::rename_noreplace(&new, &dir) {
             Ok(()) => Ok(true),
             Err(error) if error.errno == ctr_sys::Errno::EEXIST => Ok(false),
@@ -110,24 +110,6 @@ impl Volumes {
         let place = self.place();
         ctr_sys::durable::fsync_dir(&place).map_err(|source| VolumeError::Call { path: place, source })?;
         Ok(Some(Volume { dir, record: record.clone() }))
-    }
-
-    fn write_new(&self, new: &Path, record: &VolumeRecord) -> Result<(), VolumeError> {
-        let data = new.join("data");
-        DirBuilder::new().mode(0o700).create(new).map_err(VolumeError::io("create", new))?;
-        DirBuilder::new().mode(0o755).create(&data).map_err(VolumeError::io("create", &data))?;
-        // mkdir(2) minds the umask; the root of a volume is everybody's to read, below a directory that is nobody's.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(&data, mode).map_err(VolumeError::io("set the mode of", &data))?;
-        let path = new.join("volume.json");
-        let json = serde_json::to_vec(record)
-            .map_err(|error| VolumeError::Damaged { path: path.clone(), reason: error.to_string() })?;
-        ctr_sys::small::write_new(&path, &json, 0o600).map_err(VolumeError::io("write", &path))?;
-        let lock = new.join("lock");
-        ctr_sys::small::write_new(&lock, b"", 0o600).map_err(VolumeError::io("write", &lock))?;
-        let file = File::open(&path).map_err(VolumeError::io("open", &path))?;
-        let synced = ctr_sys::durable::fsync(&file).and_then(|()| ctr_sys::durable::fsync_dir(new));
-        synced.map_err(|source| VolumeError::Call { path, source })
     }
 
     /// The volume of this name.
@@ -160,6 +142,24 @@ impl Volumes {
         found.sort_by(|one, other| one.record.name.cmp(&other.record.name));
         Ok((found, damaged))
     }
+}
+
+fn write_new(new: &Path, record: &VolumeRecord) -> Result<(), VolumeError> {
+    let data = new.join("data");
+    DirBuilder::new().mode(0o700).create(new).map_err(VolumeError::io("create", new))?;
+    DirBuilder::new().mode(0o755).create(&data).map_err(VolumeError::io("create", &data))?;
+    // mkdir(2) minds the umask; the root of a volume is everybody's to read, below a directory that is nobody's.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&data, mode).map_err(VolumeError::io("set the mode of", &data))?;
+    let path = new.join("volume.json");
+    let json = serde_json::to_vec(record)
+        .map_err(|error| VolumeError::Damaged { path: path.clone(), reason: error.to_string() })?;
+    ctr_sys::small::write_new(&path, &json, 0o600).map_err(VolumeError::io("write", &path))?;
+    let lock = new.join("lock");
+    ctr_sys::small::write_new(&lock, b"", 0o600).map_err(VolumeError::io("write", &lock))?;
+    let file = File::open(&path).map_err(VolumeError::io("open", &path))?;
+    let synced = ctr_sys::durable::fsync(&file).and_then(|()| ctr_sys::durable::fsync_dir(new));
+    synced.map_err(|source| VolumeError::Call { path, source })
 }
 
 fn load(dir: PathBuf) -> Result<Volume, VolumeError> {
