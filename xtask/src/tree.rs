@@ -11,7 +11,10 @@ pub(crate) const BINARIES: &[&str] = &[
     "ctr-image",
     "ctr-logs",
     "ctr-ps",
-    &["ctr-rm", "ctr-run", "ctr-stop", "ctr-volume"];
+    "ctr-rm",
+    "ctr-run",
+    "ctr-stop",
+    "ctr-volume",
 ];
 
 /// The top of the workspace.

@@ -123,15 +123,10 @@ pub fn make_file(dir: BorrowedFd<'_>, name: &CStr, mode: u32) -> RawResult<()> {
     call!(libc::SYS_mknodat, dir.as_raw_fd(), name.as_ptr(), libc::S_IFREG | mode, 0).map(drop)
 }
 
-/// A character device (mknodat(2)).
-pub fn make_char_device(dir: BorrowedFd<'_>, name: &CStr, mode: u32, major: u32, minor: u32) -> RawResult<()> {
-    let device = libc::makedev(major, minor);
-    call!(libc::SYS_mknodat, dir.as_raw_fd(), name.as_ptr(), libc::S_IFCHR | mode, device).map(drop)
-}
-
-/// symlinkat(2).
-pub fn make_link(target: &CStr, dir: BorrowedFd<'_>, name: &CStr) -> RawResult<()> {
-    call!(libc::SYS_symlinkat, target.as_ptr(), dir.as_raw_fd(), name.as_ptr()).map(drop)
+/// Whether the effective user may open a path so (faccessat2(2)).
+pub fn may_open(path: &CStr, read: bool, write: bool) -> RawResult<()> {
+    let mode = if read { libc::R_OK } else { 0 } | if write { libc::W_OK } else { 0 };
+    call!(libc::SYS_faccessat2, libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_EACCESS).map(drop)
 }
 
 /// What is behind a descriptor.

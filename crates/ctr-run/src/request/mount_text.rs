@@ -133,10 +133,13 @@ fn option(mount: &mut MountText, key: &str, value: Option<&str>) -> Result<(), S
         ("tmpfs-size", Some(_)) if tmpfs => apply(mount, "size", value),
         ("tmpfs-mode", Some(_)) if tmpfs => apply(mount, "mode", value),
         ("size" | "nr_inodes" | "mode" | "uid" | "gid", Some(_)) if tmpfs => apply(mount, key, value),
-        ("volume-nocopy" | "bind-nonrecursive", _) if volume || value.is_some() => match truth(value)? {
-            true => apply(mount, key.trim_start_matches("volume-"), None),
-            false => Ok(()),
-        },
+        ("volume-nocopy" | "bind-nonrecursive", _) if volume || value.is_some() => {
+            if truth(value)? {
+                apply(mount, key.trim_start_matches("volume-"), None)
+            } else {
+                Ok(())
+            }
+        }
         ("ro" | "readonly" | "rw" | "readwrite", Some(_)) => {
             let read_only = truth(value)? == matches!(key, "ro" | "readonly");
             apply(mount, if read_only { "ro" } else { "rw" }, None)

@@ -1,5 +1,6 @@
 //! Secrets of a plan: their names and places, never their bytes.
 
+use ctr_core::ranges::RANGE_COUNT;
 use serde::Serialize;
 
 use super::UsernsPlan;
@@ -37,8 +38,11 @@ pub(super) fn plan(options: &RunOptions, userns: &UsernsPlan) -> Result<Vec<Secr
                         request.name
                     )));
                 }
-                let mapped =
-                    userns.wants_range || (userns.outside_uid(*uid).is_some() && userns.outside_gid(*gid).is_some());
+                let mapped = if userns.wants_range {
+                    *uid < RANGE_COUNT && *gid < RANGE_COUNT
+                } else {
+                    userns.outside_uid(*uid).is_some() && userns.outside_gid(*gid).is_some()
+                };
                 if !mapped {
                     return Err(SandboxError::request(format!(
                         "the secret {} cannot belong to {uid}:{gid}: the container's user namespace does not have these ids",

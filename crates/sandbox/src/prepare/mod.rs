@@ -3,6 +3,7 @@
 
 mod cgroup;
 mod content;
+mod dev;
 mod exec_failure;
 mod files;
 mod kept;

@@ -6,23 +6,11 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::streams::{TERMINALS_MAX, TTY_GROUP};
-use super::{Places, c_string, kept, secrets, volume};
+use super::{Places, c_string, dev, kept, secrets, volume};
 use crate::error::SandboxError;
-use crate::options::DeviceKind;
 use crate::plan::{BindPlan, Plan, PlannedMount, Shown, TmpfsPlan};
 use crate::script::{Base, Leaf, Links, Step, Target};
 use crate::terminal::Terminal;
-
-/// Links of `/dev`.
-const DEVICE_LINKS: [(&str, &str); 5] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];
-/// Directories of `/dev` that are mounted on.
-const DEVICE_DIRS: [&str; 3] = ["pts", "shm", "mqueue"];
 
 /// Where mounts come from.
 #[derive(Debug, Clone, Copy)]
@@ -158,10 +146,7 @@ fn add_mount(
             steps.push(Step::Attach { mount: copy, target: target(Base::Dev, name, leaf, Links::Refuse)?, keep: None });
         }
         Shown::Sysfs => steps.push(kernel("sysfs", &[], Some(Base::Sys))?),
-        Shown::Dev => {
-            steps.push(kernel("tmpfs", &[("mode", "755"), ("size", "65536")], Some(Base::Dev))?);
-            add_devices(plan, steps)?;
-        }
+        Shown::Dev => steps.extend(dev::steps(plan, mount)?),
         Shown::Devpts => {
             let mut options = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("max", TERMINALS_MAX)];
             // The group of terminals, where there is one.
@@ -234,28 +219,4 @@ fn tmpfs_options(tmpfs: &TmpfsPlan) -> Vec<(&'static str, String)> {
     options.extend((tmpfs.uid != 0).then(|| ("uid", tmpfs.uid.to_string())));
     options.extend((tmpfs.gid != 0).then(|| ("gid", tmpfs.gid.to_string())));
     options
-}
-
-fn add_devices(plan: &Plan, steps: &mut Vec<Step>) -> Result<(), SandboxError> {
-    for name in DEVICE_DIRS {
-        steps.push(Step::DevDir { name: c_string(name)? });
-    }
-    for device in &plan.devices {
-        let name = device.path.strip_prefix("/dev/").unwrap_or(&device.path);
-        // A device rule without "m" forbids the making to us too; block devices are copies everywhere.
-        // A node that is made belongs to root and is open to all: those that are not so, or lie deeper, are copies.
-        let open_to_all = (device.mode, device.uid, device.gid) == (0o666, 0, 0) && !name.contains('/');
-        let makes_node = !plan.userns.is_own() && device.access.mknod && device.kind == DeviceKind::Char && open_to_all;
-        if makes_node {
-            steps.push(Step::DevNode { name: c_string(name)?, major: device.major, minor: device.minor });
-        } else {
-            let mount = volume::device(device)?;
-            let place = target(Base::Dev, name, Leaf::File, Links::Refuse)?;
-            steps.push(Step::Attach { mount, target: place, keep: None });
-        }
-    }
-    for (name, points_to) in DEVICE_LINKS {
-        steps.push(Step::DevLink { name: c_string(name)?, points_to: c_string(points_to)? });
-    }
-    Ok(())
 }

@@ -11,8 +11,8 @@ use ctr_sys::{Errno, RawResult, small};
 
 use super::mountinfo;
 use crate::error::SandboxError;
-use crate::options::{Atime, DeviceKind, PropagationKind};
-use crate::plan::{BindPlan, DevicePlan, PlannedMount};
+use crate::options::{Atime, PropagationKind};
+use crate::plan::{BindPlan, PlannedMount};
 use crate::script::Leaf;
 
 /// A detached copy of what `bind` names, as `mount` wants it, and what it is mounted on: a directory or a file. `userns` is
@@ -152,31 +152,6 @@ fn can_be_mapped(point: &Path, userns: BorrowedFd<'_>) -> bool {
     let Ok(path) = super::c_path(point) else { return true };
     let copy = mount::open_tree_clone(files::CWD, &path, false);
     copy.and_then(|copy| mount::idmap(copy.as_fd(), false, userns)).is_ok()
-}
-
-/// A detached copy of a device node of the host, which is the device that the plan says.
-pub(super) fn device(device: &DevicePlan) -> Result<OwnedFd, SandboxError> {
-    let shown = &device.source;
-    let host =
-        |call, errno| SandboxError::host(format!("give the container the device {shown}"), call, shown.clone(), errno);
-    let node = small::open_location(Path::new(shown))
-        .map_err(|error| SandboxError::request(format!("cannot give the container the device {shown}: {error}")))?;
-    let facts = files::facts(node.as_fd()).map_err(|errno| host("fstat", errno))?;
-    let is_kind = match device.kind {
-        DeviceKind::Char => facts.is_char_device(),
-        DeviceKind::Block => facts.is_block_device(),
-    };
-    if !is_kind || facts.device != (device.major, device.minor) {
-        return Err(SandboxError::request(format!(
-            "{shown} is not the device {}:{} of this host",
-            device.major, device.minor
-        )));
-    }
-    let copy = mount::open_tree_clone(node.as_fd(), c"", false).map_err(|errno| host("open_tree", errno))?;
-    // Private: what is mounted on it in the container must not appear on the host.
-    mount::mount_setattr(copy.as_fd(), false, MountAttr::NONE, MountAttr::NONE, Some(Propagation::Private))
-        .map_err(|errno| host("mount_setattr", errno))?;
-    Ok(copy)
 }
 
 /// A detached copy of a file or directory of ours, by a path that nobody else writes to.

@@ -105,12 +105,7 @@ impl<'a> Stage<'a> {
                 let copy = mount::open_tree_clone(self.base(Base::Secrets)?, name, false)?;
                 self.attach(copy.as_fd(), target)
             }
-            Step::DevDir { name } => files::make_dir(self.base(Base::Dev)?, name, 0o755),
-            Step::DevNode { name, major, minor } => {
-                files::make_char_device(self.base(Base::Dev)?, name, 0o666, *major, *minor)
-            }
             Step::Console { terminal } => self.console(terminal.slave.as_fd()),
-            Step::DevLink { name, points_to } => files::make_link(points_to, self.base(Base::Dev)?, name),
             Step::Mask { base, path } => self.mask(*base, path),
             Step::ReadOnly { base, path } => self.read_only(*base, path),
             Step::MakeDir { target } => target.open(self.base(target.base)?).map(drop),

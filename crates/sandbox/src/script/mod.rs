@@ -65,14 +65,8 @@ pub(crate) enum Step {
     Attach { mount: OwnedFd, target: Target, keep: Option<Base> },
     /// Shows a file of the secrets' tmpfs at another place.
     AttachSecret { name: CString, target: Target },
-    /// A directory in our `/dev`.
-    DevDir { name: CString },
     /// The program's terminal as `/dev/console`, once its file system is attached.
     Console { terminal: Rc<Terminal> },
-    /// A character device in our `/dev`.
-    DevNode { name: CString, major: u32, minor: u32 },
-    /// A symbolic link in our `/dev`.
-    DevLink { name: CString, points_to: CString },
     /// Hides a file under `/dev/null`, a directory under an empty one; nothing if it is not there.
     Mask { base: Base, path: CString },
     /// Makes a path read-only; nothing if it is not there.
