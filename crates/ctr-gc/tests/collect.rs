@@ -101,6 +101,7 @@ impl Root {
             log: LogMode::File,
             tty: false,
             stdin: false,
+            journal: None,
             init: true,
             rm: false,
             cgroups: Vec::new(),

@@ -1,6 +1,7 @@
 //! `ctr-logs`: read what the program of a container wrote.
 #![forbid(unsafe_code)]
 
+mod journal;
 mod line;
 mod show;
 
@@ -19,6 +20,7 @@ use ctr_sys::inotify::DirWatch;
 use ctr_sys::poll::{self, Interest};
 use ctr_sys::{pidfd, procfs};
 
+use journal::{Journal, Read};
 use line::Joiner;
 use show::{Form, Shown};
 
@@ -85,6 +87,9 @@ pub fn main() -> ExitCode {
 pub fn run(options: Options) -> Result<ExitCode, Failure> {
     let containers = Containers::open(&options.global.root_or(Store::default_root));
     let container = containers.find(&options.container).map_err(failure)?;
+    if let (LogMode::Inherit, Some(invocation)) = (container.record.log, &container.record.journal) {
+        return from_journal(&container, invocation, &options);
+    }
     check_mode(&container)?;
     let mut log = Log {
         files: LogFiles::new(&container.dir),
@@ -113,6 +118,44 @@ fn form(options: &Options) -> Form {
         OutputFormat::Table if options.raw || !std::io::stdout().is_terminal() => Form::Raw,
         OutputFormat::Table => Form::Escaped,
     }
+}
+
+/// The log of a container that writes to the journal.
+fn from_journal(container: &Container, invocation: &str, options: &Options) -> Result<ExitCode, Failure> {
+    if options.stderr {
+        return Err(Failure::new("the journal does not tell standard error from standard output")
+            .hint("leave --stderr out, or start the container with --log=file"));
+    }
+    let mut journal = Journal::open(invocation, options.since, options.follow)?;
+    let mut shown = Shown::new(form(options), options);
+    let init = if options.follow { open_init(container)? } else { None };
+    if options.follow && init.is_some() {
+        // What is there already comes at once; only then the last lines are known.
+        journal.settle(&mut |line| shown.line(line))?;
+        shown.settle()?;
+        let stdout = std::io::stdout();
+        loop {
+            let [gone, ready, ended] = journal.wait(stdout.as_fd(), init.as_ref().map(|init| init.as_fd()))?;
+            if gone {
+                return Ok(ExitCode::from(exit::BROKEN_PIPE));
+            }
+            if ready && journal.read(&mut |line| shown.line(line))? == Read::End {
+                break;
+            }
+            shown.settle()?;
+            if ended {
+                break;
+            }
+        }
+        journal.settle(&mut |line| shown.line(line))?;
+    } else if options.follow {
+        journal.settle(&mut |line| shown.line(line))?;
+    } else {
+        while journal.read(&mut |line| shown.line(line))? == Read::More {}
+    }
+    shown.settle()?;
+    shown.end()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check_mode(container: &Container) -> Result<(), Failure> {

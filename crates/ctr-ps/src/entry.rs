@@ -160,6 +160,7 @@ pub(crate) mod tests {
             log: LogMode::File,
             tty: false,
             stdin: false,
+            journal: None,
             init: true,
             rm: false,
             cgroups: Vec::new(),

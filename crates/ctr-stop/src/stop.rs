@@ -267,6 +267,7 @@ mod tests {
             log: LogMode::None,
             tty: false,
             stdin: false,
+            journal: None,
             init: true,
             rm,
             cgroups: Vec::new(),

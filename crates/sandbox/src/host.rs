@@ -31,7 +31,7 @@ pub fn facts(root: &Path, options: &RunOptions) -> HostFacts {
         held: held(options),
         lsm: crate::lsm::facts(&options.security),
         kernel: kernel(options),
-        stdout_is_journal: stdout_is_journal(),
+        journal: stdout_is_journal().then(invocation),
         devices: options.devices.devices.iter().map(|request| crate::devices::find(&request.source)).collect(),
     }
 }
@@ -97,6 +97,13 @@ fn kernel(options: &RunOptions) -> (u32, u32) {
         SeccompChoice::Profile { .. } => ctr_sys::process::kernel_version(),
         SeccompChoice::Default | SeccompChoice::Unconfined => (0, 0),
     }
+}
+
+/// The running unit's invocation, 32 hexadecimal digits; empty if systemd is too old to tell.
+fn invocation() -> String {
+    let id = std::env::var("INVOCATION_ID").unwrap_or_default();
+    let good = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if good { id } else { String::new() }
 }
 
 /// systemd.exec(5): `JOURNAL_STREAM` has device and inode number of the journal's stream, colon-separated.

@@ -79,6 +79,7 @@ fn container_record(plan: &Plan, labels: std::collections::BTreeMap<String, Stri
         stop_signal: plan.stop_signal,
         stop_timeout: plan.stop_timeout,
         log: plan.log,
+        journal: plan.journal.clone(),
         tty: plan.streams.tty,
         stdin: plan.streams.stdin,
         init: plan.init,

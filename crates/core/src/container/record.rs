@@ -48,6 +48,9 @@ pub struct ContainerRecord {
     /// Whether the program can be given input.
     #[serde(default)]
     pub stdin: bool,
+    /// The invocation of the systemd unit whose journal stream the output goes to (`$INVOCATION_ID`, systemd.exec(5)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
     /// Whether our init is PID 1.
     pub init: bool,
     /// Whether the container is to be removed once it has ended.

@@ -32,6 +32,7 @@ pub(super) fn unknown(id: &str) -> ContainerRecord {
         log: LogMode::None,
         tty: false,
         stdin: false,
+        journal: None,
         init: true,
         rm: false,
         cgroups: Vec::new(),

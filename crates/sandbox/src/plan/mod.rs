@@ -63,8 +63,9 @@ pub struct HostFacts {
     pub lsm: LsmFacts,
     /// The kernel's version, where it is asked for.
     pub kernel: (u32, u32),
-    /// Standard output is the journal stream of a systemd unit (systemd.exec(5), `$JOURNAL_STREAM`).
-    pub stdout_is_journal: bool,
+    /// The invocation of the systemd unit whose journal stream standard output is (systemd.exec(5), `$JOURNAL_STREAM`); empty
+    /// if systemd does not tell it.
+    pub journal: Option<String>,
     /// What was found for each of the devices that were asked for, or why nothing was.
     pub devices: Vec<Result<Vec<HostDevice>, String>>,
 }
@@ -134,6 +135,9 @@ pub struct Plan {
     pub streams: StreamPlan,
     /// Where the output goes.
     pub log: LogMode,
+    /// The invocation of the systemd unit in whose journal it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
     /// Whether our init is PID 1.
     pub init: bool,
     /// Whether the container is removed once it has ended.
@@ -205,6 +209,7 @@ pub fn plan(
     let secrets = secrets::plan(options, &userns)?;
     let kernel = kernel::plan(&options.kernel, &mut namespaces)?;
     process::check_groups(&process, host)?;
+    let log = streams::log_mode(options, host, &mut notes)?;
     Ok(Plan {
         id: id.to_owned(),
         name: options.life.name.clone(),
@@ -235,7 +240,8 @@ pub fn plan(
         process,
         cgroups,
         streams: streams::plan(options)?,
-        log: streams::log_mode(options, host, &mut notes)?,
+        log,
+        journal: host.journal.clone().filter(|invocation| log == LogMode::Inherit && !invocation.is_empty()),
         init: !options.life.no_init,
         rm: options.life.rm,
         stop_signal: stop_signal(image, options)?,

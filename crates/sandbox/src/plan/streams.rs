@@ -53,7 +53,7 @@ pub(super) fn log_mode(
     notes: &mut Vec<String>,
 ) -> Result<LogMode, SandboxError> {
     let (init, tty, stays) = (!options.life.no_init, options.terminal.tty, options.stays());
-    let mode = options.life.log.unwrap_or(match (stays, host.stdout_is_journal) {
+    let mode = options.life.log.unwrap_or(match (stays, host.journal.is_some()) {
         _ if tty && init => LogMode::File,
         (true, _) => LogMode::Inherit,
         (false, true) => {
