@@ -21,6 +21,7 @@ pub mod leaks;
 pub mod matrix;
 pub mod oci;
 pub mod powerloss;
+pub mod private_host;
 pub mod probe;
 pub mod programs;
 pub mod pty;

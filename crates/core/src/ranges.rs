@@ -30,8 +30,8 @@ pub const RANGES_USER: &str = "ctr";
 const DIR: &str = "/run/ctr/ranges";
 /// The largest `/etc/subuid` that is read, in bytes.
 const SUBIDS_MAX: usize = 4 << 20;
-/// The largest range file, in bytes: a path and an id.
-const OWNER_MAX: usize = 8192;
+/// The most that is read of a range file, in bytes: ids and roots of the container that took it and of those that joined.
+const OWNERS_MAX: u64 = 4 << 20;
 
 /// Why there is no range.
 #[derive(Debug, thiserror::Error)]
@@ -119,31 +119,55 @@ fn open(dir: &Path, start: u32) -> Result<File, RangeError> {
     opened.map_err(|source| RangeError::Io { action: "open", path: path.clone(), source })
 }
 
-/// Whether the container that had the range last has no process any more. What cannot be read names nobody: the writer was
-/// killed between the lock and the name, so it never started anything.
+/// Notes that the container `id` of `root` has joined the user namespace whose first id is `start` outside, so that the range
+/// stays in use when the container that has taken it ends first. The range must be in use until this has returned, which the
+/// caller is to look at afterwards. What is no range of ours needs no note.
+pub fn share(start: u32, root: &Path, id: &str) -> Result<(), RangeError> {
+    let path = Path::new(DIR).join(start.to_string());
+    let io = |source| RangeError::Io { action: "write", path: path.clone(), source };
+    match OpenOptions::new().append(true).open(&path) {
+        Ok(mut file) => file.write_all(owner(root, id).as_bytes()).map_err(io),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io(error)),
+    }
+}
+
+/// Whether the containers that had the range last, the one that took it and those that joined, have no process any more.
+/// What cannot be read names nobody: the writer was killed between the lock and the name, so it never started anything.
 fn is_free(file: &File) -> bool {
     let mut text = String::new();
-    if file.take(OWNER_MAX as u64).read_to_string(&mut text).is_err() {
+    if file.take(OWNERS_MAX).read_to_string(&mut text).is_err() {
         return true;
     }
-    let Some((id, root)) = text.split_once('\n').map(|(id, root)| (id, root.trim_end_matches('\n'))) else {
-        return true;
-    };
+    let lines: Vec<&str> = text.lines().collect();
+    lines.chunks_exact(2).all(|owner| matches!(owner, [id, root] if is_dead(root, id)))
+}
+
+fn is_dead(root: &str, id: &str) -> bool {
     match Containers::open(Path::new(root)).find(id) {
         Err(ContainerError::NotFound(_)) => true,
         // What cannot be told is taken for life.
         Err(_) => false,
-        Ok(container) => container.status().is_ok_and(|status| status.state != State::Running),
+        Ok(container) => match container.status().map(|status| status.state) {
+            Ok(State::Running | State::Prepared) | Err(_) => false,
+            // Whoever makes it holds its lock, and the container has no process before it leaves this place.
+            Ok(State::Embryo) => container.lock_is_held().is_ok_and(|held| !held),
+            Ok(State::Exited | State::Killed | State::Unknown | State::Garbage) => true,
+        },
     }
 }
 
 fn claim(mut file: File, start: u32, root: &Path, id: &str) -> std::io::Result<Range> {
-    let mut owner = Vec::with_capacity(128);
-    writeln!(owner, "{id}\n{}", root.display())?;
+    let owner = owner(root, id);
     file.rewind()?;
-    file.write_all(&owner)?;
+    file.write_all(owner.as_bytes())?;
     file.set_len(owner.len() as u64)?;
     Ok(Range { start, file })
+}
+
+/// Two lines: the container and the root that it is in.
+fn owner(root: &Path, id: &str) -> String {
+    format!("{id}\n{}\n", root.display())
 }
 
 /// A line of subuid(5): who, first id, how many.

@@ -21,10 +21,10 @@ use clap::CommandFactory;
 use ctr_cli::{Failure, OutputFormat};
 use ctr_core::container::{ContainerError, Containers, Embryo};
 use ctr_core::launch::LaunchRecord;
-use ctr_core::ranges;
+use ctr_core::ranges::{self, RangeError};
 use ctr_core::store::{Store, XattrDialect};
 use ctr_sandbox::options::RunOptions;
-use ctr_sandbox::plan::{self, Plan};
+use ctr_sandbox::plan::{self, Plan, UsernsMode};
 use ctr_sandbox::start;
 use ctr_sandbox::{SandboxError, Stayed};
 
@@ -107,16 +107,23 @@ fn reserve(store: &Store, id: &str, found: &Found, options: &RunOptions, root: &
     labels.extend(options.life.labels.clone());
     let volumes = volumes::take(root, &plan)?;
     embryo.write_record(&start::record(&plan, labels)).map_err(container_failure)?;
+    if let (UsernsMode::Container, Some(first)) = (plan.userns.mode, plan.userns.outside_uid(0)) {
+        // Whether the other one still runs is looked at when its namespaces are opened.
+        ranges::share(first, root, id).map_err(range_failure)?;
+    }
     drop((volumes, gate));
     Ok(Reserved { plan, embryo, range })
 }
 
 /// A range of host ids for the container's user namespace.
 fn take_range(plan: &mut Plan, root: &Path) -> Result<OwnedFd, Failure> {
-    let range = ranges::take(root, &plan.id)
-        .map_err(|error| Failure::hinted(error, |error| Some(error.hint().to_owned())).code(125))?;
+    let range = ranges::take(root, &plan.id).map_err(range_failure)?;
     plan.userns.take_range(range.start);
     Ok(range.file.into())
+}
+
+fn range_failure(error: RangeError) -> Failure {
+    Failure::hinted(error, |error| Some(error.hint().to_owned())).code(125)
 }
 
 fn decide(id: &str, found: &Found, launch: &LaunchRecord, options: &RunOptions, root: &Path) -> Result<Plan, Failure> {

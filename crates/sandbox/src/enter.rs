@@ -44,6 +44,10 @@ pub(crate) struct Script<'a> {
     pub(crate) program: Vec<Step>,
     /// What init keeps; `None` without init.
     pub(crate) init: Option<InitFiles<'a>>,
+    /// Without init: the range of ids, locked until the program is executed. From then on the container's record says that
+    /// it is in use (`ctr_core::ranges`).
+    #[expect(dead_code, reason = "held, not read")]
+    pub(crate) range: Option<OwnedFd>,
 }
 
 /// A container whose PID 1 exists.

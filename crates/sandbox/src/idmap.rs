@@ -70,6 +70,8 @@ pub fn parse_extents(text: &str) -> Vec<Extent> {
 pub fn problem(extents: &[Extent]) -> Option<String> {
     /// The kernel's own limit, `UID_GID_MAP_MAX_EXTENTS`.
     const EXTENTS_MAX: usize = 340;
+    /// It reads one page of text, less its end.
+    const TEXT_MAX: usize = 4096;
     if extents.len() > EXTENTS_MAX {
         return Some(format!("a map has at most {EXTENTS_MAX} lines"));
     }
@@ -84,6 +86,9 @@ pub fn problem(extents: &[Extent]) -> Option<String> {
                 return Some(format!("{inside}:{outside}:{count} overlaps another line of the map"));
             }
         }
+    }
+    if text(extents).len() >= TEXT_MAX {
+        return Some("the kernel takes no map of more than 4095 bytes".to_owned());
     }
     (outside(extents, 0).is_none()).then(|| "id 0 of the container is not mapped".to_owned())
 }
@@ -127,5 +132,10 @@ mod tests {
         ] {
             assert_eq!(problem(&parse_extents(text)).is_none(), good, "{text}");
         }
+        let lines = |first: u32| {
+            let line = |n: u32| Extent { inside: n, outside: first + 2 * n, count: 1 };
+            (0..300).map(line).collect::<Vec<_>>()
+        };
+        assert!(problem(&lines(1)).is_none() && problem(&lines(4_000_000_000)).is_some());
     }
 }

@@ -8,7 +8,7 @@ use ctr_core::container::{
     RECORD_VERSION,
 };
 use ctr_core::timestamp::Timestamp;
-use ctr_sys::process;
+use ctr_sys::process::{self, Namespaces};
 use ctr_sys::{Errno, signal};
 
 use crate::enter::{self, Entered, FailedStep, Script};
@@ -121,6 +121,10 @@ pub fn start(
 ) -> Result<Started, SandboxError> {
     // What is created from here on has exactly the mode that is asked for.
     process::umask(0);
+    if plan.userns.nested {
+        let failed = |errno| SandboxError::host("make a mount namespace", "unshare", "CLONE_NEWNS", errno);
+        process::unshare(Namespaces::MOUNT).map_err(failed)?;
+    }
     let lock = embryo.lock();
     let places = Places { layers, container: embryo.dir(), user_xattrs };
     let Prepared { script, mut groups, attached, notes } = prepare::prepare(plan, places, lock.as_fd(), range)?;

@@ -1,13 +1,16 @@
 //! Which ids the container's ids are outside of it, and why.
 
 use ctr_core::launch::LaunchRecord;
-use ctr_core::ranges::RANGE_COUNT;
+use ctr_core::ranges::{BUILT_IN_RANGES, BUILT_IN_START, RANGE_COUNT};
 use serde::Serialize;
 
 use super::HostFacts;
 use crate::error::SandboxError;
 use crate::idmap::{Extent, IdMap};
 use crate::options::Userns;
+
+/// The ids of the built-in ranges.
+const BUILT_IN: std::ops::Range<u32> = BUILT_IN_START..BUILT_IN_START + BUILT_IN_RANGES * RANGE_COUNT;
 
 /// Whose ids the launcher can give to containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,10 @@ pub struct UsernsPlan {
     pub wants_range: bool,
     /// Whether files of layers and volumes are shown under the container's ids by idmapped mounts.
     pub idmapped: bool,
+    /// Whether the launcher is root in another user namespace than the first, so that it needs a mount namespace that
+    /// belongs to that one before it can mount anything (mount_namespaces(7)).
+    #[serde(skip)]
+    pub nested: bool,
     /// Why it is so.
     pub why: String,
     /// The ids that the program has unless asked otherwise, with `keep-id`.
@@ -130,14 +137,14 @@ pub(super) fn plan(choice: &Userns, image: &LaunchRecord, host: &HostFacts) -> R
             )
         },
         Domain::Host => on_host(choice)?,
-        Domain::User { ids, single } => in_domain(choice, ids, single.as_deref())?,
+        Domain::User { ids, single } => UsernsPlan { nested: true, ..in_domain(choice, ids, single.as_deref())? },
     };
     check_image(&plan, image)?;
     Ok(plan)
 }
 
 fn decided(mode: UsernsMode, map: IdMap, why: impl Into<String>) -> UsernsPlan {
-    UsernsPlan { mode, map, wants_range: false, idmapped: false, why: why.into(), keeps: None }
+    UsernsPlan { mode, map, wants_range: false, idmapped: false, nested: false, why: why.into(), keeps: None }
 }
 
 fn on_host(choice: &Userns) -> Result<UsernsPlan, SandboxError> {
@@ -149,15 +156,27 @@ fn on_host(choice: &Userns) -> Result<UsernsPlan, SandboxError> {
             idmapped: true,
             ..decided(UsernsMode::Auto, none, "the default: ids of the container are nobody's on the host")
         },
-        Userns::KeepId { uid: Some(uid), gid } if *uid != 0 => UsernsPlan {
-            wants_range: true,
-            idmapped: true,
-            keeps: Some((*uid, gid.unwrap_or(*uid))),
-            ..decided(UsernsMode::KeepId, none, "--userns=keep-id")
-        },
+        Userns::KeepId { uid: Some(uid), gid } if *uid != 0 && *gid != Some(0) => {
+            let kept = (*uid, gid.unwrap_or(*uid));
+            if BUILT_IN.contains(&kept.0) || BUILT_IN.contains(&kept.1) {
+                return Err(SandboxError::request_hint(
+                    format!(
+                        "--userns=keep-id: {}:{} is among the ids that are handed out to containers",
+                        kept.0, kept.1
+                    ),
+                    "keep the ids of a user of this host",
+                ));
+            }
+            UsernsPlan {
+                wants_range: true,
+                idmapped: true,
+                keeps: Some(kept),
+                ..decided(UsernsMode::KeepId, none, "--userns=keep-id")
+            }
+        }
         Userns::KeepId { .. } => {
             return Err(SandboxError::request_hint(
-                "--userns=keep-id of root would make the container's root the host's",
+                "--userns=keep-id of user or group 0 would make the container's root the host's",
                 "name the user whose id is kept: --userns=keep-id:uid=1000,gid=1000",
             ));
         }

@@ -64,7 +64,7 @@ pub(crate) fn prepare<'a>(
     plan: &Plan,
     places: Places<'_>,
     lock: BorrowedFd<'a>,
-    range: Option<OwnedFd>,
+    mut range: Option<OwnedFd>,
 ) -> Result<Prepared<'a>, SandboxError> {
     let userns = namespaces::userns(plan)?;
     let (rootfs, layers) = rootfs::mount(plan, places, userns.as_ref().map(AsFd::as_fd))?;
@@ -76,7 +76,7 @@ pub(crate) fn prepare<'a>(
         streams::prepare(plan, places.container, &identity)?;
     let init = if plan.init {
         let exit = files::create(places.container, "exit")?;
-        Some(InitFiles { lock, range, exit, source, log, attach, limit: time_limit(plan) })
+        Some(InitFiles { lock, range: range.take(), exit, source, log, attach, limit: time_limit(plan) })
     } else {
         None
     };
@@ -98,6 +98,7 @@ pub(crate) fn prepare<'a>(
         setup,
         program,
         init,
+        range,
     };
     Ok(Prepared { script, groups, attached, notes })
 }
