@@ -114,6 +114,22 @@ fn a_container_without_init_keeps_its_range() {
     assert!(codes.iter().all(|code| matches!(code, 0 | 125)), "{codes:?}");
 }
 
+/// A container in another one's user namespace has the same ids, and may live longer.
+#[test]
+fn a_range_stays_with_whoever_joined_it() {
+    // spec: EXEC-113
+    need!(root);
+    let root = Root::with_busybox();
+    enter(&root, ONE, ONE);
+    let first = detached(&root, &["--name", "first"]);
+    let second = detached(&root, &["--userns", "container:first"]);
+    assert_eq!(host_map(pid_of(&root, &second)), 300_000_000);
+    kill_and_wait(pid_of(&root, &first));
+    assert_in_use(&root, "while the second lives");
+    kill_and_wait(pid_of(&root, &second));
+    assert_free(&root, "at the end");
+}
+
 #[test]
 fn a_frozen_container_keeps_its_range() {
     // spec: EXEC-113

@@ -81,6 +81,33 @@ impl Entry {
         ]
     }
 
+    /// The cells of the table of what holds the container in; `full` shortens nothing.
+    pub(crate) fn isolation_cells(&self, full: bool) -> [String; 8] {
+        let record = &self.container.record;
+        let isolation = &record.isolation;
+        let ids = if isolation.uid_map == isolation.gid_map {
+            isolation.uid_map.join(",")
+        } else {
+            format!("{}; groups {}", isolation.uid_map.join(","), isolation.gid_map.join(","))
+        };
+        let names: Vec<&str> =
+            isolation.capabilities.iter().map(|name| name.strip_prefix("CAP_").unwrap_or(name)).collect();
+        [
+            if full { record.id.clone() } else { cut(&record.id, ID_SHOWN, "") },
+            record.name.clone().unwrap_or_default(),
+            format!("{} {ids}", isolation.userns).trim_end().to_owned(),
+            isolation.namespaces.join(" "),
+            isolation.network.clone(),
+            if full { names.join(" ") } else { names.len().to_string() },
+            if isolation.no_new_privileges {
+                format!("{}, no new privileges", isolation.seccomp)
+            } else {
+                isolation.seccomp.clone()
+            },
+            if isolation.read_only { "read-only" } else { "writable" }.to_owned(),
+        ]
+    }
+
     /// `3 (5 minutes ago)`, `SIGKILL, out of memory (2 days ago)`, `host restarted`.
     fn ending(&self) -> String {
         let status = &self.status;
@@ -199,6 +226,25 @@ pub(crate) mod tests {
         entry.status.reason = Some("out of memory");
         let full = entry.cells(true);
         assert_eq!((full[0].as_str(), full[7].as_str()), ("0123456789abcdef0123", "SIGKILL, out of memory (just now)"));
+    }
+
+    #[test]
+    fn isolation_is_told_in_words() {
+        let mut entry = entry();
+        let isolation = &mut entry.container.record.isolation;
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        (isolation.userns, isolation.network, isolation.seccomp) = ("auto".into(), "none".into(), "default".into());
+        (isolation.uid_map, isolation.gid_map) = (words(&["0:7:65536"]), words(&["0:7:65536"]));
+        (isolation.namespaces, isolation.capabilities) = (words(&["mnt", "user"]), words(&["CAP_KILL", "CAP_CHOWN"]));
+        let cells = |entry: &Entry, full| entry.isolation_cells(full)[2..].join("|");
+        assert_eq!(cells(&entry, false), "auto 0:7:65536|mnt user|none|2|default|writable");
+        entry.container.record.isolation.gid_map = words(&["0:9:5"]);
+        entry.container.record.isolation.no_new_privileges = true;
+        let full = "auto 0:7:65536; groups 0:9:5|mnt user|none|KILL CHOWN|default, no new privileges|writable";
+        assert_eq!(cells(&entry, true), full);
+        entry.container.record.isolation.userns = "host".into();
+        (entry.container.record.isolation.uid_map, entry.container.record.isolation.gid_map) = (vec![], vec![]);
+        assert!(cells(&entry, false).starts_with("host|"));
     }
 
     #[test]

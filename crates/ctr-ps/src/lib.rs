@@ -52,6 +52,9 @@ pub struct Options {
     /// With --stats: show it once (the default)
     #[arg(long, requires = "stats", conflicts_with = "watch")]
     no_stream: bool,
+    /// Show what holds the containers in: ids, namespaces, network, capabilities, system calls
+    #[arg(long, conflicts_with = "stats")]
+    isolation: bool,
     /// Do not shorten ids and commands
     #[arg(long)]
     no_trunc: bool,
@@ -81,7 +84,7 @@ pub fn run(options: Options) -> Result<ExitCode, Failure> {
     if options.stats {
         return show_stats(options);
     }
-    let Options { containers: names, all, filter, label, wait, timeout, no_trunc, global, .. } = options;
+    let Options { containers: names, all, filter, label, wait, timeout, isolation, no_trunc, global, .. } = options;
     let containers = Containers::open(&global.root_or(Store::default_root));
     let mut failures = Vec::new();
     let found = if names.is_empty() {
@@ -105,7 +108,7 @@ pub fn run(options: Options) -> Result<ExitCode, Failure> {
     entries.retain(|entry| selection.takes(&entry.container, &entry.status));
     // A head over nothing would only stand in the way of the errors.
     if failures.is_empty() || !entries.is_empty() || global.format == OutputFormat::Json {
-        show(&entries, global.format, global.quiet, no_trunc)?;
+        show(&entries, isolation, no_trunc, &global)?;
     }
     failures.iter().for_each(ctr_cli::print_error);
     Ok(ExitCode::from(if failures.is_empty() { exit::SUCCESS } else { exit::FAILURE }))
@@ -159,17 +162,21 @@ fn everything(containers: &Containers, failures: &mut Vec<Failure>) -> Result<Ve
     Ok(found)
 }
 
-fn show(entries: &[Entry], format: OutputFormat, quiet: bool, full: bool) -> Result<(), Failure> {
-    if format == OutputFormat::Json {
+fn show(entries: &[Entry], isolation: bool, full: bool, global: &GlobalArgs) -> Result<(), Failure> {
+    if global.format == OutputFormat::Json {
         return ctr_cli::print_json(&entries.iter().map(Entry::to_json).collect::<Vec<_>>());
     }
-    if quiet {
+    if global.quiet {
         let ids: Vec<&str> = entries.iter().flat_map(|entry| [entry.container.record.id.as_str(), "\n"]).collect();
         return ctr_cli::print(&ids.concat());
     }
-    let mut table = Table::new(["ID", "NAME", "IMAGE", "COMMAND", "STATE", "PID", "CREATED", "EXIT"]).right(5);
+    let mut table = if isolation {
+        Table::new(["ID", "NAME", "USER IDS", "OWN NAMESPACES", "NETWORK", "CAPABILITIES", "SYSTEM CALLS", "ROOT"])
+    } else {
+        Table::new(["ID", "NAME", "IMAGE", "COMMAND", "STATE", "PID", "CREATED", "EXIT"]).right(5)
+    };
     for entry in entries {
-        table.row(entry.cells(full));
+        table.row(if isolation { entry.isolation_cells(full) } else { entry.cells(full) });
     }
     ctr_cli::print(&table.to_string())
 }
