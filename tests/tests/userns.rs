@@ -354,7 +354,8 @@ fn root_of_another_user_namespace_runs_containers_too() {
             let base = ctr("run").args(["--wait", "--rm", "--log=inherit"]).args(options.iter().copied());
             base.args(["busybox", "sh", "-c", script]).run()
         };
-        let seen = go(&[], "cat /proc/self/uid_map; id -u; touch /x && stat -c %u /x /etc/hosts; echo > /dev/null").ok();
+        let seen =
+            go(&[], "cat /proc/self/uid_map; id -u; touch /x && stat -c %u /x /etc/hosts; echo > /dev/null").ok();
         assert_eq!(seen.split_whitespace().collect::<Vec<_>>(), ["0", "0", "1", "0", "0", "0"], "{flags}");
         assert_eq!(go(&["--user", "bob"], "id -u").code, 125, "{flags}");
         for option in ["--userns=keep-id:uid=5", "--userns=0:100000:65536", "--userns=host"] {

@@ -121,7 +121,7 @@ pub fn start(
 ) -> Result<Started, SandboxError> {
     // What is created from here on has exactly the mode that is asked for.
     process::umask(0);
-    if plan.userns.nested {
+    if plan.userns.nested && !process::owns_mount_namespace() {
         let failed = |errno| SandboxError::host("make a mount namespace", "unshare", "CLONE_NEWNS", errno);
         process::unshare(Namespaces::MOUNT).map_err(failed)?;
     }

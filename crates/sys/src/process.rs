@@ -143,6 +143,16 @@ pub fn namespace_kind(file: impl AsFd) -> RawResult<Namespaces> {
     Ok(Namespaces(kind as u64))
 }
 
+/// Whether the mount namespace that this process is in belongs to the user namespace that it is in, or to one below it. The
+/// kernel tells nobody of an owner further up (ioctl_nsfs(2), `NS_GET_USERNS`, EPERM).
+pub fn owns_mount_namespace() -> bool {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    std::fs::File::open("/proc/self/ns/mnt").is_ok_and(|own| {
+        let owner = call!(libc::SYS_ioctl, own.as_raw_fd(), NS_GET_USERNS, 0);
+        owner.map(crate::raw::owned).is_ok()
+    })
+}
+
 fn thread_count() -> Option<usize> {
     std::fs::read_dir("/proc/self/task").ok().map(Iterator::count)
 }
