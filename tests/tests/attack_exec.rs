@@ -30,8 +30,11 @@ fn inside(root: &Root, script: &str) -> String {
 fn with_libraries(root: &Root) {
     let mut tar = busybox_tree();
     let mut dirs = BTreeSet::new();
-    for line in Cmd::new("ldd").arg(bins::binary("ctr-exec")).run().stdout.lines() {
-        let Some(path) = line.split_whitespace().find(|word| word.starts_with('/')) else { continue };
+    let linked = Cmd::new("ldd").args([bins::binary("ctr-exec"), bins::binary("ctr-run")]).run().stdout;
+    let paths = linked.lines().filter(|line| !line.ends_with(':'));
+    let paths: BTreeSet<&str> =
+        paths.filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/'))).collect();
+    for path in paths {
         let parents: Vec<&Path> = Path::new(path).ancestors().skip(1).filter(|dir| dir.parent().is_some()).collect();
         for dir in parents.into_iter().rev().map(|dir| dir.to_str().unwrap()[1..].to_owned()) {
             if dirs.insert(dir.clone()) && dir != "usr" {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use ctr_tests::pty::Pty;
 use ctr_tests::scratch::{Cmd, Root, until};
 use ctr_tests::{leaks, need};
 use serde_json::Value;
@@ -214,4 +215,52 @@ fn a_frozen_container_is_refused_at_once() {
     assert!(start.elapsed() < Duration::from_secs(2), "{done}");
     fs::write(&file, thawed).unwrap();
     exec(&root, &[], "true").ok();
+}
+
+#[test]
+fn a_terminal_of_its_own() {
+    // spec: CLI-94
+    need!(root);
+    let root = with_container(&[]);
+    let script = "tty; echo ready $TERM; read line; echo got $line; stty size 2>/dev/null; exit 3";
+    let mut pty = Pty::start(&root.ctr("exec").args(["-it", "-u", "bob", "c", "sh", "-c", script]));
+    pty.expect("/dev/pts/0");
+    pty.expect("ready xterm");
+    pty.until_raw();
+    pty.line("typed");
+    pty.expect("got typed");
+    assert_eq!(pty.wait(), 3);
+    assert!(!pty.is_raw(), "the caller's modes are back");
+    // The keys hang up: nobody else holds the terminal.
+    let mut pty = Pty::start(&root.ctr("exec").args([
+        "-it",
+        "c",
+        "sh",
+        "-c",
+        "trap 'echo > /tmp/hup; exit' HUP; echo ready; while :; do sleep 0.05; done",
+    ]));
+    pty.expect("ready");
+    pty.until_raw();
+    pty.write("\x10\x11");
+    assert_eq!(pty.wait(), 0);
+    until("the hang-up", || exec(&root, &[], "[ -e /tmp/hup ]").run().code == 0);
+    // Without a terminal of the caller's it is only shown.
+    let done = exec(&root, &["-t"], "[ -t 0 ] && [ -t 1 ] && echo yes").run();
+    assert_eq!((done.code, done.stdout.as_str()), (0, "yes\r\n"), "{done}");
+    exec(&root, &["-it"], "true").fails(125).says("not a TTY");
+}
+
+// ATTACK: /dev/pts of a running container: a fifo and a file are where the terminal's device belongs, when one is entered with a terminal => refused at once
+#[test]
+fn a_container_without_a_true_devpts_gives_no_terminal() {
+    // spec: CLI-94
+    need!(root);
+    for fake in ["mkfifo /dev/pts/ptmx", "echo x > /dev/pts/ptmx", "ln -s /dev/null /dev/pts/ptmx", "true"] {
+        let root = with_container(&["--cap-add", "SYS_ADMIN"]);
+        exec(&root, &[], &format!("umount /dev/pts && {fake}")).ok();
+        let start = Instant::now();
+        exec(&root, &["-t"], "true").fails(125).says("/dev/pts");
+        assert!(start.elapsed() < Duration::from_secs(3), "{fake}");
+        exec(&root, &[], "true").ok();
+    }
 }

@@ -152,6 +152,7 @@ fn terminal(container: &Container, options: &Options) -> Result<End, Failure> {
         signals: signals.as_fd(),
         input,
         detach: &options.detach_keys,
+        streams: &ctr_sandbox::terminal::OwnStreams::open(),
     };
     // A signal ends ctr-attach, not the container.
     Ok(match relay.run(|_| false).map_err(sandbox_failure)? {

@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::Parser;
 use ctr_cli::{Failure, GlobalArgs};
 use ctr_sandbox::join::{JoinOptions, JoinStreams};
+use ctr_sandbox::terminal::DetachKeys;
 use ctr_sys::privilege::{self, CapSet};
 
 /// Execute a program in a container that runs
@@ -19,6 +21,7 @@ use ctr_sys::privilege::{self, CapSet};
     version = ctr_cli::VERSION,
     override_usage = "ctr-exec [OPTIONS] CONTAINER PROGRAM [ARG]..."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -30,6 +33,12 @@ pub(crate) struct Args {
     /// Give the program the caller's standard input; without it, its input has an end at once
     #[arg(long, short)]
     interactive: bool,
+    /// Give the program a terminal of its own, shown at the caller's
+    #[arg(long, short, conflicts_with = "detach")]
+    tty: bool,
+    /// Keys that end ctr-exec and hang up on the program; '' for none
+    #[arg(long, value_name = "KEYS", default_value = ctr_sandbox::terminal::DEFAULT_DETACH_KEYS)]
+    pub(crate) detach_keys: DetachKeys,
     /// End when the program runs; its output goes nowhere
     #[arg(long, short, conflicts_with = "interactive")]
     pub(crate) detach: bool,
@@ -68,19 +77,29 @@ impl Args {
         if self.cap_add.iter().any(all) {
             return Err(Failure::usage("--cap-add ALL").because("--privileged gives all capabilities"));
         }
+        if self.tty && self.interactive && !std::io::stdin().is_terminal() {
+            return Err(Failure::new("the input device is not a TTY")
+                .because("-it passes on what is typed at ctr-exec's own terminal")
+                .hint("leave -t out to pipe input to the program, or -i to only show its terminal"));
+        }
+        let mut env = ctr_cli::environment(&self.env_file, &self.env)?;
+        if self.tty && !env.iter().any(|variable| variable.starts_with("TERM=")) {
+            env.insert(0, "TERM=xterm".to_owned());
+        }
         Ok(JoinOptions {
             args: self.container_and_program.into_iter().skip(1).collect(),
-            env: ctr_cli::environment(&self.env_file, &self.env)?,
+            env,
             workdir: self.workdir,
             user: self.user,
             privileged: self.privileged,
             cap_drop_all: self.cap_drop.iter().any(all),
             cap_add: capabilities("--cap-add", &self.cap_add)?,
             cap_drop: capabilities("--cap-drop", &self.cap_drop)?,
-            streams: match (self.detach, self.interactive) {
-                (true, _) => JoinStreams::Nowhere,
-                (false, true) => JoinStreams::Caller,
-                (false, false) => JoinStreams::Output,
+            streams: match (self.detach, self.tty, self.interactive) {
+                (true, _, _) => JoinStreams::Nowhere,
+                (false, true, input) => JoinStreams::Terminal { input },
+                (false, false, true) => JoinStreams::Caller,
+                (false, false, false) => JoinStreams::Output,
             },
         })
     }

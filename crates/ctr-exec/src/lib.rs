@@ -12,7 +12,7 @@ use ctr_cli::Failure;
 use ctr_core::container::{ContainerError, Containers};
 use ctr_core::store::Store;
 use ctr_sandbox::SandboxError;
-use ctr_sandbox::join;
+use ctr_sandbox::join::{self, JoinEnd};
 
 use crate::args::Args;
 
@@ -28,7 +28,7 @@ pub fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<ExitCode, Failure> {
     let containers = Containers::open(&args.global.root_or(Store::default_root));
-    let (name, detach) = (args.container().to_owned(), args.detach);
+    let (name, detach, keys) = (args.container().to_owned(), args.detach, args.detach_keys.clone());
     let options = args.options()?;
     let container = containers.find(&name).map_err(|error| Failure::hinted(error, ContainerError::hint))?;
     // Until the exec the program's process is one of this executable.
@@ -40,9 +40,16 @@ fn run(args: Args) -> Result<ExitCode, Failure> {
     if detach {
         return Ok(ExitCode::SUCCESS);
     }
-    let code = joined.wait(None).map_err(failure)?;
-    Ok(ExitCode::from(code.unwrap_or(ctr_cli::exit::RUNNER_FAILURE)))
+    Ok(ExitCode::from(match joined.wait(&keys).map_err(failure)? {
+        JoinEnd::Code(code) => code,
+        JoinEnd::Detached => ctr_cli::exit::SUCCESS,
+        JoinEnd::HungUp => HUNG_UP,
+        JoinEnd::Late => ctr_cli::exit::RUNNER_FAILURE,
+    }))
 }
+
+/// Exit code when the caller's own terminal has gone: 128 + SIGHUP.
+const HUNG_UP: u8 = 129;
 
 fn failure(error: SandboxError) -> Failure {
     let code = error.exit_code();

@@ -9,7 +9,7 @@ use ctr_sys::{signal, small};
 
 use crate::error::SandboxError;
 use crate::start::Started;
-use crate::terminal::{DetachKeys, Relay, RelayEnd};
+use crate::terminal::{DetachKeys, OwnStreams, Relay, RelayEnd};
 
 /// How the stay ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,14 @@ impl Started {
                 let nothing = DetachKeys::none();
                 let detach = if attached.connection.is_some() { detach } else { &nothing };
                 let (terminal, end) = (attached.terminal.master.as_fd(), pidfd.as_fd());
-                let relay = Relay { terminal, end, signals: signals.as_fd(), input: self.input, detach };
+                let relay = Relay {
+                    terminal,
+                    end,
+                    signals: signals.as_fd(),
+                    input: self.input,
+                    detach,
+                    streams: &OwnStreams::open(),
+                };
                 let on_signal = |number| {
                     pass_on(number);
                     true

@@ -1,6 +1,7 @@
 //! From the outside to the inside: namespaces, one clone3, the report, the wait.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ctr_sys::files::{self, PollEntry};
@@ -12,6 +13,7 @@ use crate::enter::{PROGRAM, fail};
 use crate::error::{SandboxError, StepCause};
 use crate::prepare;
 use crate::script::{Stage, Step};
+use crate::terminal::{DetachKeys, OwnStreams, Relay, RelayEnd, Terminal};
 
 /// Longest time from the clone to the exec. It takes a millisecond; a container that stops or freezes the process between the
 /// two could make it last for ever.
@@ -36,6 +38,30 @@ pub(super) struct Script {
     pub(super) hidden: bool,
     /// What the child does; the last one is the exec.
     pub(super) steps: Vec<Step>,
+    /// The caller's side of the program's terminal.
+    pub(super) terminal: Option<CallerTerminal>,
+}
+
+/// What the caller has of a terminal.
+#[derive(Debug)]
+pub(super) struct CallerTerminal {
+    pub(super) terminal: Rc<Terminal>,
+    /// Whether what is typed is passed on.
+    pub(super) input: bool,
+    pub(super) streams: OwnStreams,
+}
+
+/// How a wait for the program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinEnd {
+    /// With the program: its exit code, or 128 + the signal that ended it.
+    Code(u8),
+    /// It still runs after the time that was given.
+    Late,
+    /// The keys to detach were typed.
+    Detached,
+    /// The caller's own terminal has gone.
+    HungUp,
 }
 
 /// A program that was executed in a container.
@@ -44,6 +70,7 @@ pub struct Joined {
     /// Its process id as the caller's namespace has it.
     pub pid: i32,
     pidfd: OwnedFd,
+    terminal: Option<CallerTerminal>,
 }
 
 /// Joins, clones, and waits until the program was executed.
@@ -63,7 +90,7 @@ pub(super) fn enter(mut script: Script, program: &str) -> Result<Joined, Sandbox
         Cloned::Parent(pid, pidfd) => (pid, pidfd),
     };
     drop(child_report);
-    let mut joined = Joined { pid, pidfd };
+    let mut joined = Joined { pid, pidfd, terminal: script.terminal.take() };
     let entered = joined.wait_for_exec(report.as_fd());
     entered.map_err(|failed| {
         joined.kill();
@@ -195,38 +222,69 @@ impl Joined {
         Ok(())
     }
 
-    /// Waits for the end, passing signals on, and returns the exit code, or 128 + the signal that ended it. `None`: it still
-    /// runs after `limit`.
-    pub fn wait(&self, limit: Option<Duration>) -> Result<Option<u8>, SandboxError> {
-        let host = |call: &'static str| move |errno| SandboxError::host("wait for the program", call, "", errno);
-        let signals = signal::signalfd_all().map_err(host("signalfd"))?;
-        let end = limit.map(|limit| Instant::now() + limit);
+    /// Waits for the end, passing signals on; with a terminal, relays it until `detach` is typed.
+    pub fn wait(&self, detach: &DetachKeys) -> Result<JoinEnd, SandboxError> {
+        let signals = signal::signalfd_all().map_err(wait_failed("signalfd"))?;
+        let pass_on = |number| process::pidfd_signal(self.pidfd.as_fd(), number).is_ok() || !self.has_ended();
+        let Some(caller) = &self.terminal else {
+            while self.look(signals.as_fd(), None)?.is_none() {}
+            return self.reap();
+        };
+        let relay = Relay {
+            terminal: caller.terminal.master.as_fd(),
+            end: self.pidfd.as_fd(),
+            signals: signals.as_fd(),
+            input: caller.input,
+            detach,
+            streams: &caller.streams,
+        };
+        match relay.run(pass_on)? {
+            RelayEnd::Ended | RelayEnd::Signalled(_) => self.reap(),
+            RelayEnd::Detached => Ok(JoinEnd::Detached),
+            RelayEnd::HungUp => Ok(JoinEnd::HungUp),
+        }
+    }
+
+    /// Waits for the end, `limit` at most.
+    pub fn wait_for(&self, limit: Duration) -> Result<JoinEnd, SandboxError> {
+        let signals = signal::signalfd_all().map_err(wait_failed("signalfd"))?;
+        let end = Instant::now() + limit;
         loop {
-            let left = end.map(|end| {
-                i32::try_from(end.saturating_duration_since(Instant::now()).as_millis()).unwrap_or(i32::MAX)
-            });
-            let mut entries =
-                [PollEntry::readable(Some(self.pidfd.as_fd())), PollEntry::readable(Some(signals.as_fd()))];
-            files::poll(&mut entries, left).map_err(host("poll"))?;
-            let [ended, signalled] = entries;
-            while signalled.is_ready() {
-                match signal::read_signal(signals.as_fd()).map_err(host("read"))? {
-                    Some(number) if !signal::is_own_doing(number) => {
-                        let _ = process::pidfd_signal(self.pidfd.as_fd(), number);
-                    }
-                    Some(_) => {}
-                    None => break,
-                }
+            let left = end.saturating_duration_since(Instant::now());
+            if self.look(signals.as_fd(), Some(left))?.is_some() {
+                return self.reap();
             }
-            if ended.is_ready() {
-                break;
-            }
-            if left == Some(0) {
-                return Ok(None);
+            if left.is_zero() {
+                return Ok(JoinEnd::Late);
             }
         }
-        let ended = process::wait(WaitFor::PidFd(self.pidfd.as_fd()), true).map_err(host("waitid"))?;
-        Ok(Some(match ended {
+    }
+
+    /// Waits for a signal, which is passed on, or the end, which is told; `limit` at most.
+    fn look(&self, signals: BorrowedFd<'_>, limit: Option<Duration>) -> Result<Option<()>, SandboxError> {
+        let left = limit.map(|limit| i32::try_from(limit.as_millis()).unwrap_or(i32::MAX));
+        let mut entries = [PollEntry::readable(Some(self.pidfd.as_fd())), PollEntry::readable(Some(signals))];
+        files::poll(&mut entries, left).map_err(wait_failed("poll"))?;
+        let [ended, signalled] = entries;
+        while signalled.is_ready() {
+            match signal::read_signal(signals).map_err(wait_failed("read"))? {
+                Some(number) if !signal::is_own_doing(number) => {
+                    let _ = process::pidfd_signal(self.pidfd.as_fd(), number);
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(ended.is_ready().then_some(()))
+    }
+
+    fn has_ended(&self) -> bool {
+        process::pidfd_signal(self.pidfd.as_fd(), 0).is_err()
+    }
+
+    fn reap(&self) -> Result<JoinEnd, SandboxError> {
+        let ended = process::wait(WaitFor::PidFd(self.pidfd.as_fd()), true).map_err(wait_failed("waitid"))?;
+        Ok(JoinEnd::Code(match ended {
             Some((_, Ended::Code(code))) => code,
             Some((_, Ended::Signal(number))) => number.saturating_add(128),
             None => 125,
@@ -240,6 +298,10 @@ impl Joined {
         let _ = files::poll(&mut entries, Some(1000));
         let _ = process::wait(WaitFor::PidFd(self.pidfd.as_fd()), false);
     }
+}
+
+fn wait_failed(call: &'static str) -> impl FnOnce(Errno) -> SandboxError {
+    move |errno| SandboxError::host("wait for the program", call, "", errno)
 }
 
 /// The step that failed, in words, with what to do.

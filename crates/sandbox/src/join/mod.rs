@@ -26,13 +26,14 @@ mod profile;
 mod target;
 
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::rc::Rc;
 
 use ctr_core::container::Container;
 use ctr_sys::Errno;
 use ctr_sys::files::{self, OpenAs};
 use ctr_sys::privilege::CapSet;
 
-pub use enter::Joined;
+pub use enter::{JoinEnd, Joined};
 pub use target::has_uid;
 
 use crate::error::SandboxError;
@@ -40,7 +41,9 @@ use crate::inherited::Inherited;
 use crate::plan::ProcessPlan;
 use crate::prepare;
 use crate::script::{Step, Stream, Streams};
-use enter::Script;
+use crate::terminal::{self, OwnStreams, Terminal, WindowSize};
+use crate::user::Identity;
+use enter::{CallerTerminal, Script};
 use target::Target;
 
 /// What to execute, and what of it is not as the container's own program has it.
@@ -76,6 +79,11 @@ pub enum JoinStreams {
     Caller,
     /// Nowhere: for a program that outlives the caller.
     Nowhere,
+    /// All to a new terminal of the container's own, of which the caller has the other end; it is typed to if `input`.
+    Terminal {
+        /// Whether what is typed at the caller's terminal is passed on.
+        input: bool,
+    },
     /// Output and error to this descriptor; input has an end at once.
     To(OwnedFd),
 }
@@ -94,11 +102,11 @@ pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, S
     let groups = groups::open(&container.record.cgroups, target.pid)?;
     let plan = profile::plan(&container.dir, target.own_user_namespace, &options)?;
     let identity = prepare::running_identity(&plan, &target.root)?;
-    let streams = streams(options.streams, &target.root)?;
+    let (streams, terminal) = streams(options.streams, &target, &identity)?;
     let mut steps = groups.joins;
     steps.extend(target.late.into_iter().map(|(namespace, kind)| Step::JoinNamespace { namespace, kind }));
     steps.push(Step::NewKeyring);
-    steps.extend(prepare::program_steps(&plan, &identity, Streams::Each(streams), true, target.set_groups)?);
+    steps.extend(prepare::program_steps(&plan, &identity, streams, true, target.set_groups)?);
     let script = Script {
         root: target.root,
         pidfd: target.pidfd,
@@ -107,27 +115,52 @@ pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, S
         fallback: groups.fallback,
         hidden: !target.own_user_namespace,
         steps,
+        terminal,
     };
     Ok(Joining { script, plan })
 }
 
 /// The program's streams. Nothing of the host's `/dev` is given to it: who has a device open can change its mode.
-fn streams(streams: JoinStreams, root: &OwnedFd) -> Result<[Stream; 3], SandboxError> {
+fn streams(
+    streams: JoinStreams,
+    target: &Target,
+    identity: &Identity,
+) -> Result<(Streams, Option<CallerTerminal>), SandboxError> {
     let failed = |call: &'static str| move |errno| SandboxError::host("set up the standard streams", call, "", errno);
     let copy = |fd: &OwnedFd| {
         fd.try_clone().map_err(|error| failed("dup")(Errno::from_raw(error.raw_os_error().unwrap_or(0))))
     };
     // The end to read of a pipe that nobody can write to.
     let empty = || files::pipe().map(|(read, _)| Stream::Pipe(read)).map_err(failed("pipe2"));
-    Ok(match streams {
+    let each = match streams {
+        JoinStreams::Terminal { input } => {
+            let terminal = Rc::new(terminal(target, identity.uid)?);
+            let caller = CallerTerminal { terminal: Rc::clone(&terminal), input, streams: OwnStreams::open() };
+            return Ok((Streams::Terminal(terminal), Some(caller)));
+        }
         JoinStreams::Caller => [Stream::Inherit, Stream::Inherit, Stream::Inherit],
         JoinStreams::Output => [empty()?, Stream::Inherit, Stream::Inherit],
         JoinStreams::To(output) => [empty()?, Stream::Pipe(copy(&output)?), Stream::Pipe(output)],
         JoinStreams::Nowhere => {
-            let null = container_null(root)?;
+            let null = container_null(&target.root)?;
             [Stream::Pipe(copy(&null)?), Stream::Pipe(copy(&null)?), Stream::Pipe(null)]
         }
-    })
+    };
+    Ok((Streams::Each(each), None))
+}
+
+/// A terminal of the container's own devpts, for the user with this id inside.
+fn terminal(target: &Target, uid: u32) -> Result<Terminal, SandboxError> {
+    let terminal = Terminal::open_in(target.root.as_fd())?;
+    let size = terminal::own_size().unwrap_or(WindowSize::DEFAULT);
+    let failed = |call: &'static str| move |errno| SandboxError::host("make a terminal", call, "", errno);
+    ctr_sys::tty::set_window_size(terminal.master.as_fd(), size).map_err(failed("ioctl TIOCSWINSZ"))?;
+    match target.outside_uid(uid) {
+        // An ordinary user cannot give files to the other ids of the range; the program has it open all the same.
+        Some(uid) if ctr_sys::ids::effective_uid() == 0 => terminal.give_to(uid).map_err(failed("fchown"))?,
+        _ => {}
+    }
+    Ok(terminal)
 }
 
 /// The container's `/dev/null`, if it is one.

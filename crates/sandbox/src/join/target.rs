@@ -79,6 +79,19 @@ impl Target {
         }
         Ok(Self { pid, pidfd, root, own_user_namespace, set_groups, namespaces, late })
     }
+    /// The uid that we see where the container sees `uid`, if it is mapped.
+    pub(super) fn outside_uid(&self, uid: u32) -> Option<u32> {
+        if !self.own_user_namespace {
+            return Some(uid);
+        }
+        let map = std::fs::read_to_string(format!("/proc/{}/uid_map", self.pid)).ok()?;
+        map.lines().find_map(|line| {
+            let numbers: Vec<u32> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+            let [inside, outside, count] = numbers.as_slice() else { return None };
+            let offset = uid.checked_sub(*inside).filter(|offset| offset < count)?;
+            outside.checked_add(offset)
+        })
+    }
 }
 
 /// Whether a process of the container can have the uid `uid` of ours: by the map of its user namespace, as we see it.

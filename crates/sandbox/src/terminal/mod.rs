@@ -20,7 +20,7 @@ use ctr_sys::{RawResult, tty};
 
 pub use ctr_sys::tty::WindowSize;
 pub use keys::{DEFAULT_DETACH_KEYS, DetachKeys};
-pub use relay::{Relay, RelayEnd};
+pub use relay::{OwnStreams, Relay, RelayEnd};
 
 use crate::error::SandboxError;
 

@@ -35,6 +35,24 @@ pub struct Relay<'a> {
     pub input: bool,
     /// What detaches.
     pub detach: &'a DetachKeys,
+    /// The caller's streams, opened again.
+    pub streams: &'a OwnStreams,
+}
+
+/// Standard input and output by descriptions of our own, where the kernel gives them: then nothing on them ever waits. To be
+/// opened before a container's mount namespace is joined, where `/proc` is the container's.
+#[derive(Debug)]
+pub struct OwnStreams {
+    input: Option<OwnedFd>,
+    output: Option<OwnedFd>,
+}
+
+impl OwnStreams {
+    /// Opens them.
+    pub fn open() -> Self {
+        let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+        Self { input: tty::reopen_to_read(stdin.as_fd()).ok(), output: tty::reopen_to_write(stdout.as_fd()).ok() }
+    }
 }
 
 /// Why a relay ended.
@@ -63,7 +81,8 @@ impl Relay<'_> {
         } else {
             None
         };
-        let (input, output) = (Stream::to_read(stdin.as_fd()), Stream::to_write(stdout.as_fd()));
+        let input = Stream { own: self.streams.input.as_ref(), given: stdin.as_fd() };
+        let output = Stream { own: self.streams.output.as_ref(), given: stdout.as_fd() };
         let mut running = Running {
             relay: self,
             raw,
@@ -84,21 +103,13 @@ impl Relay<'_> {
 
 /// A standard stream, by a description of our own where the kernel gives one: then nothing on it ever waits.
 struct Stream<'a> {
-    own: Option<OwnedFd>,
+    own: Option<&'a OwnedFd>,
     given: BorrowedFd<'a>,
 }
 
-impl<'a> Stream<'a> {
-    fn to_read(given: BorrowedFd<'a>) -> Self {
-        Self { own: tty::reopen_to_read(given).ok(), given }
-    }
-
-    fn to_write(given: BorrowedFd<'a>) -> Self {
-        Self { own: tty::reopen_to_write(given).ok(), given }
-    }
-
+impl Stream<'_> {
     fn fd(&self) -> BorrowedFd<'_> {
-        self.own.as_ref().map_or(self.given, AsFd::as_fd)
+        self.own.map_or(self.given, |own| own.as_fd())
     }
 }
 
