@@ -114,6 +114,11 @@ const FILESYSTEM: &[Row] = &[
         Prints("content\nRead-only"),
     ),
     all("--tmpfs /t:size=1m", "touch /t/x && df -k /t | tail -1 | grep -o '1024'", Has("1024")),
+    all(
+        "--read-only --read-only-tmpfs",
+        "touch /x 2>&1 | grep -o Read-only; touch /run/x /tmp/x /var/tmp/x && echo rest",
+        Prints("Read-only\nrest"),
+    ),
     all("--read-only", "touch /x 2>&1 | grep -o Read-only; touch /dev/shm/x && echo shm", Prints("Read-only\nshm")),
 ];
 
@@ -155,6 +160,7 @@ const NAMESPACES: &[Row] = &[
 ];
 
 const KERNEL: &[Row] = &[
+    all("--no-hosts", "test -e /etc/hosts || echo \"the image's\"", Prints("the image's")),
     all("--sysctl net.ipv4.ip_forward=1", "cat /proc/sys/net/ipv4/ip_forward", Prints("1")),
     all("--sysctl kernel.shm_rmid_forced=1", "cat /proc/sys/kernel/shm_rmid_forced", Prints("1")),
     all("--sysctl fs.mqueue.msg_max=77", "cat /proc/sys/fs/mqueue/msg_max", Prints("77")),

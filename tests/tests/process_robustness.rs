@@ -84,12 +84,13 @@ fn users_that_the_user_namespace_does_not_have() {
 #[test]
 fn hostile_account_files() {
     // spec: EXEC-44, LIM-20
+    type Make = fn(Tar, &str) -> Tar;
     /// Not id(1), which reads the files itself.
     const IDS: &str = "grep -E '^(Uid|Gid|Groups)' /proc/self/status; echo $HOME";
     need!(root);
     let root = Root::new();
     let without = Tar::new().dir("etc", 0o755).whiteout("etc", "group").whiteout("etc", "passwd").finish();
-    let odd: [(&str, fn(Tar, &str) -> Tar); 6] = [
+    let odd: [(&str, Make); 6] = [
         ("procfs", |tar, name| tar.symlink(name, "/proc/self/status")),
         ("outside", |tar, name| tar.symlink(name, &format!("{}{name}", "../".repeat(30)))),
         ("absolute", |tar, name| tar.symlink(name, &format!("/{name}"))),
