@@ -212,6 +212,13 @@ pub(crate) fn step_hint(step: &Step, errno: Errno) -> Option<&'static str> {
         (Step::ChangeDir { .. }, Errno::ENOENT) => Some("--workdir must name a directory of the image or of a volume"),
         (Step::ChangeDir { .. }, Errno::ENOTDIR) => Some("it is a file: give a directory with --workdir"),
         (Step::ChangeDir { .. }, Errno::EXDEV) => Some("it leads out of the container's root"),
+        // The kernel makes no full /proc or /sys for a user namespace that sees only masked ones.
+        (Step::Mount { kind, .. }, Errno::EPERM) if [c"proc", c"sysfs"].contains(&kind.as_c_str()) => Some(
+            "inside another container, whose masks hold for all below it: start that one with --privileged, or with --security-opt unmask=ALL",
+        ),
+        (Step::PivotRoot, Errno::EPERM) => Some(
+            "inside another container, whose filter refuses pivot_root: start that one with --privileged, or with --security-opt seccomp=unconfined",
+        ),
         (Step::Mount { .. }, Errno::ELOOP | Errno::ENOTDIR) => {
             Some("the image has a link or a file where the kernel's directory belongs: it is hostile or broken")
         }

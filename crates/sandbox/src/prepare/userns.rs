@@ -19,6 +19,9 @@ pub(super) fn create(plan: &UsernsPlan) -> Result<Option<OwnedFd>, SandboxError>
             ("clone3", Errno::EPERM | Errno::ENOSPC | Errno::EUSERS) => Some(
                 "this host does not allow user namespaces here: see /proc/sys/user/max_user_namespaces, or run with --userns=host",
             ),
+            ("clone3", Errno::ENOSYS) => Some(
+                "a filter refuses new namespaces, as around another container: start that one with --privileged, or --security-opt seccomp=unconfined and CAP_SYS_ADMIN",
+            ),
             ("write", Errno::EINVAL) => Some("the map overlaps itself, or names ids that are not there"),
             ("write", Errno::EPERM) => Some("the map names ids that this user namespace does not have"),
             _ => None,
