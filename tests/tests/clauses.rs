@@ -5,7 +5,7 @@ use std::fs;
 use ctr_tests::need;
 use ctr_tests::scratch::{Cmd, Root};
 
-const BINARIES: [&str; 9] = ["run", "exec", "fetch", "image", "ps", "stop", "logs", "gc", "rm"];
+const BINARIES: [&str; 10] = ["run", "attach", "exec", "fetch", "image", "ps", "stop", "logs", "gc", "rm"];
 
 #[test]
 fn every_command_tells_its_version_and_the_store_format() {
@@ -23,7 +23,7 @@ fn unknown_options_are_wrong_usage() {
     let root = Root::new();
     for name in BINARIES {
         let done = root.ctr(name).arg("--no-such-option").run();
-        assert_eq!(done.code, if matches!(name, "run" | "exec") { 125 } else { 2 }, "{done}");
+        assert_eq!(done.code, if matches!(name, "run" | "attach" | "exec") { 125 } else { 2 }, "{done}");
         assert!(done.stdout.is_empty() && done.stderr.starts_with(&format!("ctr-{name}: ")), "{done}");
     }
 }

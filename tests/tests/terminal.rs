@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use ctr_tests::pty::Pty;
 use ctr_tests::scratch::{Cmd, Root, until};
+use ctr_tests::users;
 use nix::sys::signal::Signal;
 
 fn run(root: &Root, options: &[&str], command: &[&str]) -> Cmd {
     root.ctr("run").args(options.iter().copied()).arg("busybox").args(command.iter().copied())
 }
 
-/// LIFE-90: the program has a terminal of the container's own, with all that belongs to one.
+/// LIFE-100: the program has a terminal of the container's own, with all that belongs to one.
 #[test]
 fn a_shell_at_a_terminal() {
     let root = Root::with_busybox();
@@ -47,7 +48,7 @@ fn log(root: &Root) -> String {
     root.ctr("logs").arg("c").ok()
 }
 
-/// LIFE-92, CLI-90: detached by the keys, the container goes on and its output is in the log; attached again, the same
+/// LIFE-102, CLI-110: detached by the keys, the container goes on and its output is in the log; attached again, the same
 /// shell is there; its end is the end of ctr-attach.
 #[test]
 fn detach_and_attach_again() {
@@ -74,7 +75,7 @@ fn detach_and_attach_again() {
     attach(&root, &[]).fails(125).says("not running");
 }
 
-/// LIFE-91: one at a time; the second is told.
+/// LIFE-101: one at a time; the second is told.
 #[test]
 fn one_client_at_a_time() {
     let root = Root::with_busybox();
@@ -129,7 +130,7 @@ fn init_of(root: &Root) -> String {
         .expect("a pid")
 }
 
-/// LIFE-93: raw mode ends with ctr-run, whichever way that ends: here by a signal that ends the program.
+/// LIFE-103: raw mode ends with ctr-run, whichever way that ends: here by a signal that ends the program.
 #[test]
 fn modes_come_back_after_a_signal() {
     let root = Root::with_busybox();
@@ -208,7 +209,7 @@ fn input_through_a_pipe() {
     assert_eq!((done.code, done.stdout.as_str()), (5, "one\ntwo"), "{done}");
 }
 
-/// LIFE-94: with `-i -d` init keeps the program's input open for whoever attaches, and the log shows what it says.
+/// LIFE-104: with `-i -d` init keeps the program's input open for whoever attaches, and the log shows what it says.
 #[test]
 fn input_for_a_detached_program() {
     let root = Root::with_busybox();
@@ -221,7 +222,7 @@ fn input_for_a_detached_program() {
     assert!(seen.contains("got a\ngot b"), "{seen}");
 }
 
-/// LIFE-95: the time of a program is over: it is asked to end, then killed; the record tells.
+/// LIFE-105: the time of a program is over: it is asked to end, then killed; the record tells.
 #[test]
 fn the_time_is_over() {
     let root = Root::with_busybox();
@@ -236,4 +237,27 @@ fn the_time_is_over() {
     let shown = root.ctr("ps").args(["--format", "json", "c"]).ok();
     assert!(shown.contains("\"reason\": \"timeout\""), "{shown}");
     run(&root, &["--timeout", "1", "--no-init"], &["true"]).fails(125).says("--timeout");
+}
+
+/// The same as an ordinary user, with subordinate ids and without: a session, left and found again.
+#[test]
+fn terminals_of_ordinary_users() {
+    for user in [users::with_range(), users::without_range()] {
+        let root = user.root();
+        let image = users::readable(&root, &ctr_tests::images::busybox_dir(), "busybox");
+        user.ctr(&root, "fetch").args(["-q", &image.display().to_string(), "--name", "busybox"]).ok();
+        let mut pty = Pty::start(&user.ctr(&root, "run").args(["-it", "--name", "c", "busybox", "sh"]));
+        pty.until_raw();
+        pty.expect("/ # ");
+        pty.line("tty; stty size; echo console >/dev/console");
+        pty.expect("/dev/pts/0");
+        pty.expect("24 80");
+        pty.expect("console");
+        pty.write("\x10\x11");
+        assert_eq!(pty.wait(), 0, "{}", user.name);
+        let mut pty = Pty::start(&user.ctr(&root, "attach").arg("c"));
+        pty.until_raw();
+        pty.line("exit 6");
+        assert_eq!(pty.wait(), 6, "{}", user.name);
+    }
 }

@@ -1,4 +1,4 @@
-//! The time that the program may run (LIFE-95).
+//! The time that the program may run (LIFE-105).
 
 use std::time::{Duration, Instant};
 

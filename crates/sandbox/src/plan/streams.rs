@@ -19,7 +19,7 @@ pub struct StreamPlan {
 }
 
 impl StreamPlan {
-    /// Whether init hands the terminal, or the way to the program's input, to whoever attaches (LIFE-90).
+    /// Whether init hands the terminal, or the way to the program's input, to whoever attaches (LIFE-100).
     pub fn can_be_attached(self, init: bool) -> bool {
         init && (self.tty || (self.stdin && !self.attached))
     }
