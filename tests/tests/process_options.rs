@@ -83,6 +83,7 @@ fn kernel_parameters_of_own_namespaces() {
     assert_eq!(std::fs::read_to_string("/proc/sys/fs/mqueue/msg_max").unwrap(), host);
 }
 
+// ATTACK: kernel parameters of the host: core_pattern, names that lead out of a directory, those of a namespace that the container shares => refused by name, nothing is written
 #[test]
 fn other_kernel_parameters_are_refused() {
     // spec: EXEC-90, EXEC-91

@@ -40,7 +40,7 @@ fn more_than_the_kernel_takes() {
     assert_nothing_left(&root, "too large");
 }
 
-// ATTACK: NUL bytes and newlines in environment, names without a value, in the caller's files and in an image => values are kept whole, what is none is refused
+// ATTACK: odd environment: NUL bytes and newlines, empty names, in options and files of the caller => values are kept whole, what is none is refused
 #[test]
 fn odd_environments() {
     // spec: EXEC-42
