@@ -33,6 +33,7 @@ fn init_memory(root: &Root) -> u64 {
 
 /// Ioctl injection (CVE-2005-4890, CVE-2017-5226 class): nothing that the program does to the terminals that it has puts
 /// input into the caller's, neither when the caller's is among its streams nor when it has one of its own.
+// ATTACK: CVE-2017-5226: TIOCSTI, TIOCLINUX and job control on every terminal that the program has => nothing is typed at the caller's
 #[test]
 fn nothing_is_typed_at_the_callers_terminal() {
     let root = probe::root();
@@ -58,6 +59,7 @@ fn nothing_is_typed_at_the_callers_terminal() {
 }
 
 /// CVE-2025-52565 class: the terminal is what was made, whatever the container puts at its names.
+// ATTACK: CVE-2025-52565: links and files at the names of the terminal, /dev/console and /dev/pts => the terminal is what was made
 #[test]
 fn names_of_the_terminal_are_not_looked_up() {
     let root = probe::root();
@@ -77,6 +79,7 @@ fn names_of_the_terminal_are_not_looked_up() {
 
 /// The program closes its terminal and opens it again; another process keeps it open after the program's end. Neither
 /// loses output, ends the session early, or holds it up.
+// ATTACK: terminal: closed, opened again, kept open after the program's end => no output is lost, the session ends in time
 #[test]
 fn closed_opened_and_held() {
     let root = probe::root();
@@ -88,6 +91,7 @@ fn closed_opened_and_held() {
 }
 
 /// A flood that nobody looks at: init reads it, stays as small as it was, the log has its limit, and a stop is heard.
+// ATTACK: terminal: a flood that nobody looks at => init stays small, the log has its limit, a stop is heard
 #[test]
 fn a_flood_without_a_reader() {
     let root = probe::root();
@@ -105,6 +109,7 @@ fn a_flood_without_a_reader() {
 }
 
 /// A client that is stopped holds the output up, as a terminal does; init and what it is told are not held up.
+// ATTACK: terminal: a client of ctr-attach that is stopped => init is not held up
 #[test]
 fn a_client_that_does_not_read() {
     let root = probe::root();
@@ -125,6 +130,7 @@ fn a_client_that_does_not_read() {
 
 /// What the program writes reaches the caller's terminal as it is, escape sequences too: a terminal is what was asked for.
 /// The log is shown without them.
+// ATTACK: escape sequences: in the output of a terminal => the log is shown without them
 #[test]
 fn escape_sequences() {
     let root = probe::root();
@@ -140,6 +146,7 @@ fn escape_sequences() {
 
 /// LIFE-11: the socket to attach by is reached by nobody but the owner: not from inside, by no path, number or list; not by
 /// another user.
+// ATTACK: terminal: the socket to attach by, from inside and as another user => out of reach
 #[test]
 fn the_socket_is_out_of_reach() {
     let root = probe::root();
