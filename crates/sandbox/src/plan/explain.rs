@@ -284,7 +284,8 @@ impl fmt::Display for BindPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let below = if self.recursive { " with the mounts below it" } else { "" };
         let ids = if self.idmap { ", ids as on the disk" } else { "" };
-        write!(f, "host {}{below}{ids}", quoted(&self.source))?;
+        let sealed = if self.sealed { ", under an overlay without an upper layer" } else { "" };
+        write!(f, "host {}{below}{ids}{sealed}", quoted(&self.source))?;
         match self.propagation {
             PropagationKind::Private => Ok(()),
             other => write!(f, ", {}", other.name()),

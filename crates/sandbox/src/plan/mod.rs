@@ -203,7 +203,8 @@ pub fn plan(
         process.user = format!("{uid}:{gid}");
     }
     let cgroups = cgroup::plan(id, options, (&process, &devices, &userns), host, &mut notes)?;
-    let mounts = mounts::plan(image, options, host, &userns)?;
+    let mut mounts = mounts::plan(image, options, host, &userns)?;
+    volumes::harden(&mut mounts, &process, &userns, &mut notes);
     security::explain_privileged(&options.security, &userns, &mut notes);
     let (masked_paths, read_only_paths) = security::paths(&options.security)?;
     let secrets = secrets::plan(options, &userns)?;

@@ -4,8 +4,8 @@ use ctr_core::digest::Digest;
 use ctr_core::launch::{LaunchRecord, LayerId};
 use serde::{Serialize, Serializer};
 
-use super::HostFacts;
 use super::mounts::{PlannedMount, Shown, TmpfsPlan, normal_target};
+use super::{HostFacts, ProcessPlan, UsernsPlan};
 use crate::error::SandboxError;
 use crate::options::{MountFlags, MountKind, MountRequest, PropagationKind, RunOptions};
 
@@ -22,6 +22,7 @@ pub(super) enum OwnIds {
 
 /// A bind mount of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is told to who reads the plan")]
 pub struct BindPlan {
     /// The path on the host.
     pub source: String,
@@ -35,6 +36,10 @@ pub struct BindPlan {
     /// The mounts below stay writable.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub writable_below: bool,
+    /// Shown through an overlay that has nothing to write to, because the container could take the read-only attribute of a
+    /// mount away.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
     /// What the host's own mount must not take away, because it was asked for.
     #[serde(skip)]
     pub asked: Asked,
@@ -49,6 +54,7 @@ impl BindPlan {
             propagation: PropagationKind::Private,
             idmap: false,
             writable_below: false,
+            sealed: false,
             asked: Asked::default(),
         }
     }
@@ -177,6 +183,37 @@ fn requested(
     Ok(planned)
 }
 
+/// `CAP_SYS_ADMIN`, which lets its holder change the attributes of every mount of its mount namespace (mount_setattr(2)).
+const SYS_ADMIN: u8 = 21;
+
+/// Makes read-only volumes hold against a container that may change mounts, and tells what writable ones mean.
+pub(super) fn harden(mounts: &mut [PlannedMount], process: &ProcessPlan, userns: &UsernsPlan, notes: &mut Vec<String>) {
+    for mount in mounts.iter().filter(|mount| !mount.read_only) {
+        if let Shown::Bind(bind) = &mount.shown
+            && (bind.idmap || !userns.is_own())
+        {
+            notes.push(format!(
+                "root of the container is root on the disk of {}: it can leave set-user-ID files there, so keep others of the host out of it",
+                bind.source
+            ));
+        }
+    }
+    if !process.cap_set.has(SYS_ADMIN) {
+        return;
+    }
+    for mount in mounts.iter_mut().filter(|mount| mount.read_only) {
+        let (Shown::Bind(bind) | Shown::Volume { bind, .. }) = &mut mount.shown else { continue };
+        if userns.is_own() {
+            bind.sealed = true;
+        } else {
+            notes.push(format!(
+                "the volume {} is read-only as a mount: with --userns=host and CAP_SYS_ADMIN the container can undo that",
+                bind.source
+            ));
+        }
+    }
+}
+
 fn bind(source: &str, recursive: bool, flags: &MountFlags, ids: OwnIds) -> Result<BindPlan, SandboxError> {
     if flags.propagation == PropagationKind::Shared && ids != OwnIds::Host {
         return Err(SandboxError::request_hint(
@@ -203,6 +240,7 @@ fn bind(source: &str, recursive: bool, flags: &MountFlags, ids: OwnIds) -> Resul
         propagation: flags.propagation,
         idmap: ids == OwnIds::Mapped && flags.idmap.unwrap_or(true),
         writable_below: flags.writable_below,
+        sealed: false,
         asked: Asked { writable: flags.read_only == Some(false), exec: flags.exec == Some(true), suid: flags.suid },
     })
 }

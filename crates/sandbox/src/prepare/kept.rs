@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 use std::fs::DirBuilder;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use ctr_sys::files;
 use ctr_sys::mount::{self, MountAttr};
 use ctr_sys::{Errno, RawResult};
 
-use super::{Places, content, userns, volume};
+use super::{Places, content, mountinfo, userns, volume};
 use crate::error::SandboxError;
 use crate::idmap::Extent;
 use crate::plan::{BindPlan, MountedImage, Plan, PlannedMount, TmpfsPlan};
@@ -120,6 +120,52 @@ pub(super) fn filled_tmpfs(
     mount::mount_setattr(made.as_fd(), false, volume::attributes(mount), MountAttr::NONE, None)
         .map_err(|errno| failed("mount_setattr", errno))?;
     Ok(made)
+}
+
+/// A read-only volume that the container cannot make writable, whatever it does to its mounts: an overlay over it, and over
+/// an empty directory because there must be two, without an upper layer. Mounts below would not be seen through it.
+pub(super) fn sealed(
+    mount: &PlannedMount,
+    bind: &BindPlan,
+    number: usize,
+    (volume, leaf): (OwnedFd, Leaf),
+    places: Places<'_>,
+) -> Result<(OwnedFd, Leaf), SandboxError> {
+    let shown = &bind.source;
+    let refuse = |why: &str, hint: &str| {
+        let what = format!("the volume {shown} cannot be kept read-only from a container with CAP_SYS_ADMIN: {why}");
+        Err(SandboxError::request_hint(what, hint))
+    };
+    if leaf == Leaf::File {
+        return refuse("it is a file", "mount its directory, or run without --cap-add SYS_ADMIN");
+    }
+    if bind.recursive && mountinfo::has_below(Path::new(shown)) {
+        return refuse(
+            "there are mounts below it",
+            "mount it with bind-nonrecursive, or run without --cap-add SYS_ADMIN",
+        );
+    }
+    let empty = own_directory(places.container, "sealed", &number.to_string(), 0o755)?;
+    let empty = open_dir(&empty)?;
+    let made = (|| -> RawResult<OwnedFd> {
+        let fs = mount::fsopen(c"overlay")?;
+        for lower in [&volume, &empty] {
+            let path = format!("/proc/self/fd/{}", lower.as_raw_fd());
+            let path = std::ffi::CString::new(path).map_err(|_| Errno::EINVAL)?;
+            mount::fsconfig_string(fs.as_fd(), c"lowerdir+", &path)?;
+        }
+        if places.user_xattrs {
+            mount::fsconfig_flag(fs.as_fd(), c"userxattr")?;
+        }
+        mount::fsconfig_create(fs.as_fd())?;
+        mount::fsmount(fs.as_fd(), volume::attributes(mount))
+    })();
+    let made = made.map_err(|errno| {
+        SandboxError::host(format!("keep the volume {shown} read-only"), "fsopen", "overlay", errno).hinted(
+            "its file system may not carry an overlay, or the kernel is older than Linux 6.8: run without --cap-add SYS_ADMIN",
+        )
+    })?;
+    Ok((made, leaf))
 }
 
 /// The root filesystem of another image. `layers` is the directory of layers, idmapped where it has to be; it becomes the

@@ -38,6 +38,12 @@ pub(super) fn below<'a>(path: &'a Path, mounts: &'a [Mounted]) -> impl Iterator<
     mounts.iter().filter(move |mount| mount.point != path && mount.point.starts_with(path))
 }
 
+/// Whether something is mounted below the directory that `path` leads to.
+pub(super) fn has_below(path: &Path) -> bool {
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    below(&real, &all()).next().is_some()
+}
+
 /// `ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAG]... - TYPE SOURCE OPTIONS`.
 fn parse(line: &[u8]) -> Option<Mounted> {
     let mut fields = line.split(|byte| *byte == b' ');

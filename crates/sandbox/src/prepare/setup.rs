@@ -173,11 +173,13 @@ fn add_mount(
             steps.push(step);
         }
         Shown::Bind(bind) => {
-            let (copy, leaf) = volume::open(bind, mount, sources.idmap)?;
+            let opened = volume::open(bind, mount, sources.idmap)?;
+            let (copy, leaf) = sealed(mount, bind, opened, sources, steps.len())?;
             steps.push(attach(mount, copy, leaf)?);
         }
         Shown::Volume { copy, bind, .. } => {
-            let (volume, leaf) = kept::named(plan, mount, bind, *copy, sources.rootfs, sources.idmap)?;
+            let opened = kept::named(plan, mount, bind, *copy, sources.rootfs, sources.idmap)?;
+            let (volume, leaf) = sealed(mount, bind, opened, sources, steps.len())?;
             steps.push(attach(mount, volume, leaf)?);
         }
         Shown::Anonymous { directory, copy } => {
@@ -199,6 +201,17 @@ fn add_mount(
         }
     }
     Ok(())
+}
+
+/// Under an overlay without an upper layer, if the plan says so. `number` is no other mount's.
+fn sealed(
+    mount: &PlannedMount,
+    bind: &BindPlan,
+    opened: (OwnedFd, Leaf),
+    sources: Sources<'_>,
+    number: usize,
+) -> Result<(OwnedFd, Leaf), SandboxError> {
+    if bind.sealed { kept::sealed(mount, bind, number, opened, sources.places) } else { Ok(opened) }
 }
 
 /// Attaches what was asked for at its place. Links of the image are followed within it.
