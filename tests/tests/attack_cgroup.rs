@@ -54,6 +54,29 @@ fn a_mount_of_cgroup2_ends_at_the_own_group() {
     }
 }
 
+// ATTACK: cgroup escape: a container that was handed a group of its own (--cgroup-delegate) looks for the limits, for groups above, and makes groups without end
+//  => the limits are one group above, out of sight; 32 levels and 1024 groups are the most; all of them go with the container
+#[test]
+fn a_delegated_group_is_no_way_up() {
+    // spec: EXEC-74, LIFE-82, LIM-53
+    need!(root, "unshare");
+    let root = Root::with_busybox();
+    let script = "cd /sys/fs/cgroup; mkdir own && echo $$ >own/cgroup.procs && cat /proc/self/cgroup | grep ^0; ls -d ../cgroup; \
+                  (echo max >hugetlb.2MB.max) 2>/dev/null && echo lifted; (echo max >cgroup.max.depth) 2>/dev/null && echo deeper; \
+                  mkdir /tmp/m && mount -t cgroup2 none /tmp/m && ls -d /tmp/m/own /tmp/m/payload 2>/dev/null; \
+                  d=.; n=0; while mkdir $d/x 2>/dev/null; do d=$d/x; n=$((n+1)); done; echo $n levels; \
+                  mkdir $(seq 1200) 2>/dev/null; n=$(ls | grep -c '^[0-9]*$'); [ $n -gt 900 ] && [ $n -lt 1024 ] && echo wide enough";
+    for userns in ["auto", "host"] {
+        let options = ["--cgroup-delegate", "--userns", userns, "--cap-add", "SYS_ADMIN"];
+        let done = run_in_v2(&root, &options, &["sh", "-c", script]);
+        // With the host's ids root inside is root of the host: it may write its own group's files, and those are no limits.
+        let found = done.stdout.replace("lifted\n", "").replace("deeper\n", "");
+        assert_eq!(found, "0::/own\n../cgroup\n/tmp/m/own\n31 levels\nwide enough\n", "{userns}: {done}");
+        assert!(userns == "host" || found == done.stdout, "{done}");
+    }
+    assert_eq!(leaks::outside(&root.path(), &[]), Vec::<String>::new());
+}
+
 // ATTACK: cgroup escape: a default container writes to every file of control groups that it sees, joins the namespace of its init and makes new ones
 //  => refused
 #[test]

@@ -235,6 +235,12 @@ const LIMITS: &[Row] = &[
     ),
     rooted("--hugetlb 2M=4M", "echo ran", Where("ran", "huge"), Where("ran", NOT_DELEGATED)),
     rooted("--cgroup-conf pids.max=100", "echo ran", Where("ran", "cgroup"), Where("ran", NOT_DELEGATED)),
+    rooted(
+        "--cgroup-delegate",
+        "mkdir /sys/fs/cgroup/mine && echo ran",
+        Where("ran", "cgroup v2 alone"),
+        Where("ran", "cgroup v2 alone"),
+    ),
 ];
 
 const DEVICES: &[Row] = &[

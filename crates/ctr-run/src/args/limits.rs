@@ -66,4 +66,7 @@ pub(crate) struct LimitArgs {
     /// A file of cgroup v2 and what is written to it, as memory.high=1G
     #[arg(long, value_name = "FILE=VALUE")]
     pub(crate) cgroup_conf: Vec<String>,
+    /// Let the container make control groups below its own: /sys/fs/cgroup is writable there (cgroup v2)
+    #[arg(long)]
+    pub(crate) cgroup_delegate: bool,
 }

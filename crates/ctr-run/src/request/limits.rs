@@ -57,6 +57,7 @@ pub(super) fn request(args: &LimitArgs) -> Result<Limits, Failure> {
         io_rates: io_rates(args)?,
         hugetlb: args.hugetlb.iter().map(|text| hugetlb(text)).collect::<Result<_, _>>()?,
         raw: args.cgroup_conf.iter().map(|text| raw(text)).collect::<Result<_, _>>()?,
+        delegate: args.cgroup_delegate,
     })
 }
 

@@ -34,6 +34,8 @@ pub struct Limits {
     pub hugetlb: Vec<(String, u64)>,
     /// Other files of cgroup v2, with what is written to them.
     pub raw: Vec<(String, String)>,
+    /// The container makes control groups below its own.
+    pub delegate: bool,
 }
 
 /// Controllers whose files can be named in [`Limits::raw`].

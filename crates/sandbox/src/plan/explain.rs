@@ -221,6 +221,9 @@ impl Plan {
                 write!(f, " {}={:?}", write.file, write.value)?;
             }
             writeln!(f)?;
+            if group.delegate {
+                writeln!(f, "            the container makes groups below it")?;
+            }
             for rule in &group.devices {
                 writeln!(f, "may use     device {rule}")?;
             }

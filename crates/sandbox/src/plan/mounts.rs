@@ -160,7 +160,8 @@ pub(super) fn plan(
         _ => mounts.push(kernel("/dev/mqueue", Shown::Mqueue, false, true, true)),
     }
     if host.cgroups.unified.as_ref().is_some_and(|unified| unified.pure) {
-        mounts.push(kernel("/sys/fs/cgroup", Shown::Cgroup2, !privileged, true, true));
+        let writable = privileged || options.limits.delegate;
+        mounts.push(kernel("/sys/fs/cgroup", Shown::Cgroup2, !writable, true, true));
     }
     let generated = |target: &str, file: &'static str| kernel(target, Shown::Generated { file }, false, true, true);
     if !options.namespaces.no_hosts {

@@ -10,7 +10,7 @@ use ctr_core::container::groups;
 use ctr_sys::files::{self, CWD};
 use ctr_sys::{Errno, SysError, bpf};
 
-use super::c_path;
+use super::{c_path, delegate};
 use crate::error::SandboxError;
 use crate::plan::{CgroupPlan, GroupPlan, Need, Write};
 use crate::script::Step;
@@ -79,12 +79,12 @@ impl Drop for Groups {
 }
 
 /// Makes the groups of `plan`, writes their limits, opens them. Where none can be made and none was asked for, there are
-/// none, and a note says why.
-pub(super) fn create(plan: &CgroupPlan, notes: &mut Vec<String>) -> Result<Groups, SandboxError> {
+/// none, and a note says why. `owner` is the container's root, outside of it.
+pub(super) fn create(plan: &CgroupPlan, owner: (u32, u32), notes: &mut Vec<String>) -> Result<Groups, SandboxError> {
     let mut groups = Groups::default();
     for group in &plan.groups {
         let asked = !group.devices.is_empty() || group.writes.iter().any(|write| matches!(write.need, Need::Asked(_)));
-        if let Err(error) = create_one(group, &mut groups, notes) {
+        if let Err(error) = create_one(group, owner, &mut groups, notes) {
             let unwritable = matches!(
                 &error,
                 SandboxError::Host { cause, .. } if matches!(cause.errno, Errno::EROFS | Errno::EACCES | Errno::EPERM | Errno::ENOENT)
@@ -101,7 +101,12 @@ pub(super) fn create(plan: &CgroupPlan, notes: &mut Vec<String>) -> Result<Group
     Ok(groups)
 }
 
-fn create_one(group: &GroupPlan, groups: &mut Groups, notes: &mut Vec<String>) -> Result<(), SandboxError> {
+fn create_one(
+    group: &GroupPlan,
+    owner: (u32, u32),
+    groups: &mut Groups,
+    notes: &mut Vec<String>,
+) -> Result<(), SandboxError> {
     let hierarchy = Path::new(&group.hierarchy);
     let dir = hierarchy.join(&group.path);
     let made = match make_dir(&dir) {
@@ -121,11 +126,22 @@ fn create_one(group: &GroupPlan, groups: &mut Groups, notes: &mut Vec<String>) -
     for write in &group.writes {
         write_limit(group, &dir, write, notes)?;
     }
-    open_group(group, &dir, groups)
+    open_group(group, &dir, groups)?;
+    if group.delegate {
+        let payload = delegate::payload(&dir, owner)?;
+        groups.unified = Some(open_dir(&payload)?);
+    }
+    Ok(())
+}
+
+fn open_dir(dir: &Path) -> Result<OwnedFd, SandboxError> {
+    let shown = dir.display().to_string();
+    files::open_location(CWD, &c_path(dir)?)
+        .map_err(|errno| SandboxError::host(format!("open the control group {shown}"), "openat", shown, errno))
 }
 
 /// Ours alone: the umask is 0 here, and in a directory that others may write anybody could make groups.
-fn make_dir(dir: &Path) -> std::io::Result<()> {
+pub(super) fn make_dir(dir: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().mode(0o755).create(dir)
 }
 
@@ -139,7 +155,7 @@ fn open_group(group: &GroupPlan, dir: &Path, groups: &mut Groups) -> Result<(), 
         groups.joins.push(Step::JoinCgroup { tasks, group: shown() });
         return Ok(());
     }
-    let location = files::open_location(CWD, &c_path(dir)?).map_err(open)?;
+    let location = open_dir(dir)?;
     if !group.devices.is_empty() {
         let refused = |call: &'static str| {
             move |errno| {
@@ -258,7 +274,7 @@ fn bfq_weight(value: &str) -> String {
 }
 
 /// Without O_CREAT and O_TRUNC, which control group files refuse or do not need.
-fn write(path: &Path, value: &str) -> std::io::Result<()> {
+pub(super) fn write(path: &Path, value: &str) -> std::io::Result<()> {
     ctr_sys::small::write_existing(path, value.as_bytes())
 }
 
@@ -327,7 +343,7 @@ fn enable_failed(parent: &Path, controller: &str, limit: &Write, error: &Error) 
     })
 }
 
-fn failed(action: &str, call: &'static str, path: &Path, error: &Error) -> SandboxError {
+pub(super) fn failed(action: &str, call: &'static str, path: &Path, error: &Error) -> SandboxError {
     let cause = SysError::from_io(call, path.display().to_string(), error);
     SandboxError::Host { action: format!("{action} {}", path.display()), cause, hint: None }
 }

@@ -3,6 +3,7 @@
 
 mod cgroup;
 mod content;
+mod delegate;
 mod dev;
 mod exec_failure;
 mod files;
@@ -71,7 +72,7 @@ pub(crate) fn prepare<'a>(
     let mut identity = rootfs::identity(plan, &rootfs)?;
     let mut notes = Vec::new();
     userns::fit_identity(&plan.userns, &mut identity, &mut notes)?;
-    let mut groups = cgroup::create(&plan.cgroups, &mut notes)?;
+    let mut groups = cgroup::create(&plan.cgroups, userns::outside(&plan.userns, 0, 0), &mut notes)?;
     let PreparedStreams { program: streams, source, log, attach, devpts, attached } =
         streams::prepare(plan, places.container, &identity)?;
     let init = if plan.init {

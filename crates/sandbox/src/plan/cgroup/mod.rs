@@ -78,6 +78,8 @@ pub struct GroupPlan {
     /// Devices that may be used, by a program at the group (v2); empty: no program, all may.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceRule>,
+    /// The container makes groups below it.
+    pub delegate: bool,
 }
 
 /// What is written to one file of a control group.
@@ -138,7 +140,8 @@ pub(super) fn plan(
     let mut plan = CgroupPlan { groups: Vec::new(), memory: limits.memory, cpu_millis: None, pids, optional: true };
     let (wanted, cpu_millis) = limits::wanted(limits, pids)?;
     plan.cpu_millis = cpu_millis;
-    let rules = devices::rules(process, devices, &options.devices.rules, !userns.is_own());
+    let privileged = options.security.privileged;
+    let rules = devices::rules(process, devices, &options.devices.rules, !userns.is_own() && !privileged);
     if rules.len() > crate::devices_bpf::RULES_MAX {
         return Err(SandboxError::request(format!(
             "{} device rules, and {} are the most that a container can have",
@@ -152,6 +155,10 @@ pub(super) fn plan(
         places.put(wanted, &mut plan, notes)?;
     }
     places.put_devices(rules)?;
+    if limits.delegate || (privileged && host.cgroups.unified.as_ref().is_some_and(|unified| unified.pure)) {
+        places.delegate()?;
+        plan.optional &= !limits.delegate;
+    }
     plan.groups = places.finish();
     if plan.groups.is_empty() {
         plan.pids = None;
@@ -193,6 +200,7 @@ impl<'a> Places<'a> {
             controllers: Vec::new(),
             writes: Vec::new(),
             devices: Vec::new(),
+            delegate: false,
         });
         Self { facts, path, unified, v1: Vec::new() }
     }
@@ -252,6 +260,18 @@ impl<'a> Places<'a> {
         Ok(())
     }
 
+    fn delegate(&mut self) -> Result<(), SandboxError> {
+        let pure = self.facts.unified.as_ref().is_some_and(|facts| facts.pure);
+        let Some(group) = self.unified.as_mut().filter(|_| pure) else {
+            return Err(SandboxError::request_hint(
+                "--cgroup-delegate needs cgroup v2 alone at /sys/fs/cgroup, with a group that the caller may use",
+                "boot with systemd.unified_cgroup_hierarchy=1; an ordinary user: systemd-run --user --scope -p Delegate=yes ctr-run ...",
+            ));
+        };
+        group.delegate = true;
+        Ok(())
+    }
+
     fn finish(mut self) -> Vec<GroupPlan> {
         if self.unified.is_none() && self.v1.is_empty() {
             // Something must tell which processes are the container's.
@@ -271,8 +291,15 @@ impl<'a> Places<'a> {
     fn v1_group(&mut self, name: &str, mount: String) -> &mut GroupPlan {
         let at = self.v1.iter().position(|group| group.hierarchy == mount).unwrap_or_else(|| {
             let (path, writes) = (self.path.clone(), Vec::new());
-            let group =
-                GroupPlan { hierarchy: mount, path, v2: false, controllers: Vec::new(), writes, devices: Vec::new() };
+            let group = GroupPlan {
+                hierarchy: mount,
+                path,
+                v2: false,
+                controllers: Vec::new(),
+                writes,
+                devices: Vec::new(),
+                delegate: false,
+            };
             self.v1.push(group);
             self.v1.len() - 1
         });
