@@ -83,7 +83,9 @@ impl Drop for Groups {
 pub(super) fn create(plan: &CgroupPlan, owner: (u32, u32), notes: &mut Vec<String>) -> Result<Groups, SandboxError> {
     let mut groups = Groups::default();
     for group in &plan.groups {
-        let asked = !group.devices.is_empty() || group.writes.iter().any(|write| matches!(write.need, Need::Asked(_)));
+        let asked = (group.delegate && !plan.optional)
+            || !group.devices.is_empty()
+            || group.writes.iter().any(|write| matches!(write.need, Need::Asked(_)));
         if let Err(error) = create_one(group, owner, &mut groups, notes) {
             let unwritable = matches!(
                 &error,
