@@ -7,6 +7,7 @@
 mod args;
 mod domain;
 mod image;
+mod ready;
 mod request;
 mod volumes;
 
@@ -16,6 +17,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::CommandFactory;
 use ctr_cli::{Failure, OutputFormat};
@@ -79,6 +81,13 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
     }
     write_id_files(&args, &id, started.pid)?;
     if !options.stays() {
+        if let Some(command) = &args.health.health_cmd {
+            let containers = Containers::open(&root);
+            if let Err(failure) = ready::wait(&containers, &id, command, &args.health) {
+                give_up(started, &plan, &root, &args)?;
+                return Err(failure.code(ctr_cli::exit::RUNNER_FAILURE));
+            }
+        }
         print_id(&args, &id)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -134,6 +143,24 @@ fn decide(id: &str, found: &Found, launch: &LaunchRecord, options: &RunOptions, 
 /// Exit code when the caller's own terminal has gone: 128 + SIGHUP.
 const HUNG_UP: u8 = 129;
 
+/// Stops a container that did not get ready.
+fn give_up(started: start::Started, plan: &Plan, root: &Path, args: &Args) -> Result<(), Failure> {
+    let dir = started.dir.clone();
+    started.stop(plan.stop_signal, Duration::from_secs(plan.stop_timeout)).map_err(sandbox_failure)?;
+    if args.life.rm { remove(root, &dir, &plan.id, args) } else { Ok(()) }
+}
+
+/// Removes a container that has ended.
+fn remove(root: &Path, dir: &Path, id: &str, args: &Args) -> Result<(), Failure> {
+    // ctr-gc may have been faster: a container with --rm that has ended is its business too.
+    let discarded = Containers::open(root).discard_dir(dir, id, args.life.name.as_deref());
+    if let Some(garbage) = discarded.map_err(container_failure)? {
+        ctr_core::container::delete(&garbage)
+            .map_err(|error| Failure::new(format!("cannot remove {}", garbage.display())).caused_by(&error))?;
+    }
+    Ok(())
+}
+
 /// Waits; afterwards the container is removed if that was asked for.
 fn stay(started: start::Started, root: &Path, id: &str, args: &Args) -> Result<ExitCode, Failure> {
     let dir = started.dir.clone();
@@ -152,12 +179,7 @@ fn stay(started: start::Started, root: &Path, id: &str, args: &Args) -> Result<E
         ));
     }
     if args.life.rm {
-        // ctr-gc may have been faster: a container with --rm that has ended is its business too.
-        let discarded = Containers::open(root).discard_dir(&dir, id, args.life.name.as_deref());
-        if let Some(garbage) = discarded.map_err(container_failure)? {
-            ctr_core::container::delete(&garbage)
-                .map_err(|error| Failure::new(format!("cannot remove {}", garbage.display())).caused_by(&error))?;
-        }
+        remove(root, &dir, id, args)?;
     }
     Ok(ExitCode::from(outcome.exit_code))
 }

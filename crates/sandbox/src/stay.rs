@@ -85,6 +85,18 @@ impl Started {
         Ok(Stayed::Ended(Outcome { exit_code, out_of_memory, timed_out: self.timed_out() }))
     }
 
+    /// Asks the program to end by `signal`, kills it after `limit`, and removes the control groups.
+    pub fn stop(mut self, signal: i32, limit: std::time::Duration) -> Result<(), SandboxError> {
+        let host = |call: &'static str| move |errno| SandboxError::host("stop the container", call, "", errno);
+        let _ = process::pidfd_signal(self.pidfd.as_fd(), signal);
+        let limit = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+        files::poll(&mut [PollEntry::readable(Some(self.pidfd.as_fd()))], Some(limit)).map_err(host("poll"))?;
+        let _ = process::pidfd_signal(self.pidfd.as_fd(), signal::SIGKILL);
+        process::wait(WaitFor::PidFd(self.pidfd.as_fd()), true).map_err(host("waitid"))?;
+        self.groups.remove();
+        Ok(())
+    }
+
     fn timed_out(&self) -> bool {
         let line = small::read(&self.dir.join("exit"), EXIT_RECORD_MAX).ok().flatten();
         line.and_then(|line| ExitRecord::parse(&line)).is_some_and(|record| record.timed_out)

@@ -2,6 +2,7 @@
 
 mod devices;
 mod filesystem;
+mod health;
 mod kernel;
 mod life;
 mod limits;
@@ -16,6 +17,7 @@ use ctr_cli::GlobalArgs;
 
 pub(crate) use devices::DeviceArgs;
 pub(crate) use filesystem::FilesystemArgs;
+pub(crate) use health::HealthArgs;
 pub(crate) use kernel::KernelArgs;
 pub(crate) use life::{LifeArgs, LogArg, Pull};
 pub(crate) use limits::LimitArgs;
@@ -44,6 +46,8 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) life: LifeArgs,
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
     #[command(flatten)]
     pub(crate) terminal: TerminalArgs,
     #[command(flatten)]
