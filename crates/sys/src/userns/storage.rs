@@ -239,11 +239,13 @@ fn run_map_program(program: &str, parent: Pid, arguments: &[String]) -> std::res
     Err(if said.is_empty() { format!("{program} failed ({})", output.status) } else { said })
 }
 
-/// Maps 0 to the own id; needs no privilege once the right to change groups is given up (user_namespaces(7)).
+/// Maps 0 to the own id; needs no privilege once the right to change groups is given up (user_namespaces(7)). Where
+/// newgidmap has written the map of groups before newuidmap failed, that map stays: it can be written once only.
 fn write_single_map(uid: u32, gid: u32) -> Result<()> {
-    for (file, text) in
-        [("setgroups", "deny".to_owned()), ("uid_map", format!("0 {uid} 1\n")), ("gid_map", format!("0 {gid} 1\n"))]
-    {
+    let has_groups = fs::read_to_string("/proc/self/gid_map").is_ok_and(|map| !map.trim().is_empty());
+    let groups = [("setgroups", "deny".to_owned()), ("gid_map", format!("0 {gid} 1\n"))];
+    let groups = groups.into_iter().filter(|_| !has_groups);
+    for (file, text) in groups.chain([("uid_map", format!("0 {uid} 1\n"))]) {
         let path = format!("/proc/self/{file}");
         let written = fs::OpenOptions::new().write(true).open(&path).and_then(|mut f| f.write_all(text.as_bytes()));
         written.map_err(|error: io::Error| SysError::from_io("write", path, &error))?;
