@@ -192,6 +192,11 @@ fn files_in_volumes_have_the_ids_that_the_container_sees() {
     };
     assert_eq!((owner("new"), owner("open"), owner("fifo"), owner("link")), ((12, 34), (0, 0), (0, 0), (0, 0)));
     assert_eq!((owner("open/bobs"), owner("bobs"), owner("roots")), ((1000, 1001), (1000, 1001), (0, 0)));
+    let explain = |options: &[&str]| root.ctr("run").args(options.iter().copied()).args(["--dry-run", "busybox"]).ok();
+    let danger = "root of the container writes files of the host's root at /v";
+    assert!(explain(&["-v", &mount]).contains(danger), "{}", explain(&["-v", &mount]));
+    assert!(!explain(&["-v", &format!("{mount}:ro")]).contains(danger));
+    assert!(!explain(&["--userns=host", "-v", &mount]).contains(danger));
     // The generated files belong to the container's root too.
     let seen = inside(&root, &["--dns", "9.9.9.9"], "stat -c %u:%g /etc/hosts /etc/hostname /etc/resolv.conf / /tmp");
     assert_eq!(seen, ["0:0"; 5].join("\n"));

@@ -23,7 +23,16 @@ impl Plan {
             writeln!(f, "uids {}; gids {}", extents(&userns.map.uids), extents(&userns.map.gids))?;
         }
         let how = if userns.idmapped { "by idmapped mounts" } else { "as they are, because the ids are the same" };
-        writeln!(f, "            files of layers and volumes are shown {how}")
+        writeln!(f, "            files of layers and volumes are shown {how}")?;
+        let is_given = |mount: &PlannedMount| matches!(&mount.shown, Shown::Bind(bind) if userns.idmapped && bind.idmap && !mount.read_only);
+        for mount in self.mounts.iter().filter(|mount| is_given(mount)) {
+            writeln!(
+                f,
+                "            root of the container writes files of the host's root at {}",
+                quoted(&mount.target)
+            )?;
+        }
+        Ok(())
     }
 }
 
