@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ctr_tests::pty::Pty;
 use ctr_tests::scratch::{Cmd, Root, until};
-use ctr_tests::{leaks, need};
+use ctr_tests::{images, leaks, need, users};
 use serde_json::Value;
 
 /// A root with a container `c` that sleeps, started with these options.
@@ -263,4 +263,28 @@ fn a_container_without_a_true_devpts_gives_no_terminal() {
         assert!(start.elapsed() < Duration::from_secs(3), "{fake}");
         exec(&root, &[], "true").ok();
     }
+}
+
+#[test]
+fn an_ordinary_user_enters_the_own_container() {
+    // spec: LIFE-91, LIFE-92
+    need!(root, "setpriv", "useradd", "newuidmap");
+    let user = users::with_range();
+    let root = user.root();
+    let image = images::busybox();
+    let source = image.trim_start_matches("oci:").trim_end_matches(":latest");
+    let copy = users::readable(&root, std::path::Path::new(source), "layout");
+    user.ctr(&root, "fetch").args(["-q", &format!("oci:{}:latest", copy.display()), "--name", "busybox"]).ok();
+    user.ctr(&root, "run").args(["--name", "c", "busybox", "sleep", "600"]).ok();
+    let done = user
+        .ctr(&root, "exec")
+        .args(["c", "sh", "-c", "id -u; grep -E '^(CapInh|Seccomp):' /proc/self/status; readlink /proc/self/ns/user"])
+        .run();
+    assert_eq!(done.code, 0, "{done}");
+    assert!(done.stdout.starts_with("0\nCapInh:\t0000000000000000\nSeccomp:\t2\nuser:"), "{done}");
+    assert_eq!(user.ctr(&root, "exec").args(["-u", "bob", "c", "id", "-un"]).ok(), "bob");
+    // Others may not: they cannot even find it.
+    let other = users::without_range();
+    assert_eq!(other.ctr(&root, "exec").args(["c", "true"]).run().code, 125);
+    assert_eq!(user.ctr(&root, "rm").args(["-f", "-t", "0", "c"]).ok().lines().count(), 1);
 }

@@ -5,6 +5,7 @@
 //! the binaries of the last build.
 
 mod contest;
+mod exec;
 mod hundred;
 mod import;
 mod listing;
@@ -28,6 +29,7 @@ const SECTIONS: &[(&str, usize, Section)] = &[
     ("parallel", 3, start::parallel),
     ("userns", 12, hundred::userns),
     ("hundred", 3, hundred::hundred),
+    ("exec", 12, exec::exec),
     ("import", 5, import::import),
     ("list", 10, listing::list),
     ("collect", 3, listing::collect),
