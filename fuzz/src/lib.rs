@@ -25,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     targets::REFERENCE,
     targets::MANIFEST_CONFIG,
     targets::APPC_MANIFEST,
+    targets::SECCOMP_PROFILE,
     targets::TAR_EXTRACT,
     targets::PASSWD_GROUP,
 ];

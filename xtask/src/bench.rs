@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: ours beside the peers and beside a floor program, interleaved in one run, as medians and ratios.
 //!
 //! Nothing here asserts a time: machines differ, ratios of one run tell. `--write` renews docs/benchmarks.md.
-//! `--only start,parallel,userns,hundred,import,list,collect` picks sections, `--rounds N` changes how often each is repeated, `--no-build` takes
+//! `--only start,parallel,userns,hundred,seccomp,import,list,collect` picks sections, `--rounds N` changes how often each is repeated, `--no-build` takes
 //! the binaries of the last build.
 
 mod contest;
@@ -10,6 +10,7 @@ mod hundred;
 mod import;
 mod listing;
 mod report;
+mod seccomp;
 mod stage;
 mod start;
 
@@ -30,6 +31,7 @@ const SECTIONS: &[(&str, usize, Section)] = &[
     ("userns", 12, hundred::userns),
     ("hundred", 3, hundred::hundred),
     ("exec", 12, exec::exec),
+    ("seccomp", 5, seccomp::calls),
     ("import", 5, import::import),
     ("list", 10, listing::list),
     ("collect", 3, listing::collect),

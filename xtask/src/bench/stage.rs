@@ -83,7 +83,8 @@ impl Stage {
         Ok(tops.join(","))
     }
 
-    fn compile(&self, name: &str) -> Result<()> {
+    /// Compiles one of `xtask/bench`, statically.
+    pub(super) fn compile(&self, name: &str) -> Result<()> {
         let source = tree::top().join(format!("xtask/bench/{name}.c"));
         let compiler = if shell::which("musl-gcc").is_some() { "musl-gcc" } else { "gcc" };
         shell::run(Command::new(compiler).args(["-O2", "-static", "-o"]).arg(self.path(name)).arg(source))
