@@ -6,7 +6,7 @@
 //! run under the same rules.
 
 use ctr_sys::privilege::CapSet;
-use ctr_sys::syscalls::Arch;
+use ctr_sys::syscalls::{self, Arch, Call};
 
 use super::filter::{Action, ArchRules, Compare, Condition, Filter, Rule};
 
@@ -101,40 +101,46 @@ const INT: u64 = 0xffff_ffff;
 
 /// The filter for a program with these capabilities in its bounding set.
 pub(crate) fn filter(native: Arch, capabilities: CapSet) -> Filter {
+    let answers = answers(capabilities);
     let arches = [Arch::X86_64, Arch::X86, Arch::Aarch64, Arch::Arm];
     let mut arches: Vec<_> = arches.into_iter().filter(|arch| arch.runs_on(native)).collect();
     arches.sort_by_key(|arch| *arch != native);
-    let arches = arches.into_iter().map(|arch| arch_rules(arch, capabilities)).collect();
+    let arches = arches.into_iter().map(|arch| arch_rules(arch, &answers, capabilities)).collect();
     Filter { arches, foreign: Action::ENOSYS }
 }
 
-fn arch_rules(arch: Arch, capabilities: CapSet) -> ArchRules {
-    let mut rules = Vec::with_capacity(450);
+/// The answers that do not look at arguments: each name is looked up once for all architectures. Of several for one call the
+/// first counts.
+fn answers(capabilities: CapSet) -> Vec<(Call, Action)> {
+    let mut answers = Vec::with_capacity(500);
     let mut add = |names: &str, action: Action| {
-        let numbers = names.split_ascii_whitespace().filter_map(|name| arch.number(name));
-        rules.extend(numbers.map(|number| Rule { number, conditions: Vec::new(), action }));
+        answers.extend(names.split_ascii_whitespace().filter_map(syscalls::call).map(|call| (call, action)));
     };
-    // Of several rules without conditions for one call the first counts.
     let (with, without): (Vec<_>, Vec<_>) = WITH_CAPABILITY.iter().partition(|(bit, _)| capabilities.has(*bit));
     for (_, names) in with {
         add(names, Action::ALLOW);
     }
     add(ALLOWED, Action::ALLOW);
-    if matches!(arch, Arch::X86 | Arch::Arm) {
-        add(ALLOWED_32, Action::ALLOW);
-    }
+    add(ALLOWED_32, Action::ALLOW);
     if !capabilities.has(SYS_ADMIN) {
         // Its flags lie in memory, where a filter cannot look; without it the C library uses clone.
         add("clone3", Action::ENOSYS);
     }
-    let by_arguments = by_arguments(arch, capabilities);
     for (_, names) in without {
+        // What clone may do is decided by its argument.
         for name in names.split_ascii_whitespace().filter(|name| *name != "clone") {
             add(name, Action::EPERM);
         }
     }
     add(DENIED, Action::EPERM);
-    rules.extend(by_arguments);
+    answers
+}
+
+fn arch_rules(arch: Arch, answers: &[(Call, Action)], capabilities: CapSet) -> ArchRules {
+    let mut rules = Vec::with_capacity(answers.len() + 32);
+    let here = answers.iter().filter_map(|(call, action)| Some((call.on(arch)?, *action)));
+    rules.extend(here.map(|(number, action)| Rule { number, conditions: Vec::new(), action }));
+    rules.extend(by_arguments(arch, capabilities));
     ArchRules { arch, rules, otherwise: Action::ENOSYS, newer: Action::ENOSYS, highest: None }
 }
 
