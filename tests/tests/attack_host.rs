@@ -170,7 +170,7 @@ fn container_root_is_not_the_hosts() {
 //  => nosuid: no other id, no capability
 #[test]
 fn set_user_id_files_of_a_volume_do_nothing() {
-    // spec: EXEC-14
+    // spec: EXEC-51
     need!(root);
     let root = Root::with_busybox();
     let volume = root.file("volume");
