@@ -35,7 +35,7 @@ fn the_standard_devices_are_the_containers_own() {
 
 #[test]
 fn a_device_of_the_host_can_be_used() {
-    // spec: EXEC-120, EXEC-121
+    // spec: EXEC-130, EXEC-131
     need!(root);
     let root = Root::with_busybox();
     let null = root.file("null");
@@ -77,7 +77,7 @@ fn a_device_of_the_host_can_be_used() {
 
 #[test]
 fn what_is_no_device_or_has_no_place_is_refused() {
-    // spec: EXEC-120, EXEC-122
+    // spec: EXEC-130, EXEC-132
     need!(root);
     let root = Root::with_busybox();
     for (device, word) in [
@@ -101,7 +101,7 @@ fn what_is_no_device_or_has_no_place_is_refused() {
 
 #[test]
 fn an_ordinary_user_has_the_devices_that_the_user_may_open() {
-    // spec: EXEC-123
+    // spec: EXEC-133
     need!(root, "newuidmap");
     let user = users::with_range();
     let root = user.root();

@@ -13,7 +13,7 @@ fn run(root: &Root, options: &[&str], health: &str, script: &str) -> Cmd {
 
 #[test]
 fn the_start_ends_when_the_command_succeeds() {
-    // spec: CLI-110
+    // spec: CLI-118
     need!(root);
     let root = Root::with_busybox();
     let start = Instant::now();
@@ -30,7 +30,7 @@ fn the_start_ends_when_the_command_succeeds() {
 
 #[test]
 fn one_that_does_not_get_ready_is_stopped() {
-    // spec: CLI-110
+    // spec: CLI-118
     need!(root);
     let root = Root::with_busybox();
     let options = ["--rm", "--health-retries", "3"];

@@ -10,7 +10,7 @@ const SECRET: &str = "correct-horse-battery-staple";
 
 #[test]
 fn a_secret_is_a_file_in_memory_or_a_variable() {
-    // spec: EXEC-110, EXEC-111
+    // spec: EXEC-125, EXEC-126
     need!(root);
     let root = Root::with_busybox();
     let file = root.write("file", SECRET).display().to_string();
@@ -49,7 +49,7 @@ fn a_secret_is_a_file_in_memory_or_a_variable() {
 
 #[test]
 fn what_is_no_secret_is_refused() {
-    // spec: EXEC-110, CLI-7
+    // spec: EXEC-125, CLI-7
     need!(root);
     let root = Root::with_busybox();
     fs::write(root.file("large"), vec![b'x'; 512_001]).unwrap();
@@ -73,7 +73,7 @@ fn what_is_no_secret_is_refused() {
 
 #[test]
 fn nobody_else_has_it() {
-    // spec: EXEC-112
+    // spec: EXEC-127
     need!(root);
     let root = Root::with_busybox();
     let file = root.write("file", SECRET).display().to_string();
