@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
@@ -40,6 +41,10 @@ impl Pty {
     pub fn start_with(cmd: &Cmd, change: impl FnOnce(&mut Command)) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(&size, None).expect("openpty");
+        // A command that had the master could not see its terminal go.
+        for end in [&pair.master, &pair.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).expect("fcntl");
+        }
         // setsid(1) makes standard input the controlling terminal and executes the command in its own place.
         let inner = cmd.command();
         let mut command = Command::new("setsid");

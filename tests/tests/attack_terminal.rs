@@ -75,6 +75,10 @@ fn names_of_the_terminal_are_not_looked_up() {
     pty.expect("got hello");
     pty.write("\x10\x11");
     assert_eq!(pty.wait(), 0);
+    // What is at that place now is the container's choice: it is not taken for a terminal.
+    let mut pty = Pty::start(&root.ctr("exec").args(["-it", "c", "sh"]));
+    assert_eq!(pty.wait(), 125, "{}", pty.seen());
+    pty.expect("cannot make a terminal");
 }
 
 /// The program closes its terminal and opens it again; another process keeps it open after the program's end. Neither

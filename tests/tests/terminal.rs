@@ -1,5 +1,6 @@
 //! Terminals, seen from a terminal: `ctr-run -i -t`, `ctr-attach`, sizes, signals, detaching (spec/06-lifecycle.md).
 
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use ctr_tests::pty::Pty;
@@ -148,6 +149,23 @@ fn modes_come_back_after_a_signal() {
         assert_eq!(pty.modes(), before, "{signal}");
     }
     root.ctr("stop").args(["-t", "0", "c"]).ok();
+}
+
+/// CLI-114: the window is closed. Who was attached ends, the container does not.
+#[test]
+fn the_callers_terminal_goes_away() {
+    let root = Root::with_busybox();
+    let mut pty = Pty::start(&run(&root, &["-it", "--name", "c"], &["sh"]));
+    pty.until_raw();
+    pty.line("(sleep 1; echo st''ill here)& echo be''gun");
+    pty.expect("begun");
+    let status = pty.hang_up().wait().unwrap();
+    assert_eq!(status.code().or(status.signal().map(|signal| 128 + signal)), Some(129));
+    until("it goes on", || log(&root).contains("still here"));
+    let mut pty = Pty::start(&attach(&root, &[]));
+    pty.until_raw();
+    pty.line("exit 0");
+    assert_eq!(pty.wait(), 0);
 }
 
 /// Stopped by SIGTSTP, the terminal is the shell's again; continued, it is raw again and has the new size.
