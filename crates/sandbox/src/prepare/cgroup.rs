@@ -121,7 +121,9 @@ fn create_one(
     // A fresh id: whoever made a group of that name is not us, and it may be frozen or limited.
     made.map_err(|error| make_failed(group, &dir, &error))?;
     groups.dirs.push(dir.clone());
-    check_thawed(&dir)?;
+    if group.v2 || group.controllers.iter().any(|name| name == "freezer") {
+        check_thawed(&dir)?;
+    }
     if is_v1_cpuset(group) {
         fill_cpuset(&dir)?;
     }
@@ -195,9 +197,11 @@ fn make_failed(group: &GroupPlan, dir: &Path, error: &Error) -> SandboxError {
 
 /// A process that is born in a frozen group does not run until somebody thaws it, and nobody could tell the caller.
 fn check_thawed(dir: &Path) -> Result<(), SandboxError> {
-    let frozen_v2 = fs::read_to_string(dir.join("cgroup.events")).is_ok_and(|events| events.contains("frozen 1"));
-    let frozen_v1 =
-        !frozen_v2 && fs::read_to_string(dir.join("freezer.state")).is_ok_and(|state| state.trim() != "THAWED");
+    // Only v2 has the first file, only the freezer of v1 the second.
+    let (frozen_v2, frozen_v1) = match fs::read_to_string(dir.join("cgroup.events")) {
+        Ok(events) => (events.contains("frozen 1"), false),
+        Err(_) => (false, fs::read_to_string(dir.join("freezer.state")).is_ok_and(|state| state.trim() != "THAWED")),
+    };
     if !frozen_v1 && !frozen_v2 {
         return Ok(());
     }
