@@ -60,7 +60,7 @@ fn thirty_containers_of_two_roots_share_no_range() {
     for (which, running) in started {
         let id = running.wait().ok();
         let start = host_map(pid_of(&roots[which], &id));
-        assert!(start >= 0x7000_0000 && start % 65536 == 0 && start < 0x7fff_0000, "built in: {start:x}");
+        assert!(start >= 0x7000_0000 && start.is_multiple_of(65536) && start < 0x7fff_0000, "built in: {start:x}");
         assert!(starts.insert(start), "{start} was given twice");
     }
 }
