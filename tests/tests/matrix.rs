@@ -68,8 +68,8 @@ const LIFE: &[Row] = &[
     ),
     all(
         "--timeout 1s",
-        "ctr-run --wait --rm {options} busybox sh -c 'trap \"exit 9\" TERM; while :; do sleep 0.1; done' 2>/dev/null; echo $?",
-        Has(""),
+        "ctr-run --wait --rm {options} busybox sh -c 'trap \"exit 9\" TERM; while :; do sleep 0.1; done' 2>/dev/null; test $? -ne 0 && echo ended",
+        Prints("ended"),
     ),
     all("--interactive", "echo typed | ctr-run --rm {options} busybox cat", Prints("typed")),
     all(
@@ -120,6 +120,9 @@ const FILESYSTEM: &[Row] = &[
         Prints("Read-only\nrest"),
     ),
     all("--read-only", "touch /x 2>&1 | grep -o Read-only; touch /dev/shm/x && echo shm", Prints("Read-only\nshm")),
+    all("--shm-size 1m", "df -k /dev/shm | tail -1 | grep -o 1024 | head -1", Prints("1024")),
+    all("--no-image-volumes", "echo ran", Prints("ran")),
+    all("--secret key,source={dir}/f", "cat /run/secrets/key", Prints("content")),
 ];
 
 const NAMESPACES: &[Row] = &[
@@ -157,6 +160,15 @@ const NAMESPACES: &[Row] = &[
     all("--hostname here", "hostname", Prints("here")),
     all("--add-host there:10.1.2.3", "grep there /etc/hosts", Has("10.1.2.3")),
     all("--dns 10.9.8.7", "cat /etc/resolv.conf", Has("10.9.8.7")),
+    all(
+        "--ipc=own --pid=own --uts=own --cgroupns=own",
+        "echo $(ls -d /proc/[0-9]* | wc -l) | grep -c '^[1-9]$'",
+        Prints("1"),
+    ),
+    all("--ipc=host", "readlink /proc/self/ns/ipc | grep -c ipc", Prints("1")),
+    all("--pid=host", "test $(ls -d /proc/[0-9]* | wc -l) -gt 10 && echo many", Prints("many")),
+    all("--uts=host", "hostname | wc -l", Prints("1")),
+    all("--cgroupns=host", "echo ran", Prints("ran")),
 ];
 
 const KERNEL: &[Row] = &[
@@ -267,6 +279,15 @@ const SECURITY: &[Row] = &[
     all("--seccomp default", "grep Seccomp: /proc/self/status | tr -d '\\t'", Prints("Seccomp:2")),
     all("--seccomp unconfined", "grep Seccomp: /proc/self/status | tr -d '\\t'", Prints("Seccomp:0")),
     all("--no-new-privileges", "grep NoNewPrivs /proc/self/status | tr -d '\\t'", Prints("NoNewPrivs:1")),
+    all("--security-opt no-new-privileges", "grep NoNewPrivs /proc/self/status | tr -d '\\t'", Prints("NoNewPrivs:1")),
+    all("--security-opt seccomp=unconfined", "grep Seccomp: /proc/self/status | tr -d '\\t'", Prints("Seccomp:0")),
+    all("--security-opt unmask=ALL", "grep -c ' /proc/kcore ' /proc/self/mountinfo; true", Prints("0")),
+    rooted(
+        "--privileged",
+        "grep Seccomp: /proc/self/status | tr -d '\\t'",
+        Prints("Seccomp:0"),
+        Where("Seccomp:0", "cannot be opened by your user"),
+    ),
 ];
 
 const THEMES: &[(&str, &[Row])] = &[
