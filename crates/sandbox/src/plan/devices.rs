@@ -95,7 +95,10 @@ pub struct HostDevice {
 }
 
 /// The standard devices, then those that were asked for.
-pub(super) fn plan(options: &RunOptions, host: &HostFacts) -> Result<Vec<DevicePlan>, SandboxError> {
+///
+/// `--privileged` asks for all of `/dev`: over the host's ids that is what it says. In a user namespace of its own the
+/// container's root would be the owner of the host's disks: there it gets those that every user of the host may open.
+pub(super) fn plan(options: &RunOptions, host: &HostFacts, own_userns: bool) -> Result<Vec<DevicePlan>, SandboxError> {
     let mut devices: Vec<DevicePlan> = STANDARD
         .iter()
         .map(|(name, major, minor)| DevicePlan {
@@ -120,6 +123,10 @@ pub(super) fn plan(options: &RunOptions, host: &HostFacts) -> Result<Vec<DeviceP
         })?;
         let base = request.target.clone().unwrap_or_else(|| shown.to_string());
         for node in nodes {
+            let of_all = options.security.privileged && request.source == Path::new("/dev");
+            if of_all && own_userns && node.mode & 0o006 != 0o006 {
+                continue;
+            }
             let path = target(&base, &node.below)?;
             let taken = devices.iter().any(|other| other.path == path);
             if taken && request.source == Path::new("/dev") {

@@ -195,8 +195,8 @@ pub fn plan(
     }
     let hostname = hostname(id, options, host)?;
     let mut notes = Vec::new();
-    let devices = devices::plan(options, host)?;
     let userns = userns::plan(&namespaces::effective_userns(&options.namespaces, host), image, host)?;
+    let devices = devices::plan(options, host, userns.is_own())?;
     let (mut namespaces, joins) = namespaces::plan(&options.namespaces, host, userns.is_own(), &mut notes)?;
     let mut process = process::plan(image, options, &hostname, &userns, host, &mut notes)?;
     if let (Some((uid, gid)), None) = (userns.keeps, &options.program.user) {
