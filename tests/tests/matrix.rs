@@ -113,6 +113,20 @@ const FILESYSTEM: &[Row] = &[
         "cat /v/f; touch /v/x 2>&1 | grep -o Read-only",
         Prints("content\nRead-only"),
     ),
+    all("--volume named:/v", "touch /v/x && echo kept", Prints("kept")),
+    all("--volume /v", "touch /v/x && echo own", Prints("own")),
+    all(
+        "--mount type=image,source=busybox,target=/v",
+        "ls /v/bin/busybox; touch /v/x 2>&1 | grep -o Read-only",
+        Prints("/v/bin/busybox\nRead-only"),
+    ),
+    all("--no-image-volumes", "echo ran", Prints("ran")),
+    all(
+        "--secret name,source=/etc/passwd",
+        "test -s /run/secrets/name && stat -c '%a %u' /run/secrets/name",
+        Prints("400 0"),
+    ),
+    all("--shm-size 1M", "df -k /dev/shm | tail -1 | grep -o ' 1024 ' | head -1", Has("1024")),
     all("--tmpfs /t:size=1m", "touch /t/x && df -k /t | tail -1 | grep -o '1024'", Has("1024")),
     all(
         "--read-only --read-only-tmpfs",
@@ -261,7 +275,7 @@ const DEVICES: &[Row] = &[
         "--device /dev/net/tun:/dev/mine:r",
         "(: < /dev/mine) && echo read; (: > /dev/mine) 2>&1 | grep -o 'not permitted'",
         [
-            Other("as the node's owner and mode let: root of the container is nobody to them"),
+            Prints("read\nnot permitted"),
             Prints("read\nnot permitted"),
             Refused("need device rules"),
             Refused("need device rules"),
