@@ -86,17 +86,12 @@ impl Dev<'_> {
         }
     }
 
-    /// What every `/dev` has beside devices.
+    /// What every `/dev` has beside devices. Nobody needs to own these: directories are mounted on, links are read.
     fn names(&self) -> Result<(), SysError> {
         for name in DIRS {
             dirfd::mkdirat(self.dir, name.as_bytes(), 0o755)?;
-            self.own(name)?;
         }
-        for (name, points_to) in LINKS {
-            dirfd::symlinkat(points_to.as_bytes(), self.dir, name.as_bytes())?;
-            self.own(name)?;
-        }
-        Ok(())
+        LINKS.iter().try_for_each(|(name, points_to)| dirfd::symlinkat(points_to.as_bytes(), self.dir, name.as_bytes()))
     }
 
     /// The directories above a device: `net` for `net/tun`.
