@@ -1,4 +1,4 @@
-# An ordinary user, with and without a group that systemd delegates.
+# An ordinary user without a delegated group (limits by delegation: see the check of that name).
 
 as_user() {
     mkdir -p /run/user/1000 && chown ctr-test:ctr-test /run/user/1000
@@ -19,14 +19,6 @@ check_a_user_without_delegation_hears_it() {
     user_image
     code "memory" 125 as_user ctr-run --wait --rm --memory 64m busybox true
     has "reason" "control group" "$out"
-}
-
-check_a_delegated_group_holds_limits() {
-    user_image
-    # As `systemd-run --user --scope -p Delegate=yes`, by the system's manager: a service of the user's with a group of its own.
-    code "scope" 0 systemd-run --quiet --wait --pipe -p User=ctr-test -p Delegate=yes -p Environment=PATH=$PATH -p Environment=XDG_RUNTIME_DIR=/run/user/1000 \
-        -p Environment=HOME=/home/ctr-test ctr-run --wait --rm --memory 64m --pids-limit 30 busybox sh -c 'cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max'
-    same "limits" "$(printf '67108864\n30')" "$out"
 }
 
 check_detach_exec_stop_by_a_user() {
