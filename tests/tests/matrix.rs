@@ -77,6 +77,11 @@ const LIFE: &[Row] = &[
         "ctr-run -q {options} busybox sh -c 'test -t 0 && echo terminal; sleep 60' >/dev/null; for n in $(seq 50); do ctr-logs m5 | grep -q terminal && break; sleep 0.1; done; ctr-logs m5 | tr -d '\\r'; ctr-stop -q --timeout 0 m5 >/dev/null",
         Prints("terminal"),
     ),
+    all(
+        "--wait-ready --health-cmd true --health-interval 1s --health-timeout 5s --health-retries 3 --health-start-period 0s --name m6",
+        "ctr-run -q {options} busybox sleep 60 >/dev/null && echo ready; ctr-stop -q --timeout 0 m6 >/dev/null",
+        Prints("ready"),
+    ),
 ];
 
 const PROGRAM: &[Row] = &[
