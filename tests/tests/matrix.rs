@@ -78,8 +78,8 @@ const LIFE: &[Row] = &[
         Prints("terminal"),
     ),
     all(
-        "--wait-ready --health-cmd true --health-interval 1s --health-timeout 5s --health-retries 3 --health-start-period 0s --name m6",
-        "ctr-run -q {options} busybox sleep 60 >/dev/null && echo ready; ctr-stop -q --timeout 0 m6 >/dev/null",
+        "--wait-ready --health-cmd true --health-interval 1s --health-timeout 5s --health-retries 3 --health-start-period 0s --name ready",
+        "ctr-run -q {options} busybox sleep 60 >/dev/null && echo ready; ctr-stop -q --timeout 0 ready >/dev/null",
         Prints("ready"),
     ),
 ];
