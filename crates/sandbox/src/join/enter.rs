@@ -26,6 +26,8 @@ const GOES_ON_AS: u8 = 2;
 pub(super) struct Script {
     /// The container's root directory, for words about what could not be executed.
     pub(super) root: OwnedFd,
+    /// The caller's procfs, where labels are to be written.
+    pub(super) proc: Option<OwnedFd>,
     /// Its PID 1.
     pub(super) pidfd: OwnedFd,
     /// What the parent joins.
@@ -151,6 +153,11 @@ fn child(script: &Script, report: OwnedFd) -> ! {
     // `/proc/PID/cmdline` is open to everybody in the container.
     ctr_sys::sealed::wipe_start_strings();
     let mut stage = Stage::new(script.root.as_fd());
+    if let Some(proc) = &script.proc
+        && let Err(errno) = stage.keep_proc(proc.as_fd())
+    {
+        fail(report, PROGRAM, 0, errno);
+    }
     for (index, step) in script.steps.iter().enumerate() {
         if script.hidden && index + 1 == script.steps.len() {
             go_on_in_pid_namespace(script, report);

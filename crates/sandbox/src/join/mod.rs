@@ -103,12 +103,18 @@ pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, S
     let plan = profile::plan(&container.dir, target.own_user_namespace, &options)?;
     let identity = prepare::running_identity(&plan, &target.root)?;
     let (streams, terminal) = streams(options.streams, &target, &identity)?;
+    // Our own procfs shows every process to itself, whatever the container has at /proc.
+    let labelled = plan.apparmor.is_some() || plan.selinux.is_some();
+    let proc = labelled.then(|| files::open_directory(c"/proc")).transpose().map_err(|errno| {
+        SandboxError::host("open /proc, which labels of the program are written to", "openat", "/proc", errno)
+    })?;
     let mut steps = groups.joins;
     steps.extend(target.late.into_iter().map(|(namespace, kind)| Step::JoinNamespace { namespace, kind }));
     steps.push(Step::NewKeyring);
     steps.extend(prepare::program_steps(&plan, &identity, streams, true, target.set_groups)?);
     let script = Script {
         root: target.root,
+        proc,
         pidfd: target.pidfd,
         namespaces: target.namespaces,
         cgroup: groups.unified,

@@ -40,6 +40,12 @@ impl<'a> Stage<'a> {
         files::open_read_only(self.base(Base::Proc)?, c"thread-self/children")
     }
 
+    /// Takes a procfs that is there already for [`Base::Proc`].
+    pub(crate) fn keep_proc(&mut self, proc: BorrowedFd<'_>) -> RawResult<()> {
+        self.proc = Some(files::duplicate(proc)?);
+        Ok(())
+    }
+
     fn base(&self, base: Base) -> RawResult<BorrowedFd<'_>> {
         let slot = match base {
             Base::Root => return Ok(self.root),
