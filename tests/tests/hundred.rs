@@ -14,7 +14,8 @@ fn ours(directory: &std::path::Path) -> Vec<(i32, usize)> {
     for pid in names(std::path::Path::new("/proc")).iter().filter_map(|name| name.parse::<i32>().ok()) {
         let Ok(executable) = fs::read_link(format!("/proc/{pid}/exe")) else { continue };
         let name = executable.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !(executable.starts_with(directory) && name.starts_with("ctr-")) && !name.contains("ctr-sealed") {
+        let is_ours = executable.starts_with(directory) && name.starts_with("ctr-");
+        if !is_ours && !name.contains("ctr-sealed") {
             continue;
         }
         let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
