@@ -8,7 +8,7 @@ use std::path::Path;
 use ctr_core::container::Containers;
 use ctr_sys::privilege::CapSet;
 
-use crate::idmap::{Extent, IdMap, parse_extents};
+use crate::idmap::{IdMap, parse_extents};
 use crate::options::{RunOptions, SeccompChoice, Source, Userns};
 use crate::plan::{Domain, HostFacts, JoinFacts};
 
@@ -69,15 +69,16 @@ fn join_facts(root: &Path, name: &str) -> Result<JoinFacts, String> {
 /// The user namespace that this process is root in. Maps that cannot be read are taken for the host's: then the kernel
 /// refuses what a namespace within another cannot do.
 fn domain() -> Domain {
-    let ids = match ctr_sys::userns::current_maps() {
-        Ok((uids, gids)) => IdMap { uids: parse_extents(&uids), gids: parse_extents(&gids) },
-        Err(_) => return Domain::Host,
-    };
-    let all = [Extent { inside: 0, outside: 0, count: u32::MAX }];
-    if ids.uids == all && ids.gids == all {
+    if ctr_sys::ids::in_initial_user_namespace() {
         return Domain::Host;
     }
-    Domain::User { ids, single: std::env::var(SINGLE_ID_VARIABLE).ok() }
+    match ctr_sys::userns::current_maps() {
+        Ok((uids, gids)) => {
+            let ids = IdMap { uids: parse_extents(&uids), gids: parse_extents(&gids) };
+            Domain::User { ids, single: std::env::var(SINGLE_ID_VARIABLE).ok() }
+        }
+        Err(_) => Domain::Host,
+    }
 }
 
 /// Why an ordinary user has one id only, from the launcher that entered the user's namespace to itself in it.
