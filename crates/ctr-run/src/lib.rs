@@ -88,7 +88,10 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
                 return Err(failure.code(ctr_cli::exit::RUNNER_FAILURE));
             }
         }
-        print_id(&args, &id)?;
+        // The journal of a unit is the program's output; the record has the id.
+        if plan.journal.is_none() {
+            print_id(&args, &id)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     stay(started, &root, &id, &args)
