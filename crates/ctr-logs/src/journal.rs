@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use ctr_cli::{Context as _, Failure};
+use ctr_core::container::groups;
 use ctr_core::container::log::Stream;
 use ctr_core::timestamp::Timestamp;
 use ctr_sys::poll::{self, Interest};
@@ -54,9 +55,17 @@ pub(crate) enum Read {
 }
 
 impl Journal {
-    /// What the processes of the unit's `invocation` wrote to their standard streams, oldest first; with `follow` also what
-    /// they write from now on.
-    pub(crate) fn open(invocation: &str, since: Option<Timestamp>, follow: bool) -> Result<Self, Failure> {
+    /// What the processes of the control groups `groups`, and those of the unit's `invocation`, wrote to their standard
+    /// streams, oldest first; with `follow` also what they write from now on.
+    ///
+    /// journald tells by the control group of the writer whose a line is (systemd.journal-fields(7)); of a writer that has
+    /// ended before it could look, it knows only whose stream it was: the unit's.
+    pub(crate) fn open(
+        groups: &[String],
+        invocation: &str,
+        since: Option<Timestamp>,
+        follow: bool,
+    ) -> Result<Self, Failure> {
         let mut command = Command::new(PROGRAM);
         command
             .args(["--quiet", "--no-pager", "--all", "--output=json", "--output-fields=MESSAGE", "--lines=all"])
@@ -70,6 +79,9 @@ impl Journal {
             command.arg(format!("--since=@{}", since.0 / 1_000_000_000));
         }
         command.args(["_TRANSPORT=stdout", &format!("_SYSTEMD_INVOCATION_ID={invocation}")]);
+        for group in groups.iter().filter_map(|group| in_hierarchy(group)) {
+            command.args(["+", "_TRANSPORT=stdout", &format!("_SYSTEMD_CGROUP=/{group}")]);
+        }
         let mut child = command
             .spawn()
             .context(|| format!("cannot run {PROGRAM}, which reads the log of a container in a systemd unit"))?;
@@ -115,6 +127,12 @@ impl Journal {
         let at = |index: usize| ready.get(index).copied().unwrap_or(false);
         Ok([at(0), at(1), at(2)])
     }
+}
+
+/// The path of a group below the mount point of the v2 hierarchy, which is the one that systemd uses.
+fn in_hierarchy(group: &str) -> Option<&str> {
+    let below = group.strip_prefix(groups::MOUNTS)?.strip_prefix('/')?;
+    Some(below.strip_prefix("unified/").unwrap_or(below))
 }
 
 impl Drop for Journal {

@@ -126,7 +126,7 @@ fn from_journal(container: &Container, invocation: &str, options: &Options) -> R
         return Err(Failure::new("the journal does not tell standard error from standard output")
             .hint("leave --stderr out, or start the container with --log=file"));
     }
-    let mut journal = Journal::open(invocation, options.since, options.follow)?;
+    let mut journal = Journal::open(&container.record.cgroups, invocation, options.since, options.follow)?;
     let mut shown = Shown::new(form(options), options);
     let init = if options.follow { open_init(container)? } else { None };
     if options.follow && init.is_some() {
