@@ -1,6 +1,7 @@
 //! The launcher: plan → prepare → enter → exec.
 #![forbid(unsafe_code)]
 
+pub mod bundle;
 mod devices;
 mod devices_bpf;
 mod enter;
