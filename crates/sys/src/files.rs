@@ -268,6 +268,23 @@ pub fn change_dir(path: &CStr) -> RawResult<()> {
     call!(libc::SYS_chdir, path.as_ptr()).map(drop)
 }
 
+/// Makes the current directory the root directory (chroot(2)).
+pub fn chroot_here() -> RawResult<()> {
+    call!(libc::SYS_chroot, c".".as_ptr()).map(drop)
+}
+
+/// Whether this process could execute the file at `path`: it is regular, and its effective ids may (faccessat2(2),
+/// `AT_EACCESS`). EACCES if not.
+pub fn may_execute(path: &CStr) -> RawResult<()> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    call!(libc::SYS_newfstatat, libc::AT_FDCWD, path.as_ptr(), stat.as_mut_ptr(), 0)?;
+    // SAFETY: zeroed; plain integers.
+    if unsafe { stat.assume_init() }.st_mode & libc::S_IFMT != libc::S_IFREG {
+        return Err(crate::Errno::EACCES);
+    }
+    call!(libc::SYS_faccessat2, libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS).map(drop)
+}
+
 /// Whether the current directory can be reached from the root: getcwd(2) answers "(unreachable)..." where it cannot.
 pub fn cwd_is_reachable() -> bool {
     let mut path = [0u8; libc::PATH_MAX as usize];
@@ -333,9 +350,9 @@ pub fn entries(mut buffer: &[u8]) -> impl Iterator<Item = (&CStr, u8)> {
     })
 }
 
-/// Goes back to the first entry of a directory.
-pub fn rewind(dir: BorrowedFd<'_>) -> RawResult<()> {
-    call!(libc::SYS_lseek, dir.as_raw_fd(), 0, libc::SEEK_SET).map(drop)
+/// Goes back to the beginning of a file, or to the first entry of a directory.
+pub fn rewind(file: BorrowedFd<'_>) -> RawResult<()> {
+    call!(libc::SYS_lseek, file.as_raw_fd(), 0, libc::SEEK_SET).map(drop)
 }
 
 /// Empties a regular file (ftruncate(2)); the caller's offset is not moved.
@@ -346,6 +363,11 @@ pub fn truncate(fd: BorrowedFd<'_>) -> RawResult<()> {
 /// Another descriptor of the same open file, which exec closes.
 pub fn duplicate(fd: BorrowedFd<'_>) -> RawResult<OwnedFd> {
     call!(libc::SYS_fcntl, fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3).map(owned)
+}
+
+/// [`duplicate`] with a number from `lowest` on.
+pub fn duplicate_from(fd: BorrowedFd<'_>, lowest: i32) -> RawResult<OwnedFd> {
+    call!(libc::SYS_fcntl, fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest).map(owned)
 }
 
 /// Makes descriptor `number` a copy of `fd` that survives exec.

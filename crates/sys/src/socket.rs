@@ -70,6 +70,27 @@ pub fn accept(listener: BorrowedFd<'_>) -> RawResult<Option<OwnedFd>> {
     }
 }
 
+/// The next connection, waited for. Reads and writes on it wait too.
+pub fn accept_waiting(listener: BorrowedFd<'_>) -> RawResult<OwnedFd> {
+    loop {
+        crate::files::poll(&mut [crate::files::PollEntry::readable(Some(listener))], None)?;
+        let null = ptr::null::<u8>();
+        match retry(|| call!(libc::SYS_accept4, listener.as_raw_fd(), null, null, libc::SOCK_CLOEXEC)) {
+            // Who asked has gone meanwhile.
+            Err(Errno::EAGAIN | Errno::ECONNABORTED) => {}
+            result => return result.map(owned),
+        }
+    }
+}
+
+/// Connects to the stream socket `name` of directory `dir`. Reads and writes wait.
+pub fn connect_stream(dir: BorrowedFd<'_>, name: &str) -> RawResult<OwnedFd> {
+    let socket = call!(libc::SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0).map(owned)?;
+    let (address, length) = address(dir, name)?;
+    retry(|| call!(libc::SYS_connect, socket.as_raw_fd(), ptr::from_ref(&address), length))?;
+    Ok(socket)
+}
+
 /// Room for the control message of one descriptor (cmsg(3)), aligned as the kernel wants it.
 #[repr(C, align(8))]
 struct Control([u8; 32]);

@@ -1,13 +1,14 @@
 //! Files without a name (open(2), "O_TMPFILE"): whoever is killed while writing one leaves nothing.
 
 use std::fs::File;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::linkat;
 
+use crate::raw::{RawResult, call, owned};
 use crate::{Errno, Result, SysError};
 
 /// Opens a new file on the filesystem of the directory `dir`; `None` where that filesystem cannot have such files.
@@ -28,6 +29,11 @@ pub fn name(file: &File, path: &Path) -> Result<()> {
     let own = format!("/proc/self/fd/{}", file.as_raw_fd());
     linkat(AT_FDCWD, own.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)
         .map_err(|errno| SysError::new("linkat", format!("{own}, {}", path.display()), errno))
+}
+
+/// A new file in memory (memfd_create(2)); `label` is seen in `/proc/PID/fd` only.
+pub fn in_memory(label: &std::ffi::CStr) -> RawResult<OwnedFd> {
+    call!(libc::SYS_memfd_create, label.as_ptr(), libc::MFD_CLOEXEC).map(owned)
 }
 
 #[cfg(test)]

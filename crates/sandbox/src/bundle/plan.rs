@@ -14,7 +14,6 @@ use crate::terminal::WindowSize;
 
 /// A container to be created.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own")]
 pub struct Bundle {
     /// The root filesystem.
     pub rootfs: Rootfs,

@@ -28,7 +28,7 @@ pub(crate) fn steps(
         steps.push(Step::NewSession);
     }
     labels(process, &mut steps)?;
-    steps.extend([Step::Stdio { streams }, Step::CloseOthers]);
+    steps.extend([Step::Stdio { streams }, Step::CloseOthers { preserve: 0, start: None }]);
     for limit in &process.rlimits {
         let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
         let resource = ctr_sys::privilege::Resource::by_name(&limit.resource)
@@ -125,7 +125,7 @@ fn environment(process: &ProcessPlan, identity: &Identity) -> Result<Vec<CString
 }
 
 /// A name with a slash is a path; another is looked for in the container's `PATH`.
-fn candidates(process: &ProcessPlan) -> Result<Vec<CString>, SandboxError> {
+pub(crate) fn candidates(process: &ProcessPlan) -> Result<Vec<CString>, SandboxError> {
     let Some(program) = process.args.first() else { return Ok(Vec::new()) };
     if program.contains('/') {
         return Ok(vec![c_string(program)?]);

@@ -10,7 +10,7 @@ use ctr_sys::privilege::{self, CapSet};
 use ctr_sys::process::{self, CStringArray, Namespaces};
 use ctr_sys::{Errno, RawResult, schedule, signal, tty};
 
-use super::{Base, Step, Stream, Streams, Target};
+use super::{Base, StartFiles, Step, Stream, Streams, Target};
 
 /// Where the error pipe is while a program's steps run: the first number after the standard streams.
 const REPORT: i32 = 3;
@@ -25,12 +25,14 @@ pub(crate) struct Stage<'a> {
     secrets: Option<OwnedFd>,
     /// An empty, read-only directory to hide others under.
     empty: Option<OwnedFd>,
+    /// The listening socket of the start and the document of its hooks, when all else is closed.
+    start: Option<(BorrowedFd<'static>, Option<BorrowedFd<'static>>)>,
 }
 
 impl<'a> Stage<'a> {
     /// With a root filesystem that is still detached.
     pub(crate) fn new(root: BorrowedFd<'a>) -> Self {
-        Self { root, proc: None, sys: None, dev: None, secrets: None, empty: None }
+        Self { root, proc: None, sys: None, dev: None, secrets: None, empty: None, start: None }
     }
 
     /// Makes this process the parent of its descendants' orphans, as PID 1 is in a namespace of its own; the file lists its
@@ -123,6 +125,12 @@ impl<'a> Stage<'a> {
                 mount::detach_cwd()?;
                 files::change_dir(c"/")
             }
+            Step::Chroot => files::chroot_here(),
+            Step::RootPropagation { propagation } => {
+                let none = MountAttr::NONE;
+                mount::mount_setattr(self.base(Base::Root)?, false, none, none, Some(*propagation))
+            }
+            Step::AskCaller { answer } => super::hook::ask(answer.as_fd(), *report),
             Step::Loopback => privilege::loopback_up(privilege::datagram_socket()?.as_fd()),
             Step::Hostname { name } => process::sethostname(name),
             Step::Domainname { name } => process::setdomainname(name),
@@ -131,14 +139,26 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn apply_to_program(&self, step: &Step, report: &mut BorrowedFd<'static>) -> RawResult<()> {
+    fn apply_to_program(&mut self, step: &Step, report: &mut BorrowedFd<'static>) -> RawResult<()> {
         match step {
             Step::Stdio { streams: Streams::Each(streams) } => self.stdio(streams),
             Step::Stdio { streams: Streams::Terminal(terminal) } => {
                 tty::make_controlling(terminal.slave.as_fd())?;
                 (0..3).try_for_each(|number| files::duplicate_to(terminal.slave.as_fd(), number))
             }
-            Step::CloseOthers => close_others(report),
+            Step::CloseOthers { preserve, start } => {
+                self.start = close_others(report, *preserve, start.as_ref())?;
+                Ok(())
+            }
+            Step::Hook { hook } => {
+                let kept = self.start.and_then(|(_, document)| document);
+                hook.run(hook.document.as_ref().map(|document| document.as_fd()).or(kept))
+            }
+            Step::FindProgram { candidates } => find(candidates),
+            Step::AwaitStart => {
+                let (listener, _) = self.start.ok_or(Errno::EBADF)?;
+                super::hook::await_start(listener, *report)
+            }
             Step::Limit { resource, soft, hard } => privilege::set_limit(*resource, *soft, *hard),
             Step::Personality { persona } => schedule::set_personality(*persona),
             Step::Affinity { cpus } => schedule::set_affinity(cpus),
@@ -240,7 +260,10 @@ impl<'a> Stage<'a> {
     /// Our `/dev/null` as a location, and nothing else that came to stand there: what hides a file must not show another
     /// (CVE-2025-31133).
     fn null(&self) -> RawResult<OwnedFd> {
-        let null = files::open_location(self.base(Base::Dev)?, c"null")?;
+        let null = match &self.dev {
+            Some(dev) => files::open_location(dev.as_fd(), c"null")?,
+            None => files::open_in_root(self.root, c"dev/null", OpenAs::Location, 0)?,
+        };
         let facts = files::facts(null.as_fd())?;
         if facts.is_char_device() && facts.device == (1, 3) { Ok(null) } else { Err(Errno::ENODEV) }
     }
@@ -297,15 +320,51 @@ fn make(kind: &CString, options: &[(CString, CString)], attributes: MountAttr) -
     mount::fsmount(fs.as_fd(), attributes)
 }
 
-/// Moves the error pipe to a low number and closes all above it, so that nothing of ours is open when paths of the image
-/// are followed and when the program starts.
-fn close_others(report: &mut BorrowedFd<'static>) -> RawResult<()> {
+/// Moves the error pipe to a low number, what the start needs behind it, and closes all above, so that nothing of ours is
+/// open when paths of the image are followed and when the program starts.
+fn close_others(
+    report: &mut BorrowedFd<'static>,
+    preserve: u32,
+    start: Option<&StartFiles>,
+) -> RawResult<Option<(BorrowedFd<'static>, Option<BorrowedFd<'static>>)>> {
     use std::os::fd::AsRawFd;
-    if report.as_raw_fd() != REPORT {
-        files::duplicate_to_closing(*report, REPORT)?;
-        *report = files::numbered(REPORT);
+    let first = REPORT + i32::try_from(preserve).map_err(|_| Errno::EMFILE)?;
+    let document = start.and_then(|start| start.document.as_ref());
+    let kept = [Some(*report), start.map(|start| start.listener.as_fd()), document.map(|document| document.as_fd())];
+    let mut next = first;
+    if start.is_none() {
+        if report.as_raw_fd() != first {
+            files::duplicate_to_closing(*report, first)?;
+        }
+        next += 1;
+    } else {
+        // Out of the way of each other first.
+        let mut high = [None, None, None];
+        for (slot, fd) in high.iter_mut().zip(kept) {
+            *slot = fd.map(|fd| files::duplicate_from(fd, first + 3)).transpose()?;
+        }
+        for fd in high.iter().flatten() {
+            files::duplicate_to_closing(fd.as_fd(), next)?;
+            next += 1;
+        }
     }
-    files::close_range(4, u32::MAX)
+    *report = files::numbered(first);
+    files::close_range(next.unsigned_abs(), u32::MAX)?;
+    Ok(start.map(|start| (files::numbered(first + 1), start.document.as_ref().map(|_| files::numbered(first + 2)))))
+}
+
+/// Looks as [`exec`] would.
+fn find(candidates: &[CString]) -> RawResult<()> {
+    let mut worst = Errno::ENOENT;
+    for candidate in candidates {
+        match files::may_execute(candidate) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EACCES) => worst = Errno::EACCES,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(worst)
 }
 
 /// Tries every candidate, as execvp(3) does: "permission denied" is remembered over "not found".

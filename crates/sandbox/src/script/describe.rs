@@ -41,10 +41,15 @@ impl fmt::Display for Step {
                 let value = String::from_utf8_lossy(value);
                 write!(f, "set the kernel parameter /proc/{} to \"{}\"", path.to_string_lossy(), value.escape_debug())
             }
-            Self::PivotRoot => f.write_str("change to the root filesystem"),
+            Self::PivotRoot | Self::Chroot => f.write_str("change to the root filesystem"),
+            Self::RootPropagation { .. } => f.write_str("set the propagation of the root filesystem"),
+            Self::AskCaller { .. } => f.write_str("go on after the hooks"),
+            Self::Hook { hook } => write!(f, "execute the hook {}", hook.path.to_string_lossy()),
+            Self::FindProgram { .. } => f.write_str("find the program"),
+            Self::AwaitStart => f.write_str("wait for the start"),
             Self::NewSession => f.write_str("start a session"),
             Self::Stdio { .. } => f.write_str("set up the standard streams"),
-            Self::CloseOthers => f.write_str("close the launcher's files"),
+            Self::CloseOthers { .. } => f.write_str("close the launcher's files"),
             Self::Limit { resource, soft, hard } => write!(f, "set the limit {} to {soft}:{hard}", resource.name()),
             Self::Personality { .. } => f.write_str("set the execution domain"),
             Self::Affinity { .. } => f.write_str("run on the CPUs of --cpu-affinity alone"),

@@ -5,13 +5,14 @@
 
 mod apply;
 mod describe;
+mod hook;
 mod target;
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use ctr_sys::mount::MountAttr;
+use ctr_sys::mount::{MountAttr, Propagation};
 use ctr_sys::privilege::{CapSet, Resource};
 use ctr_sys::process::{CStringArray, Namespaces};
 use ctr_sys::schedule::CpuMask;
@@ -85,12 +86,29 @@ pub(crate) enum Step {
     Sysctl { path: CString, value: Vec<u8> },
     /// The root filesystem becomes `/`, the host's goes.
     PivotRoot,
+    /// The root filesystem becomes `/` and stays where it was attached: over the host's.
+    Chroot,
+    /// Propagation of the root filesystem, once everything is in its place.
+    RootPropagation { propagation: Propagation },
+    /// Tells the caller that this point is reached, and goes on when it says so.
+    AskCaller { answer: OwnedFd },
+    /// Executes a hook and waits for it.
+    Hook { hook: Hook },
+    /// Whether the first candidate that is there can be executed.
+    FindProgram { candidates: Vec<CString> },
+    /// Says that the container is created, and goes on when it is started.
+    AwaitStart,
     /// A session of its own.
     NewSession,
     /// Standard input, output, error.
     Stdio { streams: Streams },
-    /// Closes every other descriptor.
-    CloseOthers,
+    /// Closes every descriptor but the standard streams, those that the program gets, and what later steps need.
+    CloseOthers {
+        /// How many from 3 on the program gets.
+        preserve: u32,
+        /// What is needed until the start, where that comes later.
+        start: Option<StartFiles>,
+    },
     /// A resource limit.
     Limit { resource: Resource, soft: u64, hard: u64 },
     /// Execution domain.
@@ -130,6 +148,27 @@ pub(crate) enum Step {
     DefaultSignals,
     /// Executes the first candidate that can be.
     Exec { candidates: Vec<CString>, arguments: CStringArray, environment: CStringArray },
+}
+
+/// What a created container keeps open until it is started.
+#[derive(Debug)]
+pub(crate) struct StartFiles {
+    /// The listening socket by which the start comes.
+    pub(crate) listener: OwnedFd,
+    /// What hooks of the start read.
+    pub(crate) document: Option<Rc<OwnedFd>>,
+}
+
+/// A program to execute and to wait for.
+#[derive(Debug)]
+pub(crate) struct Hook {
+    pub(crate) path: CString,
+    pub(crate) arguments: CStringArray,
+    pub(crate) environment: CStringArray,
+    /// Its standard input, read from the beginning; `None`: the document of [`StartFiles`].
+    pub(crate) document: Option<Rc<OwnedFd>>,
+    /// Milliseconds that it may take.
+    pub(crate) timeout_ms: Option<i32>,
 }
 
 /// The program's standard streams.
