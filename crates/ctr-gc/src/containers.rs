@@ -65,6 +65,10 @@ fn look(
     let loaded = containers.load(place, id);
     let held = is_held(&dir.join("lock"))?;
     let reason = match (&loaded, place) {
+        // The engine that had it made deletes it, and would miss it before.
+        (Ok(Some(container)), Place::Embryo | Place::Prepared | Place::Run) if container.record.bundle.is_some() => {
+            None
+        }
         (_, Place::Garbage) => (!held).then(|| "its removal did not come to its end".to_owned()),
         (_, Place::Embryo) => (!held).then(|| "its start was broken off".to_owned()),
         (Ok(Some(container)), _) => {
@@ -98,7 +102,9 @@ fn look(
 fn keep(loaded: &Result<Option<Container>, ctr_core::container::ContainerError>, id: &str, roots: &mut ContainerRoots) {
     match loaded {
         Ok(Some(container)) => {
-            roots.images.insert(container.record.image.digest, id.to_owned());
+            if let Some(image) = &container.record.image {
+                roots.images.insert(image.digest, id.to_owned());
+            }
             roots.layers.extend(&container.record.layers);
             for mounted in &container.record.mounted_images {
                 roots.images.insert(mounted.digest, id.to_owned());

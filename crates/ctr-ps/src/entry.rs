@@ -29,7 +29,9 @@ pub(crate) struct Entry {
 pub(crate) struct Json<'a> {
     id: &'a str,
     name: Option<&'a str>,
-    image: &'a ImageRecord,
+    image: Option<&'a ImageRecord>,
+    /// The bundle, of a container that an engine had made of one.
+    bundle: Option<&'a str>,
     command: &'a [String],
     state: State,
     pid: Option<i32>,
@@ -67,7 +69,10 @@ impl Entry {
     /// The cells of the table, in the order of its head; `full` shortens nothing.
     pub(crate) fn cells(&self, full: bool) -> [String; 8] {
         let (record, status) = (&self.container.record, &self.status);
-        let image = record.image.name.clone().unwrap_or_else(|| record.image.digest.short());
+        let image = match (&record.image, &record.bundle) {
+            (Some(image), _) => image.name.clone().unwrap_or_else(|| image.digest.short()),
+            (None, bundle) => bundle.clone().unwrap_or_default(),
+        };
         let command = record.command.join(" ");
         [
             if full { record.id.clone() } else { cut(&record.id, ID_SHOWN, "") },
@@ -128,7 +133,8 @@ impl Entry {
         Json {
             id: &record.id,
             name: record.name.as_deref(),
-            image: &record.image,
+            image: record.image.as_ref(),
+            bundle: record.bundle.as_deref(),
             command: &record.command,
             state: status.state,
             pid: status.pid,
@@ -176,7 +182,8 @@ pub(crate) mod tests {
             version: 1,
             id: "0123456789abcdef0123".into(),
             name: Some("web".into()),
-            image: ImageRecord { name: Some("docker.io/library/debian:12".into()), digest: Digest::of(b"") },
+            image: Some(ImageRecord { name: Some("docker.io/library/debian:12".into()), digest: Digest::of(b"") }),
+            bundle: None,
             layers: Vec::new(),
             command: vec!["sh".into(), "-c".into(), "while true; do sleep 1; done".into()],
             created_at: Timestamp::now(),

@@ -22,8 +22,13 @@ pub struct ContainerRecord {
     /// The name that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where the root filesystem comes from.
-    pub image: ImageRecord,
+    /// The image that the root filesystem comes from; none for a container of a bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageRecord>,
+    /// The directory of the bundle that an engine had it made of (runtime-spec, bundle.md). Such a container is removed by the
+    /// engine alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<String>,
     /// Layer directories under `store/layers`, lowest first; garbage collection keeps them.
     pub layers: Vec<LayerId>,
     /// The program and its arguments.

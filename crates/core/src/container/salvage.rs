@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::record::{ContainerRecord, ImageRecord, IsolationRecord, LogMode, RECORD_VERSION};
+use super::record::{ContainerRecord, IsolationRecord, LogMode, RECORD_VERSION};
 use super::{Container, ContainerError, Containers, Place, groups};
-use crate::digest::Digest;
 use crate::timestamp::Timestamp;
 
 /// Seconds from the stop signal to the kill, where nobody can tell what was asked for.
@@ -19,7 +18,8 @@ pub(super) fn unknown(id: &str) -> ContainerRecord {
         version: RECORD_VERSION,
         id: id.to_owned(),
         name: None,
-        image: ImageRecord { name: None, digest: Digest::of(b"") },
+        image: None,
+        bundle: None,
         layers: Vec::new(),
         mounted_images: Vec::new(),
         volumes: Vec::new(),

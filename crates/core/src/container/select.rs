@@ -103,8 +103,9 @@ impl Selection {
         one(&self.ids, |id| record.id.starts_with(id))
             && one(&self.names, |pattern| record.name.as_deref().is_some_and(|name| glob(pattern, name)))
             && one(&self.images, |pattern| {
-                let digest = record.image.digest;
-                record.image.name.as_deref().is_some_and(|name| glob(pattern, name))
+                let Some(image) = &record.image else { return false };
+                let digest = image.digest;
+                image.name.as_deref().is_some_and(|name| glob(pattern, name))
                     || digest.to_string() == *pattern
                     || (pattern.len() >= 6 && digest.hex().starts_with(pattern))
             })
@@ -150,7 +151,8 @@ mod tests {
         let labels = [("team", "a=b")].map(|(key, value)| (key.to_owned(), value.to_owned()));
         let mut record = crate::container::salvage::unknown("0123456789abcdef");
         record.name = Some("web".into());
-        record.image = ImageRecord { name: Some("docker.io/library/debian:12".into()), digest: Digest::of(b"image") };
+        record.image =
+            Some(ImageRecord { name: Some("docker.io/library/debian:12".into()), digest: Digest::of(b"image") });
         record.labels = labels.into();
         let status =
             Status { state: State::Exited, pid: None, started_at: None, finished_at: None, exit: None, reason: None };
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_image_is_found_by_digest() {
-        let digest = example().0.record.image.digest;
+        let digest = example().0.record.image.unwrap().digest;
         assert!(takes(true, &[&format!("image={digest}")]));
         assert!(takes(true, &[&format!("image={}", digest.short())]));
         assert!(!takes(true, &["image=e3b0"]));

@@ -17,7 +17,7 @@ use crate::plan::{DevicePlan, Plan, PlannedMount};
 use crate::script::{Base, Leaf, Links, Step, Target};
 
 /// Links of `/dev`.
-const LINKS: [(&str, &str); 5] = [
+pub(crate) const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
@@ -123,7 +123,7 @@ impl Dev<'_> {
 
 /// The host's node on a file of our own. What our user may not open there the container may not either, and that is said
 /// now.
-fn copy(device: &DevicePlan, name: &str) -> Result<Step, SandboxError> {
+pub(crate) fn copy(device: &DevicePlan, name: &str) -> Result<Step, SandboxError> {
     let path = c_string(&device.source)?;
     let access = device.access;
     if let Err(errno @ (Errno::EACCES | Errno::EPERM | Errno::EROFS)) =

@@ -9,14 +9,14 @@ mod exec_failure;
 mod files;
 mod kept;
 mod mountinfo;
-mod namespaces;
+pub(crate) mod namespaces;
 mod program;
 mod rootfs;
 mod secrets;
 mod setup;
 mod streams;
 mod timezone;
-mod userns;
+pub(crate) mod userns;
 mod volume;
 
 use std::borrow::Cow;
@@ -26,8 +26,9 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(crate) use cgroup::Groups;
+pub(crate) use dev::{LINKS as DEVICE_LINKS, copy as copy_of_device};
 pub(crate) use exec_failure::exec_failed;
-pub(crate) use program::steps as program_steps;
+pub(crate) use program::{candidates, steps as program_steps};
 pub(crate) use rootfs::running_identity;
 pub(crate) use streams::Attached;
 use streams::PreparedStreams;
@@ -89,11 +90,11 @@ pub(crate) fn prepare<'a>(
     let set_groups = !plan.userns.is_own() || !plan.userns.map.is_single();
     let program = program::steps(&with_secrets(plan), &identity, streams, plan.init, set_groups)?;
     let cgroup = groups.take_unified();
-    let joined = namespaces::joined(plan, userns)?;
+    let joined = namespaces::joined(&plan.joins, userns)?;
     let script = Script {
         own_pids: plan.has_own("pid"),
         joined,
-        namespaces: namespaces::new(plan),
+        namespaces: namespaces::new(&plan.namespaces),
         root: rootfs,
         cgroup,
         setup,

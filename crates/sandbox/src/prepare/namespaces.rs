@@ -12,8 +12,8 @@ use crate::plan::{JoinPlan, Plan};
 
 /// All of the plan's new ones but the cgroup namespace, which is made when the v1 groups have been joined, and the user
 /// namespace, which is there already.
-pub(super) fn new(plan: &Plan) -> Namespaces {
-    plan.namespaces
+pub(crate) fn new(kinds: &[&str]) -> Namespaces {
+    kinds
         .iter()
         .filter(|kind| !["cgroup", "user"].contains(kind))
         .filter_map(|kind| flag(kind))
@@ -29,9 +29,9 @@ pub(super) fn userns(plan: &Plan) -> Result<Option<OwnedFd>, SandboxError> {
 }
 
 /// What exists and is joined, the user namespace last: after it the privileges over the others may be gone.
-pub(super) fn joined(plan: &Plan, userns: Option<OwnedFd>) -> Result<Vec<(OwnedFd, Namespaces)>, SandboxError> {
+pub(crate) fn joined(joins: &[JoinPlan], userns: Option<OwnedFd>) -> Result<Vec<(OwnedFd, Namespaces)>, SandboxError> {
     let mut joined = Vec::new();
-    for join in plan.joins.iter().filter(|join| join.kind != "user") {
+    for join in joins.iter().filter(|join| join.kind != "user") {
         joined.extend(flag(join.kind).map(|flag| open(join).map(|namespace| (namespace, flag))).transpose()?);
     }
     joined.extend(userns.map(|userns| (userns, Namespaces::USER)));
@@ -52,7 +52,7 @@ fn flag(kind: &str) -> Option<Namespaces> {
     .find_map(|(name, flag)| (name == kind).then_some(flag))
 }
 
-fn open(join: &JoinPlan) -> Result<OwnedFd, SandboxError> {
+pub(crate) fn open(join: &JoinPlan) -> Result<OwnedFd, SandboxError> {
     let what = format!("open the {} namespace of {}", join.kind, join.from);
     let file = File::open(&join.path).map_err(|error| {
         let errno = error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw);

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use ctr_sys::Errno;
 
 use crate::error::SandboxError;
+use crate::idmap::IdMap;
 use crate::plan::UsernsPlan;
 use crate::user::Identity;
 
@@ -13,8 +14,12 @@ pub(super) fn create(plan: &UsernsPlan) -> Result<Option<OwnedFd>, SandboxError>
     if !plan.is_own() {
         return Ok(None);
     }
-    let created = ctr_sys::userns::create(&plan.map.uid_text(), &plan.map.gid_text());
-    created.map(Some).map_err(|cause| {
+    create_mapped(&plan.map).map(Some)
+}
+
+/// A user namespace with these maps and with nobody in it.
+pub(crate) fn create_mapped(map: &IdMap) -> Result<OwnedFd, SandboxError> {
+    ctr_sys::userns::create(&map.uid_text(), &map.gid_text()).map_err(|cause| {
         let hint = match (cause.call, cause.errno) {
             ("clone3", Errno::EPERM | Errno::ENOSPC | Errno::EUSERS) => Some(
                 "this host does not allow user namespaces here: see /proc/sys/user/max_user_namespaces, or run with --userns=host",
