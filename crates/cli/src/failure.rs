@@ -102,6 +102,11 @@ impl Failure {
         &self.causes
     }
 
+    /// All of it but the hint in one line: `WHAT: CAUSE: CAUSE`.
+    pub fn one_line(&self) -> String {
+        std::iter::once(self.what.as_str()).chain(self.causes.iter().map(String::as_str)).collect::<Vec<_>>().join(": ")
+    }
+
     /// Many errors end in the text of their source; a cause that was just said is not said again.
     fn add_cause(&mut self, cause: String) {
         if !self.causes.last().unwrap_or(&self.what).ends_with(&cause) {
@@ -174,6 +179,14 @@ mod tests {
         let failure = Failure::from(chain(&["cannot start", "no such layer", "ENOENT"]));
         assert_eq!(failure.what(), "cannot start");
         assert_eq!(failure.causes(), ["no such layer", "ENOENT"]);
+    }
+
+    #[test]
+    fn one_line_has_all_of_it() {
+        assert_eq!(
+            Failure::from(chain(&["cannot start", "no such layer", "ENOENT"])).hint("x").one_line(),
+            "cannot start: no such layer: ENOENT"
+        );
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub use output::{Stdout, print, print_json, stdout, to_json};
 #[cfg(feature = "progress")]
 pub use progress::{Bar, Progress};
 pub use report::{note, print_error, warn};
-pub use run::run_main;
+pub use run::{run_main, run_main_telling};
 pub use table::Table;
 
 /// What `--version` prints after the name of the binary: the release, and the store format that it reads and writes.

@@ -20,6 +20,21 @@ where
     O: FromArgMatches,
     T: Termination,
 {
+    run_main_telling(command, codes, run, |_| false)
+}
+
+/// [`run_main`] for a binary that tells failures elsewhere too: `tell` gets the one that ends it, also where the command line
+/// could not be understood, and returns whether standard error has nothing more to say.
+pub fn run_main_telling<O, T>(
+    command: Command,
+    codes: Codes,
+    run: impl FnOnce(O) -> Result<T, Failure>,
+    tell: impl FnOnce(&Failure) -> bool,
+) -> ExitCode
+where
+    O: FromArgMatches,
+    T: Termination,
+{
     let program = command.get_name().to_owned();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let parsed = command.try_get_matches_from(&arguments).and_then(|matches| {
@@ -43,18 +58,20 @@ where
     };
     match result {
         Ok(code) => code,
-        Err(failure) => end(&failure, codes),
+        Err(failure) => end(&failure, codes, tell),
     }
 }
 
-fn end(failure: &Failure, codes: Codes) -> ExitCode {
+fn end(failure: &Failure, codes: Codes, tell: impl FnOnce(&Failure) -> bool) -> ExitCode {
     let code = match failure.kind {
         Kind::Failure => codes.failure,
         Kind::Usage => codes.usage,
         Kind::Code(code) => code,
         Kind::BrokenPipe => return ExitCode::from(exit::BROKEN_PIPE),
     };
-    report::say(&report::render(&report::voice(), failure, Some(code)));
+    if !tell(failure) {
+        report::say(&report::render(&report::voice(), failure, Some(code)));
+    }
     ExitCode::from(code)
 }
 

@@ -57,6 +57,11 @@ pub fn create_append(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     open(path, libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, mode)
 }
 
+/// Opens a file to append to, which is made if it is not there. A pipe that nobody reads is an error.
+pub fn open_append(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    open(path, libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_NONBLOCK | libc::O_NOCTTY, mode)
+}
+
 /// Makes a new file with this content.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let file = create(path, mode)?;
