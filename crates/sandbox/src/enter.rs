@@ -24,7 +24,7 @@ use ctr_sys::process::{self, Cloned, Namespaces, WaitFor};
 use ctr_sys::{Errno, signal};
 
 use crate::init::{self, InitFiles};
-use crate::script::{Stage, Step};
+use crate::script::{Stage, Step, hook};
 
 /// What [`enter`] needs; the child takes it as it is.
 #[derive(Debug)]
@@ -72,6 +72,26 @@ pub(crate) struct FailedStep {
     pub(crate) errno: Errno,
 }
 
+impl FailedStep {
+    fn read([stage, _, low, high, errno @ ..]: [u8; 8]) -> Self {
+        let index = usize::from(u16::from_ne_bytes([low, high]));
+        Self { in_program: stage == PROGRAM, index, errno: Errno::from_raw(i32::from_ne_bytes(errno)) }
+    }
+}
+
+/// What the first process of a bundle says to its maker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// The mounts are there; it waits.
+    Asks,
+    /// It waits for the start.
+    Created,
+    /// A step failed.
+    Failed(FailedStep),
+    /// It has ended without a word.
+    Gone,
+}
+
 /// Clones. Signals stay blocked in the parent until it restores `mask`.
 pub(crate) fn enter(script: &Script<'_>) -> Result<Entered, Errno> {
     let (report, child_report) = files::pipe()?;
@@ -110,13 +130,21 @@ impl Entered {
     pub(crate) fn wait_for_exec(&self) -> Result<(), FailedStep> {
         let mut message = [0u8; 8];
         match files::read(self.report.as_fd(), &mut message) {
-            Ok(8) => {
-                let [stage, _, low, high, errno @ ..] = message;
-                let index = usize::from(u16::from_ne_bytes([low, high]));
-                let errno = Errno::from_raw(i32::from_ne_bytes(errno));
-                Err(FailedStep { in_program: stage == PROGRAM, index, errno })
-            }
+            Ok(8) => Err(FailedStep::read(message)),
             Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// What the child of a bundle says next.
+    pub(crate) fn next_word(&self) -> Word {
+        let mut message = [0u8; 8];
+        match files::read(self.report.as_fd(), &mut message) {
+            Ok(8) => match message {
+                [hook::ASKS, ..] => Word::Asks,
+                [hook::CREATED, ..] => Word::Created,
+                message => Word::Failed(FailedStep::read(message)),
+            },
+            Ok(_) | Err(_) => Word::Gone,
         }
     }
 

@@ -5,7 +5,7 @@
 
 mod apply;
 mod describe;
-mod hook;
+pub(crate) mod hook;
 mod target;
 
 use std::ffi::CString;

@@ -2,7 +2,7 @@
 //! while everything is still being prepared.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::process::{self, Cloned, Namespaces, WaitFor};
 use crate::{Errno, Result, SysError, files, small};
@@ -43,12 +43,45 @@ fn write_map(pid: i32, file: &str, text: &str) -> Result<()> {
         .map_err(|error| SysError::from_io("write", format!("{path}: {}", text.trim_end().replace('\n', ", ")), &error))
 }
 
+/// The maps of a user namespace below the caller's, as `/proc/PID/uid_map` and `gid_map` show them to the caller's.
+///
+/// A child joins it and waits while the caller reads.
+pub fn maps_of(userns: BorrowedFd<'_>) -> Result<(String, String)> {
+    let failed = |call, what: &'static str| move |errno| SysError::new(call, what, errno);
+    let (waits, held) = files::pipe().map_err(failed("pipe2", "O_CLOEXEC"))?;
+    let (ready, tells) = files::pipe().map_err(failed("pipe2", "O_CLOEXEC"))?;
+    let Some(pid) = process::fork().map_err(failed("fork", ""))? else {
+        drop((held, ready));
+        let joined = process::join_namespaces(userns, Namespaces::USER);
+        let answer = joined.map_or_else(|errno| errno as i32, |()| 0);
+        let _ = files::write(tells.as_fd(), &answer.to_ne_bytes());
+        let _ = files::read(waits.as_fd(), &mut [0]);
+        process::exit_now(0)
+    };
+    drop(tells);
+    let mut answer = [0; 4];
+    let heard = files::read(ready.as_fd(), &mut answer);
+    let maps = match (heard, i32::from_ne_bytes(answer)) {
+        (Ok(4), 0) => read_maps(&pid.to_string()),
+        (Ok(4), errno) => Err(SysError::new("setns", "CLONE_NEWUSER", Errno::from_raw(errno))),
+        _ => Err(SysError::new("read", "the namespace's process", Errno::ESRCH)),
+    };
+    drop(held);
+    process::wait(WaitFor::Pid(pid), true).map_err(failed("waitid", "the namespace's process"))?;
+    maps
+}
+
 /// `/proc/self/uid_map` and `gid_map` as the kernel prints them.
 pub fn current_maps() -> Result<(String, String)> {
-    let read = |path: &'static str| {
-        let bytes = small::read(path.as_ref(), MAP_MAX).map_err(|error| SysError::from_io("read", path, &error))?;
+    read_maps("self")
+}
+
+fn read_maps(process: &str) -> Result<(String, String)> {
+    let read = |file: &str| {
+        let path = format!("/proc/{process}/{file}");
+        let bytes = small::read(path.as_ref(), MAP_MAX).map_err(|error| SysError::from_io("read", &path, &error))?;
         let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
         text.ok_or_else(|| SysError::new("read", path, Errno::EFBIG))
     };
-    Ok((read("/proc/self/uid_map")?, read("/proc/self/gid_map")?))
+    Ok((read("uid_map")?, read("gid_map")?))
 }

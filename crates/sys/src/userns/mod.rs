@@ -3,5 +3,5 @@
 mod create;
 mod storage;
 
-pub use create::{create, current_maps};
+pub use create::{create, current_maps, maps_of};
 pub use storage::{StorageMap, enter_storage_map, hint};
