@@ -26,4 +26,4 @@ pub mod terminal;
 pub mod user;
 
 pub use error::SandboxError;
-pub use stay::{Outcome, Stayed};
+pub use stay::{Outcome, Stayed, wait_for, wait_with_terminal};

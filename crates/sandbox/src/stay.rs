@@ -9,7 +9,7 @@ use ctr_sys::{signal, small};
 
 use crate::error::SandboxError;
 use crate::start::Started;
-use crate::terminal::{DetachKeys, OwnStreams, Relay, RelayEnd};
+use crate::terminal::{DetachKeys, OwnStreams, Relay, RelayEnd, Terminal};
 
 /// How the stay ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Started {
             }
             None => wait_passing_signals(pidfd, &signals, pass_on)?,
         }
-        let ended = process::wait(WaitFor::PidFd(self.pidfd.as_fd()), true).map_err(host("waitid"))?;
+        let exit_code = reap(&self.pidfd)?;
         let out_of_memory = self.counts_memory && self.groups.out_of_memory();
         if out_of_memory && self.keeps_record {
             // The count in the group is what tells ctr-ps why; ctr-gc removes it with the container.
@@ -77,11 +77,6 @@ impl Started {
         } else {
             self.groups.remove();
         }
-        let exit_code = match ended {
-            Some((_, Ended::Code(code))) => code,
-            Some((_, Ended::Signal(number))) => number.saturating_add(128),
-            None => 125,
-        };
         Ok(Stayed::Ended(Outcome { exit_code, out_of_memory, timed_out: self.timed_out() }))
     }
 
@@ -101,6 +96,42 @@ impl Started {
         let line = small::read(&self.dir.join("exit"), EXIT_RECORD_MAX).ok().flatten();
         line.and_then(|line| ExitRecord::parse(&line)).is_some_and(|record| record.timed_out)
     }
+}
+
+/// How the process behind `pidfd`, a child of this one, ended: its exit code, or 128 + the signal that ended it. Signals, which
+/// are blocked, are passed on to it.
+pub fn wait_for(pidfd: &OwnedFd) -> Result<u8, SandboxError> {
+    let host = |call: &'static str| move |errno| SandboxError::host("wait for the container", call, "", errno);
+    let signals = signal::signalfd_all().map_err(host("signalfd"))?;
+    wait_passing_signals(pidfd, &signals, |number| {
+        let _ = process::pidfd_signal(pidfd.as_fd(), number);
+    })?;
+    reap(pidfd)
+}
+
+/// [`wait_for`], with the caller's streams at the program's terminal.
+pub fn wait_with_terminal(pidfd: &OwnedFd, terminal: &Terminal) -> Result<u8, SandboxError> {
+    let host = |call: &'static str| move |errno| SandboxError::host("wait for the container", call, "", errno);
+    let signals = signal::signalfd_all().map_err(host("signalfd"))?;
+    let relay = Relay {
+        terminal: terminal.master.as_fd(),
+        end: pidfd.as_fd(),
+        signals: signals.as_fd(),
+        input: std::io::IsTerminal::is_terminal(&std::io::stdin()),
+        detach: &DetachKeys::none(),
+        streams: &OwnStreams::open(),
+    };
+    relay.run(|number| process::pidfd_signal(pidfd.as_fd(), number).is_ok())?;
+    reap(pidfd)
+}
+
+fn reap(pidfd: &OwnedFd) -> Result<u8, SandboxError> {
+    let host = |call: &'static str| move |errno| SandboxError::host("wait for the container", call, "", errno);
+    Ok(match process::wait(WaitFor::PidFd(pidfd.as_fd()), true).map_err(host("waitid"))? {
+        Some((_, Ended::Code(code))) => code,
+        Some((_, Ended::Signal(number))) => number.saturating_add(128),
+        None => 125,
+    })
 }
 
 fn wait_passing_signals(pidfd: &OwnedFd, signals: &OwnedFd, pass_on: impl Fn(i32)) -> Result<(), SandboxError> {

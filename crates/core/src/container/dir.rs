@@ -236,6 +236,16 @@ impl Containers {
         }
     }
 
+    /// Moves a container that was made to `run/`. `false` if it was not there: started already, or gone.
+    pub fn promote(&self, id: &str) -> Result<bool, ContainerError> {
+        let dir = self.place(Place::Prepared).join(id);
+        match fs::rename(&dir, self.place(Place::Run).join(id)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(ContainerError::io("rename", dir)(error)),
+        }
+    }
+
     /// Moves a dead container to `garbage/` and returns its directory there, for the caller to delete. The caller has seen
     /// that it is dead. `None` if another process was first.
     pub fn discard(&self, container: &Container) -> Result<Option<PathBuf>, ContainerError> {
@@ -322,9 +332,14 @@ impl Embryo {
 
     /// Renames the directory to `run/`: from now on it is a container, dead or alive by its lock.
     pub fn publish(&mut self) -> Result<(), ContainerError> {
-        let run = self.containers.place(Place::Run).join(&self.id);
-        fs::rename(&self.dir, &run).map_err(ContainerError::io("rename", &self.dir))?;
-        self.dir = run;
+        self.publish_as(Place::Run)
+    }
+
+    /// [`Self::publish`] to another place.
+    pub fn publish_as(&mut self, place: Place) -> Result<(), ContainerError> {
+        let dir = self.containers.place(place).join(&self.id);
+        fs::rename(&self.dir, &dir).map_err(ContainerError::io("rename", &self.dir))?;
+        self.dir = dir;
         Ok(())
     }
 

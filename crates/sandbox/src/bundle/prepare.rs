@@ -70,6 +70,7 @@ pub(super) fn prepare(bundle: &Bundle, dir: &Path, groups: JoinedGroups) -> Resu
     setup.extend(hooks(&bundle.create_container, creating.as_ref()));
     last_steps(bundle, &kept, &mut setup)?;
     let listener = listen(dir)?;
+    prepare::keep_filter(&bundle.process, dir)?;
     let start = StartFiles { listener, document: created.clone() };
     let program = program(bundle, &identity, streams, ids.can_set_groups(), start)?;
     let script = Script {

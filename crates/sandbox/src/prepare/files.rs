@@ -9,7 +9,7 @@ use ctr_core::container::ContainerError;
 use ctr_sys::small;
 
 use crate::error::SandboxError;
-use crate::plan::{Plan, Shown};
+use crate::plan::{Plan, ProcessPlan, Shown};
 use crate::seccomp::FILE_NAME as FILTER;
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> SandboxError {
@@ -30,8 +30,8 @@ pub(super) fn append(dir: &Path, name: &str) -> Result<OwnedFd, SandboxError> {
 }
 
 /// Keeps a filter that is not the default for ctr-exec (LIFE-90).
-pub(super) fn keep_filter(plan: &Plan, dir: &Path) -> Result<(), SandboxError> {
-    let Some(filter) = &plan.process.filter else { return Ok(()) };
+pub(crate) fn keep_filter(process: &ProcessPlan, dir: &Path) -> Result<(), SandboxError> {
+    let Some(filter) = &process.filter else { return Ok(()) };
     let path = dir.join(FILTER);
     small::write_new(&path, &filter.to_bytes(), 0o600).map_err(failed(&path))
 }

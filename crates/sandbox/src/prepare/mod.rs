@@ -28,6 +28,7 @@ use std::time::Duration;
 pub(crate) use cgroup::Groups;
 pub(crate) use dev::{LINKS as DEVICE_LINKS, copy as copy_of_device};
 pub(crate) use exec_failure::exec_failed;
+pub(crate) use files::keep_filter;
 pub(crate) use program::{candidates, steps as program_steps};
 pub(crate) use rootfs::running_identity;
 pub(crate) use streams::Attached;
@@ -82,7 +83,7 @@ pub(crate) fn prepare<'a>(
     } else {
         None
     };
-    files::keep_filter(plan, places.container)?;
+    files::keep_filter(&plan.process, places.container)?;
     files::generate(plan, places.container)?;
     let idmap = userns.as_ref().filter(|_| plan.userns.idmapped).map(AsFd::as_fd);
     let sources = setup::Sources { places, rootfs: rootfs.as_fd(), layers: layers.as_fd(), idmap };
