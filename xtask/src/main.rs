@@ -5,6 +5,7 @@ mod arguments;
 mod bench;
 mod binaries;
 mod ci;
+mod conformance;
 mod demo;
 mod deny;
 mod dist;
@@ -56,6 +57,11 @@ const TASKS: &[Task] = &[
         about: "checks in an emulated machine: pure cgroup v2, systemd, Debian's kernel (minutes)",
         run: vm::run,
     },
+    Task {
+        name: "conformance",
+        about: "test suites and engines of others with ctr-oci as runtime; --only, --runtime, --bless",
+        run: conformance::run,
+    },
     Task { name: "dist", about: "release binaries, man pages, completions in target/dist", run: dist::run },
 ];
 
@@ -80,6 +86,6 @@ fn main() -> ExitCode {
 }
 
 fn help() -> String {
-    let lines: Vec<String> = TASKS.iter().map(|task| format!("  {:<10}{}\n", task.name, task.about)).collect();
+    let lines: Vec<String> = TASKS.iter().map(|task| format!("  {:<13}{}\n", task.name, task.about)).collect();
     format!("usage: cargo xtask TASK [OPTIONS]\n\n{}", lines.concat())
 }

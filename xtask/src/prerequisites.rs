@@ -72,15 +72,23 @@ pub(crate) fn ensure(tools: &[Tool]) -> Vec<Tool> {
     if !shell::is_root() || shell::which("apt-get").is_none() {
         return missing;
     }
-    eprintln!("installing {}", packages(&missing).join(" "));
+    install_packages(&packages(&missing));
+    absent(tools)
+}
+
+/// Installs packages by name where we may; whoever asks looks whether they are there afterwards.
+pub(crate) fn install_packages(names: &[&str]) {
+    if names.is_empty() || !shell::is_root() || shell::which("apt-get").is_none() {
+        return;
+    }
+    eprintln!("installing {}", names.join(" "));
     update();
     // All at once is quicker; one package that does not exist must not lose the others.
-    if !install(&packages(&missing)) {
-        for package in packages(&absent(tools)) {
-            install(&[package]);
+    if !install(names) {
+        for name in names {
+            install(&[name]);
         }
     }
-    absent(tools)
 }
 
 /// The line that installs them.

@@ -1,0 +1,47 @@
+#!/bin/bash
+# title: OCI runtime-tools
+# about: The validation programs of the Open Container Initiative's runtime-tools, built from Debian's source package. Each makes bundles, calls
+# about: the runtime, looks at the container from inside (`runtimetest`) or outside and prints what it found; one program is one check, and
+# about: it fails if one of its points does. `runc` stands beside as a measure of what a program can tell here.
+# packages: golang-go golang-github-opencontainers-specs-dev golang-github-opencontainers-selinux-dev golang-github-google-uuid-dev
+# packages: golang-github-hashicorp-go-multierror-dev golang-github-mrunalp-fileutils-dev golang-github-blang-semver-dev dpkg-dev
+# packages: golang-github-xeipuuv-gojsonschema-dev golang-gocapability-dev golang-github-sirupsen-logrus-dev golang-github-urfave-cli-dev
+# packages: golang-golang-x-sys-dev
+# limit: 60
+
+setup() {
+    local key
+    key=$(cat "$here"/runtime-tools/* | sha256sum | cut -c1-16)
+    export BUILT=$CACHE/$key
+    if [ ! -d "$BUILT" ]; then
+        [ "$(uname -m)" = x86_64 ] || skip_all "its root filesystem is for x86-64"
+        # Made beside its place and renamed: what was interrupted is never taken for whole.
+        rm -rf "$CACHE"/*
+        bash "$here/runtime-tools/build.sh" "$BUILT.half" 2>&1 || skip_all "its programs could not be built"
+        mv "$BUILT.half" "$BUILT"
+    fi
+}
+
+checks() { ls "$BUILT/programs"; }
+
+# Programs that share control groups' names or leave containers behind must not meet: each has a directory of its own, and what is left is ended
+# with the namespace.
+check() {
+    local status=0
+    mkdir -p "$WORK/$1" && cd "$WORK/$1"
+    cp "$BUILT/runtimetest" "$BUILT/rootfs-amd64.tar.gz" .
+    "$BUILT/programs/$1" > out.tap 2> err.txt || status=$?
+    cat out.tap err.txt
+    if grep '^ *not ok' out.tap | grep -qv '# TODO'; then
+        echo
+        grep '^ *not ok' out.tap | grep -v '# TODO' | sed 's/^ *not ok [0-9]* *-* */not ok: /' | sort -u | head -n 3 | paste -sd ';'
+        exit 1
+    fi
+    [ $status = 0 ] || { echo; grep -v '^[[:space:]]*$' err.txt | tail -n 1; exit 1; }
+    if ! grep -q '^ok' out.tap; then
+        echo
+        sed -n 's/^ *"error": "\([^"\]*\).*/\1/p' out.tap | grep . || echo "it told nothing"
+        exit 1
+    fi
+    if ! grep '^ok' out.tap | grep -qv '# SKIP'; then skip "$(sed -n 's/.*# SKIP //p' out.tap | head -n 1)"; fi
+}
