@@ -158,7 +158,7 @@ fn lower_nice(nice: i32) -> Result<Option<i32>, SandboxError> {
 
 fn take_scheduler(scheduler: Scheduler) -> Result<SchedulerAttributes, SandboxError> {
     let now = schedule::scheduler().map_err(|errno| unreadable("sched_getattr", errno))?;
-    schedule::set_scheduler(scheduler.attributes(now.nice)).map_err(|errno| {
+    schedule::set_scheduler(scheduler.attributes(now.nice, 0)).map_err(|errno| {
         let need = "a real-time policy needs CAP_SYS_NICE";
         refused(&format!("--scheduler {scheduler}"), need, "sched_setattr", errno)
     })?;

@@ -26,6 +26,24 @@ impl CapSet {
         self.0 >> capability & 1 == 1
     }
 
+    /// What both have.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What this one has and the other has not.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// What at least one of them has.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The names of all members, `CAP_KILL`, by number.
     pub fn names(self) -> Vec<String> {
         CAPABILITIES.iter().filter(|known| self.has(known.index())).map(ToString::to_string).collect()
@@ -144,6 +162,16 @@ pub fn set_capabilities(effective: CapSet, permitted: CapSet, inheritable: CapSe
     let high = |set: u64| (set >> 32) as u32;
     let data = [low(e), low(p), low(i), high(e), high(p), high(i)];
     call!(libc::SYS_capset, header.as_ptr(), data.as_ptr()).map(drop)
+}
+
+/// Makes `ambient` the ambient set, and nothing else (`PR_CAP_AMBIENT`). Each member must be permitted and inheritable.
+pub fn set_ambient(ambient: CapSet) -> RawResult<()> {
+    call!(libc::SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)?;
+    for capability in (0..64u8).filter(|capability| ambient.has(*capability)) {
+        let number = libc::c_ulong::from(capability);
+        call!(libc::SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number, 0, 0)?;
+    }
+    Ok(())
 }
 
 /// Sets the supplementary groups.

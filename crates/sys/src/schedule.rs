@@ -13,7 +13,7 @@ pub struct SchedulerAttributes {
     pub size: u32,
     /// One of the `SCHED_` numbers below.
     pub policy: u32,
-    /// `SCHED_FLAG_` bits; none are used.
+    /// `SCHED_FLAG_` bits.
     pub flags: u64,
     /// Of the policies `OTHER` and `BATCH`: -20 (most) to 19.
     pub nice: i32,
@@ -43,6 +43,23 @@ pub const SCHED_DEADLINE: u32 = libc::SCHED_DEADLINE as u32;
 /// Size of [`SchedulerAttributes`] as the kernel knows it (`SCHED_ATTR_SIZE_VER0`).
 const ATTRIBUTES_SIZE: u32 = 48;
 
+/// Flags of a policy by the names of sched_setattr(2); those of the utilization clamp ask for a longer structure, and the kernel
+/// refuses them without it.
+const SCHED_FLAGS: [(&str, u64); 7] = [
+    ("SCHED_FLAG_RESET_ON_FORK", 0x01),
+    ("SCHED_FLAG_RECLAIM", 0x02),
+    ("SCHED_FLAG_DL_OVERRUN", 0x04),
+    ("SCHED_FLAG_KEEP_POLICY", 0x08),
+    ("SCHED_FLAG_KEEP_PARAMS", 0x10),
+    ("SCHED_FLAG_UTIL_CLAMP_MIN", 0x20),
+    ("SCHED_FLAG_UTIL_CLAMP_MAX", 0x40),
+];
+
+/// The bit of a flag by name.
+pub fn scheduler_flag(name: &str) -> Option<u64> {
+    SCHED_FLAGS.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit)
+}
+
 /// The caller's own (sched_getattr(2)).
 pub fn scheduler() -> RawResult<SchedulerAttributes> {
     let mut attributes = SchedulerAttributes::default();
@@ -52,7 +69,7 @@ pub fn scheduler() -> RawResult<SchedulerAttributes> {
 
 /// Sets the caller's own (sched_setattr(2)). Real-time policies need `CAP_SYS_NICE` in the first user namespace.
 pub fn set_scheduler(attributes: SchedulerAttributes) -> RawResult<()> {
-    let attributes = SchedulerAttributes { size: ATTRIBUTES_SIZE, flags: 0, ..attributes };
+    let attributes = SchedulerAttributes { size: ATTRIBUTES_SIZE, ..attributes };
     call!(libc::SYS_sched_setattr, 0, ptr::from_ref(&attributes), 0).map(drop)
 }
 
@@ -111,6 +128,44 @@ pub fn set_affinity(cpus: &CpuMask) -> RawResult<()> {
     let mut in_force = CpuMask::default();
     call!(libc::SYS_sched_getaffinity, 0, size_of::<CpuMask>(), in_force.0.as_mut_ptr())?;
     if in_force == *cpus { Ok(()) } else { Err(crate::Errno::EINVAL) }
+}
+
+/// Lets the caller run on every CPU of its cpuset again.
+pub fn reset_affinity() -> RawResult<()> {
+    let all = CpuMask([u64::MAX; CPU_WORDS]);
+    call!(libc::SYS_sched_setaffinity, 0, size_of::<CpuMask>(), all.0.as_ptr()).map(drop)
+}
+
+/// Modes of a memory policy by the names of set_mempolicy(2).
+const MEMORY_MODES: [(&str, u16); 7] = [
+    ("MPOL_DEFAULT", 0),
+    ("MPOL_PREFERRED", 1),
+    ("MPOL_BIND", 2),
+    ("MPOL_INTERLEAVE", 3),
+    ("MPOL_LOCAL", 4),
+    ("MPOL_PREFERRED_MANY", 5),
+    ("MPOL_WEIGHTED_INTERLEAVE", 6),
+];
+
+/// Flags of a mode, likewise.
+const MEMORY_FLAGS: [(&str, u16); 3] =
+    [("MPOL_F_NUMA_BALANCING", 1 << 13), ("MPOL_F_RELATIVE_NODES", 1 << 14), ("MPOL_F_STATIC_NODES", 1 << 15)];
+
+/// The number of a mode by name.
+pub fn memory_mode(name: &str) -> Option<u16> {
+    MEMORY_MODES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+}
+
+/// The bit of a flag of a mode by name.
+pub fn memory_flag(name: &str) -> Option<u16> {
+    MEMORY_FLAGS.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit)
+}
+
+/// Where the caller's memory is taken from (set_mempolicy(2)); it holds across an exec. `nodes` are numbers of NUMA nodes.
+pub fn set_memory_policy(mode: u16, nodes: &CpuMask) -> RawResult<()> {
+    // The kernel counts from one too many: "maxnode - 1" bits are looked at.
+    let bits = CpuMask::MAX + 2;
+    call!(libc::SYS_set_mempolicy, libc::c_int::from(mode), nodes.0.as_ptr(), bits).map(drop)
 }
 
 /// Sets the execution domain (personality(2)).

@@ -19,6 +19,7 @@ pub(super) fn request(args: &ScheduleArgs) -> Result<Scheduling, Failure> {
         io: args.ioprio.as_deref().map(io_priority).transpose()?,
         cpus: args.cpu_affinity.as_deref().map(cpus).transpose()?,
         personality: args.personality.as_deref().map(personality).transpose()?,
+        ..Scheduling::default()
     })
 }
 

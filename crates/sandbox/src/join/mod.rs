@@ -100,7 +100,8 @@ pub struct Joining {
 pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, SandboxError> {
     let target = Target::open(container)?;
     let groups = groups::open(&container.record.cgroups, target.pid)?;
-    let plan = profile::plan(&container.dir, target.own_user_namespace, &options)?;
+    let mut plan = profile::plan(&container.dir, target.own_user_namespace, &options)?;
+    let every_cpu = affinity(&mut plan);
     let identity = prepare::running_identity(&plan, &target.root)?;
     let (streams, terminal) = streams(options.streams, &target, &identity)?;
     // Our own procfs shows every process to itself, whatever the container has at /proc.
@@ -110,6 +111,7 @@ pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, S
     })?;
     let mut steps = groups.joins;
     steps.extend(target.late.into_iter().map(|(namespace, kind)| Step::JoinNamespace { namespace, kind }));
+    steps.extend(every_cpu.then_some(Step::EveryCpu));
     steps.push(Step::NewKeyring);
     steps.extend(prepare::program_steps(&plan, &identity, streams, true, target.set_groups)?);
     let script = Script {
@@ -124,6 +126,24 @@ pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, S
         terminal,
     };
     Ok(Joining { script, plan })
+}
+
+/// The program's CPUs are those of a joining program, where the container says so. Whether the steps have to give it all that its
+/// cpuset has, because what it begins with is less.
+fn affinity(plan: &mut ProcessPlan) -> bool {
+    let Some(cpus) = &plan.scheduling.join_cpus else { return false };
+    let all = cpus.initial.is_some() && cpus.last.is_none();
+    plan.scheduling.cpus.clone_from(&cpus.last);
+    all
+}
+
+/// The CPUs until the program is in the container's control groups: its process inherits them.
+fn take_initial_cpus(plan: &ProcessPlan) -> Result<(), SandboxError> {
+    let Some(cpus) = plan.scheduling.join_cpus.as_ref().and_then(|cpus| cpus.initial.as_ref()) else { return Ok(()) };
+    let mask = cpus.mask().ok_or_else(|| SandboxError::request(format!("\"{cpus}\" is no list of CPUs")))?;
+    ctr_sys::schedule::set_affinity(&mask).map_err(|errno| {
+        SandboxError::host(format!("run on the CPUs {cpus} (execCPUAffinity)"), "sched_setaffinity", "0", errno)
+    })
 }
 
 /// The program's streams. Nothing of the host's `/dev` is given to it: who has a device open can change its mode.
@@ -189,6 +209,7 @@ impl Joining {
     /// Enters the container and executes the program. Afterwards this process is in the container's namespaces, and all
     /// signals are blocked, for [`Joined`] to take.
     pub fn start(self) -> Result<Joined, SandboxError> {
+        take_initial_cpus(&self.plan)?;
         Inherited::take(&self.plan, None)?.keep();
         enter::enter(self.script, self.plan.args.first().map_or("", String::as_str))
     }

@@ -46,6 +46,11 @@ pub(super) fn plan(dir: &Path, own_userns: bool, options: &JoinOptions) -> Resul
         plan.env.retain(|known| known.split_once('=').map_or(known.as_str(), |(known, _)| known) != name);
         plan.env.push(variable.clone());
     }
+    let changed =
+        options.privileged || options.cap_drop_all || options.cap_add.or(options.cap_drop) != CapSet::default();
+    if changed {
+        plan.capability_sets = None;
+    }
     plan.cap_set = capabilities(&plan, own_userns, options)?;
     plan.capabilities = plan.cap_set.names();
     if options.privileged {

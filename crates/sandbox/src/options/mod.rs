@@ -23,7 +23,7 @@ pub use mounts::{
 };
 pub use namespaces::{NamespaceOptions, Source, Userns};
 pub use program::{ProgramOptions, Ulimit};
-pub use schedule::{Cpus, IoClass, IoPriority, Scheduler, Scheduling};
+pub use schedule::{Cpus, IoClass, IoPriority, JoinCpus, MemoryPolicy, Scheduler, Scheduling};
 pub use security::{SeccompChoice, SecurityOptions, SelinuxRequest};
 pub use terminal::TerminalOptions;
 

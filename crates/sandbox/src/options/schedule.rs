@@ -15,12 +15,21 @@ pub struct Scheduling {
     /// Policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<Scheduler>,
+    /// Flags of the policy, as sched_setattr(2) takes them (`ctr_sys::schedule::scheduler_flag`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub scheduler_flags: u64,
     /// Class and level of input and output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub io: Option<IoPriority>,
     /// CPUs that it may run on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<Cpus>,
+    /// CPUs of a program that joins the container later (runtime-spec, `process.execCPUAffinity`); a start passes over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join_cpus: Option<JoinCpus>,
+    /// Where its memory is taken from (runtime-spec, `linux.memoryPolicy`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryPolicy>,
     /// Execution domain, as personality(2) takes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personality: Option<u32>,
@@ -31,6 +40,32 @@ impl Scheduling {
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// CPUs of a program that joins a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinCpus {
+    /// Until it is in the container's control groups; `None`: the caller's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<Cpus>,
+    /// From then on; `None`: all of the container's cpuset, where there was an initial set, else the caller's.
+    #[serde(rename = "final", default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Cpus>,
+}
+
+/// Where memory is taken from (set_mempolicy(2)).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPolicy {
+    /// Mode with its flags (`ctr_sys::schedule::memory_mode`, `memory_flag`).
+    pub mode: u16,
+    /// NUMA nodes, written as CPUs are; `None` for modes that take none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<Cpus>,
 }
 
 /// A policy and its parameters (sched(7)).
@@ -70,9 +105,9 @@ impl Scheduler {
         !matches!(self, Self::Other | Self::Batch | Self::Idle)
     }
 
-    /// As sched_setattr(2) takes it, with the nice value `nice`.
-    pub(crate) fn attributes(self, nice: i32) -> SchedulerAttributes {
-        let plain = SchedulerAttributes::default();
+    /// As sched_setattr(2) takes it, with the nice value `nice` and these flags.
+    pub(crate) fn attributes(self, nice: i32, flags: u64) -> SchedulerAttributes {
+        let plain = SchedulerAttributes { flags, ..SchedulerAttributes::default() };
         match self {
             Self::Other => SchedulerAttributes { policy: schedule::SCHED_OTHER, nice, ..plain },
             Self::Batch => SchedulerAttributes { policy: schedule::SCHED_BATCH, nice, ..plain },
@@ -201,6 +236,9 @@ mod tests {
             io: Some(IoPriority { class: IoClass::BestEffort, level: 6 }),
             cpus: Cpus::parse("0-1"),
             personality: Some(8),
+            scheduler_flags: 1,
+            join_cpus: Some(JoinCpus { initial: Cpus::parse("0"), last: Cpus::parse("1") }),
+            memory: Some(MemoryPolicy { mode: 2, nodes: Cpus::parse("0") }),
         };
         let json = serde_json::to_string(&scheduling).unwrap();
         assert_eq!(serde_json::from_str::<Scheduling>(&json).unwrap(), scheduling);

@@ -1,6 +1,7 @@
 //! The plan: everything that a start will do, decided before any of it is done. A pure function of the launch record, the
 //! request and facts of the host; `--explain` prints it, `--dry-run` stops after it.
 
+mod capabilities;
 mod cgroup;
 mod devices;
 mod explain;
@@ -21,6 +22,7 @@ use ctr_core::platform::Platform;
 use ctr_sys::privilege::CapSet;
 use serde::Serialize;
 
+pub use capabilities::{CapabilitySets, capabilities_by_name};
 pub use cgroup::{CgroupFacts, CgroupPlan, GroupPlan, Need, UnifiedFacts, Write};
 pub(crate) use cgroup::{can_make_devices, v1_controllers};
 pub(crate) use devices::is_own_device;

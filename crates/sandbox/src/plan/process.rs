@@ -6,7 +6,7 @@ use ctr_core::launch::LaunchRecord;
 use ctr_sys::privilege::CapSet;
 use serde::{Deserialize, Serialize};
 
-use super::{Domain, HostFacts, UsernsPlan};
+use super::{CapabilitySets, Domain, HostFacts, UsernsPlan};
 use crate::error::SandboxError;
 use crate::options::{RunOptions, Scheduling};
 use crate::seccomp::Program;
@@ -47,6 +47,10 @@ pub struct ProcessPlan {
     /// The same as bits.
     #[serde(skip)]
     pub cap_set: CapSet,
+    /// Each set by itself, for every user: rules in place of `capabilities` where it is there. `capabilities` and `cap_set` are
+    /// its bounding set then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability_sets: Option<CapabilitySets>,
     /// `no_new_privs`.
     pub no_new_privileges: bool,
     /// The filter.
@@ -115,6 +119,7 @@ pub(super) fn plan(
         umask: options.program.umask.unwrap_or(0o022),
         capabilities: cap_set.names(),
         cap_set,
+        capability_sets: None,
         no_new_privileges: options.security.no_new_privileges,
         seccomp: filter.kind,
         seccomp_profile: filter.path,

@@ -5,10 +5,11 @@ use std::ffi::CString;
 
 use ctr_sys::privilege::CapSet;
 use ctr_sys::process::CStringArray;
+use ctr_sys::schedule::CpuMask;
 
 use super::c_string;
 use crate::error::SandboxError;
-use crate::options::{IoClass, Scheduling};
+use crate::options::{Cpus, IoClass, Scheduling};
 use crate::plan::{ProcessPlan, SeccompPlan};
 use crate::script::{Step, Streams};
 use crate::seccomp::Program;
@@ -38,7 +39,8 @@ pub(crate) fn steps(
     schedule(&process.scheduling, &mut steps)?;
     steps.push(Step::Umask { mask: process.umask });
     steps.push(Step::ChangeDir { path: c_string(&process.cwd)? });
-    steps.push(Step::Bounding { keep: process.cap_set });
+    let sets = process.capability_sets;
+    steps.push(Step::Bounding { keep: sets.map_or(process.cap_set, |sets| sets.bounding) });
     let filter = filter(process)?;
     // The filter comes last, so that it need not let pass what comes before it. Without no_new_privs its loading takes
     // CAP_SYS_ADMIN, which the process keeps for it and which the exec takes away: what a program may have is decided by the
@@ -48,13 +50,18 @@ pub(crate) fn steps(
         steps.push(Step::Groups { groups: identity.groups.clone() });
     }
     steps.push(Step::Gid { gid: identity.gid });
-    if identity.uid != 0 && for_filter != CapSet::default() {
+    if identity.uid != 0 && (sets.is_some() || for_filter != CapSet::default()) {
         steps.push(Step::KeepCapabilities);
     }
     steps.push(Step::Uid { uid: identity.uid });
-    // As for every user but root on a plain host, capabilities come back only by exec of a file that has them.
-    let permitted = if identity.uid == 0 { process.cap_set } else { CapSet::default() };
-    steps.push(Step::Capabilities { permitted: CapSet(permitted.0 | for_filter.0) });
+    steps.push(if let Some(sets) = sets {
+        // CAP_SYS_ADMIN goes with the exec here too: it is not ambient unless it is asked for.
+        Step::CapabilitySets { sets, extra: for_filter }
+    } else {
+        // As for every user but root on a plain host, capabilities come back only by exec of a file that has them.
+        let permitted = if identity.uid == 0 { process.cap_set } else { CapSet::default() };
+        Step::Capabilities { permitted: permitted.or(for_filter) }
+    });
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
     }
@@ -106,7 +113,13 @@ fn schedule(wanted: &Scheduling, steps: &mut Vec<Step>) -> Result<(), SandboxErr
         let mask = cpus.mask().ok_or_else(|| SandboxError::request(format!("\"{cpus}\" is no list of CPUs")))?;
         steps.push(Step::Affinity { cpus: Box::new(mask) });
     }
-    steps.extend(wanted.scheduler.map(|scheduler| Step::Scheduler { scheduler }));
+    if let Some(policy) = &wanted.memory {
+        let nodes = policy.nodes.as_ref().map_or(Some(CpuMask::default()), Cpus::mask);
+        let nodes = nodes.ok_or_else(|| SandboxError::request("the NUMA nodes of the memory policy are no list"))?;
+        steps.push(Step::MemoryPolicy { mode: policy.mode, nodes: Box::new(nodes) });
+    }
+    let flags = wanted.scheduler_flags;
+    steps.extend(wanted.scheduler.map(|scheduler| Step::Scheduler { scheduler, flags }));
     steps.extend(wanted.nice.map(|nice| Step::Nice { nice }));
     // The real-time class is the one that may not be set again.
     steps.extend(wanted.io.filter(|io| io.class != IoClass::RealTime).map(|io| Step::IoPriority { io }));

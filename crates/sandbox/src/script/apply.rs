@@ -162,7 +162,11 @@ impl<'a> Stage<'a> {
             Step::Limit { resource, soft, hard } => privilege::set_limit(*resource, *soft, *hard),
             Step::Personality { persona } => schedule::set_personality(*persona),
             Step::Affinity { cpus } => schedule::set_affinity(cpus),
-            Step::Scheduler { scheduler } => schedule::set_scheduler(scheduler.attributes(schedule::nice()?)),
+            Step::EveryCpu => schedule::reset_affinity(),
+            Step::MemoryPolicy { mode, nodes } => schedule::set_memory_policy(*mode, nodes),
+            Step::Scheduler { scheduler, flags } => {
+                schedule::set_scheduler(scheduler.attributes(schedule::nice()?, *flags))
+            }
             Step::Nice { nice } => schedule::set_nice(*nice),
             Step::IoPriority { io } => schedule::set_io_priority(io.number()),
             Step::Umask { mask } => {
@@ -179,6 +183,10 @@ impl<'a> Stage<'a> {
             Step::Gid { gid } => privilege::set_gid(*gid),
             Step::Uid { uid } => privilege::set_uid(*uid),
             Step::Capabilities { permitted } => privilege::set_capabilities(*permitted, *permitted, CapSet::default()),
+            Step::CapabilitySets { sets, extra } => {
+                privilege::set_capabilities(sets.effective.or(*extra), sets.permitted.or(*extra), sets.inheritable)?;
+                privilege::set_ambient(sets.ambient)
+            }
             Step::NoNewPrivileges => privilege::no_new_privileges(),
             Step::Label { text, file, older } => self.label(text, file, older.as_ref()),
             Step::KeepCapabilities => privilege::keep_capabilities(),

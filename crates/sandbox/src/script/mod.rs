@@ -18,7 +18,7 @@ use ctr_sys::process::{CStringArray, Namespaces};
 use ctr_sys::schedule::CpuMask;
 
 use crate::options::{IoPriority, Scheduler};
-
+use crate::plan::CapabilitySets;
 use crate::seccomp::Program;
 use crate::terminal::Terminal;
 
@@ -115,8 +115,12 @@ pub(crate) enum Step {
     Personality { persona: u32 },
     /// CPUs that it may run on.
     Affinity { cpus: Box<CpuMask> },
+    /// Every CPU of its cpuset.
+    EveryCpu,
+    /// Where memory is taken from.
+    MemoryPolicy { mode: u16, nodes: Box<CpuMask> },
     /// Policy.
-    Scheduler { scheduler: Scheduler },
+    Scheduler { scheduler: Scheduler, flags: u64 },
     /// Nice value.
     Nice { nice: i32 },
     /// Class and level of input and output.
@@ -137,6 +141,8 @@ pub(crate) enum Step {
     Uid { uid: u32 },
     /// Permitted and effective capabilities; none inheritable.
     Capabilities { permitted: CapSet },
+    /// All sets but the bounding one; `extra` is permitted and effective too, until the exec.
+    CapabilitySets { sets: CapabilitySets, extra: CapSet },
     /// No privileges by exec.
     NoNewPrivileges,
     /// What the exec makes of the program: written to this file of `/proc/thread-self/attr`, or to the second where the first
