@@ -2,9 +2,14 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod cgroup;
 pub mod config;
+mod console;
+mod hooks;
 pub mod id;
 pub mod report;
+pub mod state;
+pub mod translate;
 pub mod verbs;
 
 use std::process::ExitCode;

@@ -326,7 +326,8 @@ pub fn set_name(name: &CStr) {
     let _ = call!(libc::SYS_prctl, libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0);
 }
 
-/// Sets the file mode creation mask.
-pub fn umask(mask: u32) {
-    let _ = call!(libc::SYS_umask, mask);
+/// Sets the file mode creation mask; returns the one before.
+#[expect(clippy::must_use_candidate, reason = "mostly set for good")]
+pub fn umask(mask: u32) -> u32 {
+    call!(libc::SYS_umask, mask).map_or(0o022, |before| before as u32)
 }

@@ -114,6 +114,15 @@ impl Container {
         })
     }
 
+    /// Its PID 1 in the caller's namespace, while that lives.
+    pub fn live_pid(&self) -> Result<Option<i32>, ContainerError> {
+        let Some(process) = self.process()? else { return Ok(None) };
+        if process.boot_id != ctr_sys::procfs::boot_id().map_err(ContainerError::io("read", "/proc"))? {
+            return Ok(None);
+        }
+        live_pid(&process)
+    }
+
     /// The `process` file; `None` before it is written.
     pub fn process(&self) -> Result<Option<ProcessRecord>, ContainerError> {
         let path = self.dir.join("process");

@@ -1,5 +1,11 @@
 //! The verbs, one file each.
 
+mod create;
+mod delete;
+mod run;
+mod start;
+mod state;
+
 use std::process::ExitCode;
 
 use ctr_cli::Failure;
@@ -11,12 +17,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let Args { global, verb } = args;
     crate::report::open(&global)?;
     match verb {
-        Verb::Create(_) => missing("create"),
-        Verb::Start(_) => missing("start"),
-        Verb::State(_) => missing("state"),
+        Verb::Create(args) => create::create(&global, &args),
+        Verb::Start(args) => start::start(&global, &args),
+        Verb::State(args) => state::state(&global, &args),
         Verb::Kill(_) => missing("kill"),
-        Verb::Delete(_) => missing("delete"),
-        Verb::Run(_) => missing("run"),
+        Verb::Delete(args) => delete::delete(&global, &args),
+        Verb::Run(args) => run::run(&global, &args),
         Verb::Exec(_) => missing("exec"),
         Verb::Ps(_) => missing("ps"),
         Verb::List(_) => missing("list"),

@@ -55,6 +55,14 @@ pub struct Created {
     pub terminal: Option<Rc<Terminal>>,
 }
 
+impl Created {
+    /// Ends it: it was never seen by anybody.
+    pub fn kill(&self) {
+        let _ = process::pidfd_signal(self.pidfd.as_fd(), signal::SIGKILL);
+        let _ = process::wait(process::WaitFor::PidFd(self.pidfd.as_fd()), true);
+    }
+}
+
 /// Creates the container of `bundle`, whose directory is `dir`. When it fails, no process of it is left.
 pub fn create(
     bundle: &Bundle,

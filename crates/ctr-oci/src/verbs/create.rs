@@ -1,0 +1,278 @@
+//! `create`: a container from a bundle, up to the point before its program.
+//!
+//! The story: read config.json → translate it → take the id → make the control groups → record → prepare and clone
+//! (`ctr_sandbox::bundle`), hooks on the way → pass the terminal on → publish.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ctr_cli::{Context as _, Failure};
+use ctr_core::container::{ContainerRecord, Embryo, IsolationRecord, LogMode, Place, ProcessRecord, RECORD_VERSION};
+use ctr_core::timestamp::Timestamp;
+use ctr_sandbox::SandboxError;
+use ctr_sandbox::bundle::{self, Bundle, Caller, Created};
+use ctr_sys::{process, procfs};
+
+use crate::args::{self, Global, NewContainer};
+use crate::cgroup::{self, Groups};
+use crate::config::{self, Config};
+use crate::console::Console;
+use crate::state::{OciRecord, StateDocument, StateError, States, Status, Written};
+use crate::{hooks, translate};
+
+/// `ctr-oci create`.
+pub(crate) fn create(global: &Global, args: &args::Create) -> Result<ExitCode, Failure> {
+    let states = States::open(global)?;
+    let made = make(global, &states, &args.container)?;
+    // The engine reads the pid file and waits for this process: nothing is left to do.
+    drop(made);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A container that was created, for `run` to go on with.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) created: Created,
+    /// Nobody else gets its terminal.
+    pub(crate) own_terminal: bool,
+}
+
+/// Creates the container of `args`.
+pub(crate) fn make(global: &Global, states: &States, args: &NewContainer) -> Result<Made, Failure> {
+    let dir = bundle_dir(args)?;
+    let config = config::load(&dir.join("config.json")).map_err(|error| Failure::hinted(error, hint_of_config))?;
+    seal(&config)?;
+    let translated = translated(global, args, &dir, &config)?;
+    let umask = process::umask(0);
+    let mut embryo = reserve(states, args)?;
+    let groups = cgroup::make(global, states, &args.id, &config, args)?;
+    let oci = OciRecord {
+        version: config.oci_version.clone(),
+        bundle: dir.clone(),
+        rootfs: translated.rootfs.path.clone(),
+        annotations: config.annotations.clone(),
+        hooks: config.hooks.clone(),
+        cgroup: groups.record(),
+        owner: ctr_sys::ids::effective_uid(),
+    };
+    let container = record(args, &dir, &config, &translated, &groups);
+    let created_at = container.created_at;
+    embryo
+        .write_record(&Written { container, process: &translated.process, oci: &oci })
+        .map_err(|error| Failure::hinted(error, ctr_core::container::ContainerError::hint))?;
+    let console = args.console_socket.as_deref().map(Console::connect).transpose()?;
+    check_terminal(&translated, console.is_some(), args)?;
+    let mut outside = Outside { args, oci: &oci, created_at, dir: embryo.dir().to_owned(), umask };
+    let mut groups = groups;
+    let created =
+        bundle::create(&translated, embryo.dir(), groups.take_joined(), &mut outside).map_err(sandbox_failure)?;
+    let own_terminal = created.terminal.is_some() && console.is_none();
+    let finished = finish(args, &mut embryo, console, &created);
+    if let Err(error) = finished {
+        created.kill();
+        return Err(error);
+    }
+    groups.keep();
+    embryo.keep();
+    Ok(Made { created, own_terminal })
+}
+
+/// The bundle, absolute and without links: hooks and `state` name it.
+fn bundle_dir(args: &NewContainer) -> Result<PathBuf, Failure> {
+    let dir = args.bundle.as_deref().unwrap_or(Path::new("."));
+    ctr_sys::small::real_path(dir).context(|| format!("cannot find the bundle {}", dir.display()))
+}
+
+fn hint_of_config(error: &config::ConfigError) -> Option<String> {
+    matches!(error, config::ConfigError::Read { .. })
+        .then(|| "a bundle is a directory with a config.json: --bundle names it, ctr-oci spec writes one".to_owned())
+}
+
+/// With the host's ids the container could write the executable of its first process, which is this one until the exec
+/// (CVE-2019-5736).
+fn seal(config: &Config) -> Result<(), Failure> {
+    let namespaces = config.linux.iter().flat_map(|linux| &linux.namespaces);
+    let own_userns = namespaces.into_iter().any(|namespace| namespace.kind == "user");
+    if !ctr_sys::sealed::is_exposed_to(|uid| uid != 0 || !own_userns) {
+        return Ok(());
+    }
+    let Err(error) = ctr_sys::sealed::execute_again(&[]);
+    Err(Failure::new("cannot run from where the container cannot write this program").caused_by(&error))
+}
+
+fn translated(global: &Global, args: &NewContainer, dir: &Path, config: &Config) -> Result<Bundle, Failure> {
+    let options = translate::Options {
+        no_pivot: args.no_pivot,
+        keep_keyring: args.no_new_keyring,
+        preserve_fds: args.preserve_fds,
+    };
+    let _ = global;
+    let translated = translate::bundle(config, dir, &options, &translate::Facts::of_host());
+    translated.map_err(|error| Failure::hinted(error, |error| error.hint().map(str::to_owned)))
+}
+
+/// Takes the id. What a killed `create` left of it is in the way only as long as it has a process.
+fn reserve(states: &States, args: &NewContainer) -> Result<Embryo, Failure> {
+    let id = &args.id;
+    let exists = |status: &str| {
+        Failure::new(format!("container with given ID already exists: \"{id}\" ({status})"))
+            .hint(format!("choose another id, or remove it: ctr-oci delete --force {id}"))
+    };
+    match states.find(id) {
+        Ok(known) => return Err(exists(known.status.name())),
+        Err(StateError::Missing(_)) => {}
+        Err(error) => return Err(Failure::new(error.to_string())),
+    }
+    let containers = states.containers();
+    if [Place::Run, Place::Prepared].iter().any(|place| containers.place(*place).join(id.as_str()).exists()) {
+        return Err(exists("damaged"));
+    }
+    super::delete::clear_embryo(states, id)?;
+    containers.create(id).map_err(|error| Failure::hinted(error, ctr_core::container::ContainerError::hint))
+}
+
+/// A terminal needs somebody who takes it, and a socket for one needs a terminal.
+fn check_terminal(bundle: &Bundle, has_socket: bool, args: &NewContainer) -> Result<(), Failure> {
+    let _ = args;
+    match (bundle.terminal.is_some(), has_socket) {
+        (false, true) => Err(Failure::new("--console-socket is given, and the program has no terminal")
+            .hint("set process.terminal in config.json, or leave --console-socket out")),
+        _ => Ok(()),
+    }
+}
+
+/// What every ctr command reads of the container.
+fn record(args: &NewContainer, dir: &Path, config: &Config, bundle: &Bundle, groups: &Groups) -> ContainerRecord {
+    let plan = &bundle.process;
+    ContainerRecord {
+        version: RECORD_VERSION,
+        id: args.id.to_string(),
+        name: None,
+        image: None,
+        bundle: Some(dir.display().to_string()),
+        layers: Vec::new(),
+        command: plan.args.clone(),
+        created_at: Timestamp::now(),
+        hostname: config.hostname.clone(),
+        labels: std::collections::BTreeMap::new(),
+        stop_signal: ctr_sys::signal::SIGTERM,
+        stop_timeout: ctr_sandbox::plan::STOP_TIMEOUT,
+        log: LogMode::Inherit,
+        tty: bundle.terminal.is_some(),
+        stdin: false,
+        journal: None,
+        init: false,
+        rm: false,
+        cgroups: groups.dirs().iter().map(|dir| dir.display().to_string()).collect(),
+        volumes: Vec::new(),
+        mounted_images: Vec::new(),
+        isolation: IsolationRecord {
+            namespaces: bundle.namespaces.iter().map(|kind| (*kind).to_owned()).collect(),
+            userns: if bundle.namespaces.contains(&"user") { "map" } else { "host" }.to_owned(),
+            uid_map: extents(&bundle.map.uids),
+            gid_map: extents(&bundle.map.gids),
+            network: if bundle.namespaces.contains(&"net") { "none" } else { "host" }.to_owned(),
+            capabilities: plan.capabilities.clone(),
+            seccomp: plan.seccomp.name().to_owned(),
+            no_new_privileges: plan.no_new_privileges,
+            read_only: bundle.rootfs.read_only,
+            memory: None,
+            cpu_millis: None,
+            pids: None,
+        },
+    }
+}
+
+fn extents(extents: &[ctr_sandbox::idmap::Extent]) -> Vec<String> {
+    extents.iter().map(|e| format!("{}:{}:{}", e.inside, e.outside, e.count)).collect()
+}
+
+/// What happens outside while the container is being created.
+struct Outside<'a> {
+    args: &'a NewContainer,
+    oci: &'a OciRecord,
+    created_at: Timestamp,
+    /// The container's directory.
+    dir: PathBuf,
+    /// The caller's, for hooks.
+    umask: u32,
+}
+
+impl Outside<'_> {
+    fn state(&self, pid: i32, status: Status) -> Vec<u8> {
+        let document = StateDocument {
+            oci_version: &self.oci.version,
+            id: &self.args.id,
+            pid,
+            status,
+            bundle: &self.oci.bundle,
+            rootfs: &self.oci.rootfs,
+            created: self.created_at,
+            annotations: &self.oci.annotations,
+            owner: String::new(),
+        };
+        ctr_cli::to_json(&document, false).unwrap_or_default().into_bytes()
+    }
+}
+
+impl Caller for Outside<'_> {
+    fn born(&mut self, pid: i32) -> Result<(), SandboxError> {
+        let io = |action, path: PathBuf| {
+            move |source| SandboxError::from(ctr_core::container::ContainerError::Io { action, path, source })
+        };
+        let stat = procfs::process_stat(pid).map_err(io("read", "/proc".into()))?;
+        let record = ProcessRecord {
+            version: RECORD_VERSION,
+            boot_id: procfs::boot_id().map_err(io("read", "/proc".into()))?,
+            pid,
+            start_time: stat.map_or(0, |stat| stat.start_time),
+            started_at: Timestamp::now(),
+        };
+        let path = self.dir.join("process");
+        let json = ctr_cli::to_json(&record, false).map_err(|error| SandboxError::request(error.to_string()))?;
+        ctr_sys::small::write_new(&path, json.as_bytes(), 0o600).map_err(io("write", path))
+    }
+
+    fn hooks(&mut self, pid: i32) -> Result<[Vec<u8>; 2], SandboxError> {
+        let creating = self.state(pid, Status::Creating);
+        process::umask(self.umask);
+        let all = &self.oci.hooks;
+        let ran = hooks::run("prestart", &all.prestart, &creating)
+            .and_then(|()| hooks::run("createRuntime", &all.create_runtime, &creating));
+        process::umask(0);
+        ran.map_err(|failure| SandboxError::request(failure.one_line()))?;
+        Ok([creating, self.state(pid, Status::Created)])
+    }
+}
+
+/// What the engine waits for: the terminal, the pid file, and that the container can be found.
+fn finish(
+    args: &NewContainer,
+    embryo: &mut Embryo,
+    console: Option<Console>,
+    created: &Created,
+) -> Result<(), Failure> {
+    if let (Some(console), Some(terminal)) = (console, &created.terminal) {
+        console.send(terminal)?;
+    }
+    embryo
+        .publish_as(Place::Prepared)
+        .map_err(|error| Failure::hinted(error, ctr_core::container::ContainerError::hint))?;
+    args.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, created.pid))
+}
+
+/// Whole or not at all: engines read it as soon as it is there.
+pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<(), Failure> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}", std::process::id()));
+    let temporary = path.with_file_name(name);
+    ctr_sys::small::write_new(&temporary, pid.to_string().as_bytes(), 0o644)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .context(|| format!("cannot write the pid file {}", path.display()))
+}
+
+/// An error of the launcher: exit code 1, whatever it is for `ctr-run`.
+pub(crate) fn sandbox_failure(error: SandboxError) -> Failure {
+    Failure::hinted(error, |error| error.hint().map(str::to_owned))
+}
