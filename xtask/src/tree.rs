@@ -10,6 +10,7 @@ pub(crate) const BINARIES: &[&str] = &[
     "ctr-gc",
     "ctr-image",
     "ctr-logs",
+    "ctr-oci",
     "ctr-ps",
     "ctr-rm",
     "ctr-run",

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// The longest id, in bytes: it is the name of a directory and of a control group.
 pub const ID_MAX: usize = 255;
 
-/// An id that is safe as a file name: 1 to 255 of `A-Za-z0-9_+.-`, not `.` or `..` (spec/10-oci.md OCI-5).
+/// An id that is safe as a file name: 1 to 255 of `A-Za-z0-9_+.-`, not `.` or `..` (spec/09-oci.md OCI-5).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContainerId(String);
 

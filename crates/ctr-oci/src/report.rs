@@ -1,4 +1,4 @@
-//! What is told beside standard output: to `--log`, in the form of `--log-format`, and to standard error (spec/10-oci.md
+//! What is told beside standard output: to `--log`, in the form of `--log-format`, and to standard error (spec/09-oci.md
 //! "Messages").
 
 use std::ffi::OsString;

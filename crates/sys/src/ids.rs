@@ -7,6 +7,11 @@ pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// The effective group id (getegid(2) cannot fail).
+pub fn effective_gid() -> u32 {
+    nix::unistd::getegid().as_raw()
+}
+
 /// Whether this process is in the host's first user namespace, so that root is root.
 ///
 /// One `stat(2)`: the inode of that namespace is a constant of the kernel (`PROC_USER_INIT_INO`, linux/proc_ns.h).

@@ -19,6 +19,7 @@ const BINARIES: &[fn() -> clap::Command] = &[
     ctr_gc::command,
     ctr_image::command,
     ctr_logs::command,
+    ctr_oci::command,
     ctr_ps::command,
     ctr_rm::command,
     ctr_run::command,

@@ -33,7 +33,7 @@ fn section(page: &mut String, command: &Command, path: &str, depth: usize) {
     let usage = command.clone().render_usage().to_string();
     let _ = writeln!(page, "```text\n{}\n```", usage.trim_start_matches("Usage: ").trim());
     arguments(page, command, &hashes);
-    options(page, command, &hashes);
+    options(page, command, &hashes, depth == 1);
     if let Some(after) = command.get_after_long_help().or(command.get_after_help()) {
         let _ = writeln!(page, "\n```text\n{}\n```", trimmed(&after.to_string()));
     }
@@ -53,9 +53,11 @@ fn arguments(page: &mut String, command: &Command, hashes: &str) {
     }
 }
 
-fn options(page: &mut String, command: &Command, hashes: &str) {
+/// Options that every subcommand takes are told once, at the top.
+fn options(page: &mut String, command: &Command, hashes: &str, top: bool) {
     let mut headings: Vec<Option<&str>> = Vec::new();
-    let visible: Vec<&Arg> = command.get_opts().chain(flags(command)).filter(|arg| !arg.is_hide_set()).collect();
+    let shown = |arg: &&Arg| !arg.is_hide_set() && (top || !arg.is_global_set());
+    let visible: Vec<&Arg> = command.get_opts().chain(flags(command)).filter(shown).collect();
     for arg in &visible {
         if !headings.contains(&arg.get_help_heading()) {
             headings.push(arg.get_help_heading());

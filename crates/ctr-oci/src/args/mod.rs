@@ -1,4 +1,4 @@
-//! The command line: one struct for each verb, plain data that the verbs take (spec/10-oci.md).
+//! The command line: one struct for each verb, plain data that the verbs take (spec/09-oci.md).
 //!
 //! Names and short forms are those that engines use of any OCI runtime. Options stand before or after the id, but what follows
 //! the id of `exec` and `ps` belongs to the program and to ps(1).

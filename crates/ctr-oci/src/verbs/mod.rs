@@ -2,7 +2,9 @@
 
 mod create;
 mod delete;
+mod features;
 mod run;
+mod spec;
 mod start;
 mod state;
 
@@ -30,13 +32,20 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Verb::Resume(_) => missing("resume"),
         Verb::Update(_) => missing("update"),
         Verb::Events(_) => missing("events"),
-        Verb::Spec(_) => missing("spec"),
-        Verb::Features(_) => missing("features"),
-        Verb::Checkpoint(_) => missing("checkpoint"),
-        Verb::Restore(_) => missing("restore"),
+        Verb::Spec(args) => spec::run(&args),
+        Verb::Features(_) => features::run(),
+        Verb::Checkpoint(_) => Err(no_checkpoints("checkpoint")),
+        Verb::Restore(_) => Err(no_checkpoints("restore")),
     }
 }
 
 fn missing(verb: &str) -> Result<ExitCode, Failure> {
     Err(Failure::new(format!("cannot {verb}")).because("it is not implemented in this build"))
+}
+
+/// CRIU would have to make the namespaces, mounts and control groups anew, by its own rules and not by ours.
+fn no_checkpoints(verb: &str) -> Failure {
+    Failure::new(format!("cannot {verb} a container"))
+        .because("ctr-oci does not save containers to disk: it has no interface to criu(8)")
+        .hint("stop the container and start it again; what has to stay belongs in a volume")
 }
