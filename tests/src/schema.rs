@@ -31,7 +31,10 @@ pub fn validate(schema: &Value, value: &Value, at: &str, problems: &mut Vec<Stri
     for (keyword, wanted) in members {
         let holds = match keyword.as_str() {
             "$schema" | "$id" | "title" | "description" | "required" | "additionalProperties" => true,
-            "type" => is_type(value, wanted.as_str().expect("one type")),
+            "type" => match wanted.as_array() {
+                Some(several) => several.iter().any(|one| is_type(value, one.as_str().expect("names of types"))),
+                None => is_type(value, wanted.as_str().expect("one type, or a list")),
+            },
             "const" => value == wanted,
             "enum" => wanted.as_array().expect("a list").contains(value),
             "pattern" => value.as_str().is_none_or(|text| pattern(wanted).is_match(text)),

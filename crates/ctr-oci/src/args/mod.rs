@@ -11,7 +11,6 @@ mod tell;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use ctr_cli::Failure;
 
 pub use exec::Exec;
 pub use lifecycle::{Create, Delete, Kill, NewContainer, Run, Start, StateOf};
@@ -61,25 +60,6 @@ pub struct Global {
     /// Accepted for older engines; criu(8) is not used
     #[arg(long, value_name = "FILE", global = true, hide = true)]
     pub criu: Option<PathBuf>,
-}
-
-impl Global {
-    /// The directory of the containers' state.
-    ///
-    /// An ordinary user's is the user's, and so is that of root in a user namespace, where Podman and others call us for a user.
-    pub fn root_dir(&self) -> Result<PathBuf, Failure> {
-        if let Some(root) = &self.root {
-            return Ok(root.clone());
-        }
-        let user = ctr_sys::ids::effective_uid() != 0;
-        match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
-            Some(dir) if user || !ctr_sys::ids::in_initial_user_namespace() => Ok(PathBuf::from(dir).join("ctr-oci")),
-            None if user => Err(Failure::new("nobody says where the state of the containers is")
-                .because("XDG_RUNTIME_DIR is not set")
-                .hint("give --root DIR, or log in so that there is a /run/user/UID")),
-            _ => Ok(PathBuf::from("/run/ctr-oci")),
-        }
-    }
 }
 
 /// How messages are written to the log.
