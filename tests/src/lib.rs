@@ -12,6 +12,7 @@
 
 pub mod attack;
 pub mod bins;
+pub mod bundle;
 pub mod busybox;
 pub mod crash;
 pub mod groups;
