@@ -3,6 +3,10 @@
 mod create;
 mod delete;
 mod features;
+mod kill;
+mod list;
+mod processes;
+mod ps;
 mod run;
 mod spec;
 mod start;
@@ -22,12 +26,12 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Verb::Create(args) => create::create(&global, &args),
         Verb::Start(args) => start::start(&global, &args),
         Verb::State(args) => state::state(&global, &args),
-        Verb::Kill(_) => missing("kill"),
+        Verb::Kill(args) => kill::kill(&global, &args),
         Verb::Delete(args) => delete::delete(&global, &args),
         Verb::Run(args) => run::run(&global, &args),
         Verb::Exec(_) => missing("exec"),
-        Verb::Ps(_) => missing("ps"),
-        Verb::List(_) => missing("list"),
+        Verb::Ps(args) => ps::ps(&global, &args),
+        Verb::List(args) => list::list(&global, &args),
         Verb::Pause(_) => missing("pause"),
         Verb::Resume(_) => missing("resume"),
         Verb::Update(_) => missing("update"),
