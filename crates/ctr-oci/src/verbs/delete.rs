@@ -37,6 +37,9 @@ pub(crate) fn remove(states: &States, id: &ContainerId, force: bool) -> Result<(
             return Err(Failure::new(format!("cannot delete container \"{id}\" that is not stopped: {name}"))
                 .hint("end it with ctr-oci kill, or give --force"));
         }
+    }
+    // A creation that was broken off may have left one that nobody will start.
+    if known.pid.is_some() {
         end(&known)?;
     }
     // Those that outlived the first process, as in a PID namespace of others.
