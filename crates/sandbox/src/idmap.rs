@@ -66,8 +66,14 @@ pub fn parse_extents(text: &str) -> Vec<Extent> {
     text.lines().filter_map(line).collect()
 }
 
-/// Why extents cannot be a map; `None` if they can.
+/// Why extents cannot be the map of a container; `None` if they can.
 pub fn problem(extents: &[Extent]) -> Option<String> {
+    let no_root = || outside(extents, 0).is_none().then(|| "id 0 of the container is not mapped".to_owned());
+    malformed(extents).or_else(no_root)
+}
+
+/// Why the kernel would not take extents as a map; `None` if it would.
+pub fn malformed(extents: &[Extent]) -> Option<String> {
     /// The kernel's own limit, `UID_GID_MAP_MAX_EXTENTS`.
     const EXTENTS_MAX: usize = 340;
     /// It reads one page of text, less its end.
@@ -87,10 +93,7 @@ pub fn problem(extents: &[Extent]) -> Option<String> {
             }
         }
     }
-    if text(extents).len() >= TEXT_MAX {
-        return Some("the kernel takes no map of more than 4095 bytes".to_owned());
-    }
-    (outside(extents, 0).is_none()).then(|| "id 0 of the container is not mapped".to_owned())
+    (text(extents).len() >= TEXT_MAX).then(|| "the kernel takes no map of more than 4095 bytes".to_owned())
 }
 
 fn outside(extents: &[Extent], inside: u32) -> Option<u32> {

@@ -1,139 +1,128 @@
-//! stub
-use crate::config::Config;
-use ctr_sandbox::bundle::*;
-use ctr_sandbox::options::PropagationKind;
-use ctr_sandbox::plan::*;
-use ctr_sys::mount::MountAttr;
-use std::ffi::CString;
+//! What a `config.json` comes to: a pure function of the configuration, of how the runtime was called and of facts of the host.
+//!
+//! Nothing is looked up here. What cannot be met is an error that names the property.
+
+mod devices;
+mod error;
+mod facts;
+mod hooks;
+mod linux;
+mod mount_options;
+mod mounts;
+mod namespaces;
+mod path;
+mod process;
+mod scheduling;
+mod sysctl;
+
 use std::path::Path;
-/// s
-#[derive(Debug, Default)]
+
+use ctr_sandbox::bundle::{Bundle, Rootfs};
+
+pub use error::TranslateError;
+pub use facts::Facts;
+pub use hooks::plans as hook_plans;
+pub use process::{Ids, plan as process_plan};
+
+use crate::config::{Config, Linux};
+
+/// How the runtime was called.
+#[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// s
+    /// `--no-pivot`.
     pub no_pivot: bool,
-    /// s
+    /// `--no-new-keyring`.
     pub keep_keyring: bool,
-    /// s
+    /// `--preserve-fds`.
     pub preserve_fds: u32,
 }
-/// s
-#[derive(Debug, Default)]
-pub struct Facts {}
-impl Facts {
-    /// s
-    pub fn of_host() -> Self {
-        Self {}
-    }
+
+/// What a configuration comes to.
+#[derive(Debug, Clone)]
+pub struct Translated<T> {
+    /// It.
+    pub plan: T,
+    /// What the specification wants to be told and not to be refused.
+    pub warnings: Vec<String>,
 }
-/// s
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct TranslateError(String);
-impl TranslateError {
-    /// s
-    pub fn hint(&self) -> Option<&str> {
-        None
+
+/// Translates `config`, whose bundle is the directory `dir`.
+pub fn bundle(
+    config: &Config,
+    dir: &Path,
+    options: &Options,
+    facts: &Facts,
+) -> Result<Translated<Bundle>, TranslateError> {
+    check_version(&config.oci_version)?;
+    if config.annotations.contains_key("") {
+        return Err(TranslateError::invalid("annotations", "a key is empty"));
     }
-}
-/// s
-pub fn bundle(config: &Config, dir: &Path, o: &Options, _: &Facts) -> Result<Bundle, TranslateError> {
-    let c = |s: &str| CString::new(s).unwrap();
-    let p = config.process.clone().unwrap();
-    let linux = config.linux.clone().unwrap();
-    let kinds = [
-        ("pid", "pid"),
-        ("network", "net"),
-        ("ipc", "ipc"),
-        ("uts", "uts"),
-        ("mount", "mnt"),
-        ("cgroup", "cgroup"),
-        ("user", "user"),
-    ];
-    let mounts = config
-        .mounts
-        .iter()
-        .map(|m| {
-            let mut set = MountAttr::NONE;
-            let mut data = vec![];
-            let mut bind = false;
-            let mut rec = false;
-            if !m.source.is_empty() {
-                data.push((c("source"), c(&m.source)));
-            }
-            for opt in &m.options {
-                match opt.as_str() {
-                    "nosuid" => set = set.and(MountAttr::NOSUID),
-                    "noexec" => set = set.and(MountAttr::NOEXEC),
-                    "nodev" => set = set.and(MountAttr::NODEV),
-                    "ro" => set = set.and(MountAttr::RDONLY),
-                    "strictatime" => set = set.and(MountAttr::STRICTATIME),
-                    "relatime" => {}
-                    "bind" => bind = true,
-                    "rbind" => {
-                        bind = true;
-                        rec = true
-                    }
-                    "rw" | "rprivate" | "private" => {}
-                    other => {
-                        let (k, v) = other.split_once('=').unwrap_or((other, ""));
-                        data.push((c(k), c(v)));
-                    }
-                }
-            }
-            let shown = if bind {
-                BundleShown::Bind { source: dir.join(&m.source), recursive: rec }
-            } else if m.kind == "cgroup" {
-                BundleShown::Cgroups
-            } else {
-                BundleShown::Filesystem { kind: c(&m.kind), options: data, copy_up: false }
-            };
-            BundleMount {
-                target: m.destination.clone(),
-                shown,
-                attributes: AttributeChange { set, clear: MountAttr::NONE },
-                below: AttributeChange::default(),
-                propagation: vec![],
-                idmap: None,
-            }
-        })
-        .collect();
-    let dev = |n: &str, ma, mi| DeviceNode {
-        path: format!("/dev/{n}"),
-        kind: NodeKind::Char(ma, mi),
-        mode: 0o666,
-        uid: 0,
-        gid: 0,
-    };
-    let process: ProcessPlan = serde_json::from_value(serde_json::json!({"args": p.args, "env": p.env, "home_from_passwd": true, "cwd": p.cwd, "user": format!("{}:{}", p.user.uid, p.user.gid), "groups": [], "umask": 0o22, "capabilities": [], "no_new_privileges": p.no_new_privileges, "seccomp": "unconfined", "rlimits": []})).unwrap();
-    Ok(Bundle {
-        rootfs: Rootfs {
-            path: dir.join(&config.root.as_ref().unwrap().path),
-            read_only: config.root.as_ref().unwrap().readonly,
-            propagation: PropagationKind::Slave,
-        },
-        namespaces: linux.namespaces.iter().filter_map(|n| kinds.iter().find(|k| k.0 == n.kind).map(|k| k.1)).collect(),
-        joins: vec![],
-        map: Default::default(),
-        kernel: KernelPlan::default(),
-        hostname: Some(config.hostname.clone()),
+    let none = Linux::default();
+    let linux = config.linux.as_ref().unwrap_or(&none);
+    let namespaces = namespaces::plan(linux, facts)?;
+    let process = config.process.as_ref().ok_or_else(|| {
+        TranslateError::missing("process").hinted("a container needs a program: give process.args and process.cwd")
+    })?;
+    let Translated { plan: mut program, warnings } = process::plan("process", process, &namespaces.ids(), facts)?;
+    program.scheduling.personality = linux::personality(linux.personality.as_ref())?;
+    program.scheduling.memory = linux::memory_policy(linux.memory_policy.as_ref())?;
+    linux::check_unsupported(linux)?;
+    let mounts = mounts::plan(config, dir, namespaces.has("user"), facts)?;
+    let mut kernel = sysctl::plan(linux, &config.hostname, &namespaces)?;
+    kernel.domainname = linux::domainname(&config.domainname, &namespaces)?;
+    kernel.clocks = linux::clocks(&linux.time_offsets, &namespaces)?;
+    hooks::check(&config.hooks)?;
+    let hooks = &config.hooks;
+    let plan = Bundle {
+        rootfs: rootfs(config, dir, linux)?,
+        hostname: linux::hostname(&config.hostname, &namespaces)?,
+        kernel,
+        devices: devices::plan(linux, process.terminal, &mounts)?,
         mounts,
-        devices: vec![
-            dev("null", 1, 3),
-            dev("zero", 1, 5),
-            dev("full", 1, 7),
-            dev("random", 1, 8),
-            dev("urandom", 1, 9),
-            dev("tty", 5, 0),
-        ],
-        masked_paths: linux.masked_paths,
-        read_only_paths: linux.readonly_paths,
-        process,
-        terminal: p.terminal.then_some(ctr_sandbox::terminal::WindowSize::DEFAULT),
-        create_container: vec![],
-        start_container: vec![],
-        caller_hooks: !config.hooks.prestart.is_empty() || !config.hooks.create_runtime.is_empty(),
-        keep_keyring: o.keep_keyring,
-        no_pivot: o.no_pivot,
-        preserve_fds: o.preserve_fds,
+        masked_paths: linux::paths("linux.maskedPaths", &linux.masked_paths)?,
+        read_only_paths: linux::paths("linux.readonlyPaths", &linux.readonly_paths)?,
+        process: program,
+        terminal: process::terminal(process)?,
+        create_container: hooks::plans("hooks.createContainer", &hooks.create_container)?,
+        start_container: hooks::plans("hooks.startContainer", &hooks.start_container)?,
+        caller_hooks: !(hooks.prestart.is_empty() && hooks.create_runtime.is_empty()),
+        keep_keyring: options.keep_keyring,
+        no_pivot: options.no_pivot,
+        preserve_fds: options.preserve_fds,
+        map: namespaces.map,
+        namespaces: namespaces.new,
+        joins: namespaces.joins,
+    };
+    Ok(Translated { plan, warnings })
+}
+
+/// Version 1.0 to 1.3, of which there are releases, candidates (`-rc.1`) and states in between (`-dev`).
+fn check_version(version: &str) -> Result<(), TranslateError> {
+    let known = || {
+        let release = version.split(['-', '+']).next()?;
+        let mut numbers = release.split('.').map(|number| {
+            let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| number.parse::<u32>().ok()).flatten()
+        });
+        let (major, minor, patch) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        let _ = patch;
+        (numbers.next().is_none() && major == 1 && minor <= 3).then_some(())
+    };
+    known().ok_or_else(|| TranslateError::Version { found: version.to_owned() })
+}
+
+fn rootfs(config: &Config, dir: &Path, linux: &Linux) -> Result<Rootfs, TranslateError> {
+    let root = config.root.as_ref().ok_or_else(|| TranslateError::missing("root"))?;
+    if root.path.as_os_str().is_empty() {
+        return Err(TranslateError::missing("root.path"));
+    }
+    path::c_string("root.path", &root.path.to_string_lossy())?;
+    Ok(Rootfs {
+        path: dir.join(&root.path),
+        read_only: root.readonly,
+        propagation: linux::rootfs_propagation(&linux.rootfs_propagation)?,
     })
 }
+
+#[cfg(test)]
+mod tests;

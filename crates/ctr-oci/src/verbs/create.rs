@@ -18,7 +18,7 @@ use crate::cgroup::{self, Groups};
 use crate::config::{self, Config};
 use crate::console::Console;
 use crate::state::{OciRecord, StateDocument, StateError, States, Status, Written};
-use crate::{hooks, translate};
+use crate::{hooks, report, translate};
 
 /// `ctr-oci create`.
 pub(crate) fn create(global: &Global, args: &args::Create) -> Result<ExitCode, Failure> {
@@ -107,8 +107,12 @@ fn translated(global: &Global, args: &NewContainer, dir: &Path, config: &Config)
         preserve_fds: args.preserve_fds,
     };
     let _ = global;
-    let translated = translate::bundle(config, dir, &options, &translate::Facts::of_host());
-    translated.map_err(|error| Failure::hinted(error, |error| error.hint().map(str::to_owned)))
+    let translated = translate::bundle(config, dir, &options, &translate::Facts::of_host(config))
+        .map_err(|error| Failure::hinted(error, |error| error.hint().map(str::to_owned)))?;
+    for warning in &translated.warnings {
+        report::warn(warning);
+    }
+    Ok(translated.plan)
 }
 
 /// Takes the id. What a killed `create` left of it is in the way only as long as it has a process.
