@@ -241,11 +241,14 @@ impl Caller for Outside<'_> {
         let creating = self.state(pid, Status::Creating);
         process::umask(self.umask);
         let all = &self.oci.hooks;
-        let ran = hooks::run("prestart", &all.prestart, &creating)
+        // Deprecated hooks are told what the version of the specification that had them meant by it: it called them when the
+        // container was created.
+        let created = self.state(pid, Status::Created);
+        let ran = hooks::run("prestart", &all.prestart, &created)
             .and_then(|()| hooks::run("createRuntime", &all.create_runtime, &creating));
         process::umask(0);
         ran.map_err(|failure| SandboxError::request(failure.one_line()))?;
-        Ok([creating, self.state(pid, Status::Created)])
+        Ok([creating, created])
     }
 }
 
