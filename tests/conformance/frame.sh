@@ -2,7 +2,7 @@
 # What the judges of `cargo xtask conformance` share. Called as
 #   frame.sh JUDGE GLOB         sets up JUDGE.sh and runs each of its checks whose name matches, in the order in which they stand
 #   frame.sh JUDGE --one NAME   one check, called by the above
-# in a mount and a PID namespace of its own, with
+# in a mount, a network and a PID namespace of its own, with
 #   RUNTIME   the runtime, an absolute path
 #   WORK      an empty directory, removed at the end     CACHE   a directory that is kept between runs
 #   LIMIT     seconds for one check
@@ -53,7 +53,7 @@ until_true() {
 
 # A root filesystem of busybox, with an account.
 busybox_tree() {
-    mkdir -p "$1"/{bin,dev,etc,home/bob,proc,root,run,sys,tmp,usr,var}
+    mkdir -p "$1"/{bin,dev,etc,home/bob,mnt,proc,root,run,sys,tmp,usr,var}
     chmod 1777 "$1/tmp"
     cp "$(command -v busybox)" "$1/bin/busybox"
     chroot "$1" /bin/busybox --install -s /bin
@@ -61,6 +61,7 @@ busybox_tree() {
     printf 'root:x:0:\nbob:x:1000:\n' > "$1/etc/group"
 }
 
+set -o pipefail
 setup() { :; }
 teardown() { :; }
 checks() { sed -n 's/^check_\([a-z0-9_]*\)().*/\1/p' "$here/$judge.sh"; }
@@ -71,6 +72,7 @@ private_host() {
     mkdir -p "$TMPDIR"
     mount -t tmpfs -o mode=755 run /run
     mkdir -p /run/lock
+    ip link set lo up
     # crun refuses a host with both versions of control groups.
     [ "$(basename "$RUNTIME")" != crun ] || umount /sys/fs/cgroup/unified 2> /dev/null || true
 }

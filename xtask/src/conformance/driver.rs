@@ -15,15 +15,25 @@ fn cache(judge: &Judge) -> PathBuf {
     tree::target().join("conformance").join(&judge.name)
 }
 
-/// Runs all checks whose name matches the glob, in a mount and a PID namespace of the judge's own: its daemons end with it, its mounts are
-/// seen by nobody.
+/// Runs all checks whose name matches the glob, in namespaces of the judge's own: its daemons end with it, its mounts and network
+/// devices are seen by nobody.
 pub(super) fn run(judge: &Judge, runtime: &Path, pattern: &str) -> Result<Outcome> {
     let cache = cache(judge);
     std::fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
     let work = PathBuf::from("/var/tmp").join(format!("ctr-conformance-{}-{}", judge.name, std::process::id()));
     std::fs::create_dir(&work).with_context(|| format!("create {}", work.display()))?;
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--propagation", "private", "bash"]);
+    command.args([
+        "--mount",
+        "--net",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--kill-child",
+        "--propagation",
+        "private",
+        "bash",
+    ]);
     command.arg(judge::directory().join("frame.sh")).arg(&judge.name).arg(pattern);
     command.env("RUNTIME", runtime).env("CACHE", &cache).env("WORK", &work).env("LIMIT", judge.seconds.to_string());
     let outcome = listen(&mut command);
