@@ -3,7 +3,7 @@
 
 pub mod bundle;
 mod devices;
-mod devices_bpf;
+pub mod devices_bpf;
 mod enter;
 pub mod error;
 mod hierarchies;

@@ -27,6 +27,11 @@ const ATTACH_CGROUP_DEVICE: u32 = 6;
 const ALLOW_MULTI: u32 = 2;
 const PROG_LOAD: i32 = 5;
 const PROG_ATTACH: i32 = 8;
+const PROG_DETACH: i32 = 9;
+const PROG_GET_FD_BY_ID: i32 = 13;
+const PROG_QUERY: i32 = 16;
+/// Programs of one group that a query tells at most (Linux, `BPF_CGROUP_MAX_PROGS`).
+const PROGRAMS_MAX: usize = 64;
 
 /// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`.
 #[repr(C)]
@@ -111,6 +116,50 @@ pub fn attach_device_program(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> 
         flags: ALLOW_MULTI,
     };
     call!(libc::SYS_bpf, PROG_ATTACH, &raw const attributes, size_of::<Attach>()).map(drop)
+}
+
+/// `union bpf_attr` for `BPF_PROG_QUERY`.
+#[repr(C)]
+struct Query {
+    target: u32,
+    kind: u32,
+    flags: u32,
+    attach_flags: u32,
+    ids: u64,
+    count: u32,
+    padding: u32,
+}
+
+/// Detaches a device program from a v2 group.
+pub fn detach_device_program(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> RawResult<()> {
+    let attributes = Attach {
+        target: group.as_raw_fd().unsigned_abs(),
+        program: program.as_raw_fd().unsigned_abs(),
+        kind: ATTACH_CGROUP_DEVICE,
+        flags: 0,
+    };
+    call!(libc::SYS_bpf, PROG_DETACH, &raw const attributes, size_of::<Attach>()).map(drop)
+}
+
+/// The device programs that are attached to a v2 group itself.
+pub fn device_programs(group: BorrowedFd<'_>) -> RawResult<Vec<OwnedFd>> {
+    let mut ids = [0u32; PROGRAMS_MAX];
+    let mut query = Query {
+        target: group.as_raw_fd().unsigned_abs(),
+        kind: ATTACH_CGROUP_DEVICE,
+        flags: 0,
+        attach_flags: 0,
+        ids: ids.as_mut_ptr() as u64,
+        count: PROGRAMS_MAX as u32,
+        padding: 0,
+    };
+    call!(libc::SYS_bpf, PROG_QUERY, &raw mut query, size_of::<Query>())?;
+    let open = |id: &u32| {
+        // Program id, unused, flags.
+        let attributes = [*id, 0, 0];
+        call!(libc::SYS_bpf, PROG_GET_FD_BY_ID, &raw const attributes, size_of::<[u32; 3]>()).map(owned)
+    };
+    ids.iter().take(query.count as usize).map(open).collect()
 }
 
 #[cfg(test)]

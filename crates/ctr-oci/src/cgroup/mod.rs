@@ -1,58 +1,147 @@
-//! stub
-use crate::args::{Global, NewContainer};
-use crate::config::Config;
-use crate::id::ContainerId;
-use crate::state::States;
-use ctr_cli::Failure;
-use ctr_sandbox::bundle::JoinedGroups;
-use serde::{Deserialize, Serialize};
+//! Control groups of a container: where they are, what limits them, which devices may be used, what becomes of them.
+//!
+//! ```text
+//! path.rs    linux.cgroupsPath           facts.rs   the hierarchies of the host
+//!        \                                  /
+//!         plan.rs  limits/  devices.rs            pure: groups, files and what is written to them
+//!                     |
+//!         make.rs  control.rs                     makes and writes them; the container's process is born in them
+//!                     |
+//!         record.rs                               what is kept: freeze.rs, processes.rs, update.rs, stats/ work on that
+//! ```
+
+mod ask;
+mod control;
+pub mod devices;
+mod error;
+pub mod facts;
+pub mod freeze;
+pub mod limits;
+mod make;
+pub mod path;
+pub mod plan;
+mod processes;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-/// stub
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct CgroupRecord {
-    #[serde(default)]
-    dirs: Vec<PathBuf>,
+
+pub(crate) use ask::{kill_all, make, remove};
+use ctr_sandbox::bundle::JoinedGroups;
+pub use error::CgroupError;
+use facts::Hierarchies;
+use path::GroupPath;
+pub use record::{CgroupRecord, UnitRecord};
+
+use crate::config::Resources;
+
+/// What a container's groups are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The container.
+    pub id: &'a str,
+    /// The store that it is in (`ctr_core::container::root_hash`).
+    pub root_hash: &'a str,
+    /// `linux.cgroupsPath`.
+    pub path: &'a str,
+    /// `linux.resources`.
+    pub resources: &'a Resources,
+    /// `annotations`: `org.systemd.property.NAME` are properties of the unit.
+    pub annotations: &'a BTreeMap<String, String>,
+    /// `--systemd-cgroup`.
+    pub systemd: bool,
+    /// The host's id of who gets the v2 group (config-linux.md "Cgroup ownership").
+    pub owner: Option<u32>,
+    /// Groups that may not be made are left out where nothing needs them: `--rootless`.
+    pub optional: bool,
 }
-impl CgroupRecord {
-    /// stub
-    pub fn dirs(&self) -> &[PathBuf] {
-        &self.dirs
-    }
-}
-/// stub
+
+/// Groups that were made. Dropped before [`Groups::keep`], they are removed.
 #[derive(Debug, Default)]
 pub struct Groups {
-    dirs: Vec<PathBuf>,
+    record: CgroupRecord,
+    joins: Vec<(OwnedFd, String)>,
+    unified: Option<OwnedFd>,
+    notes: Vec<String>,
+    kept: bool,
 }
+
+/// Makes the groups of a container and limits them. On failure nothing is left.
+pub fn create(request: &Request<'_>) -> Result<Groups, CgroupError> {
+    if request.systemd {
+        return Err(CgroupError::systemd("make a scope", "the systemd driver is not there yet"));
+    }
+    let host = Hierarchies::of_host();
+    let device_rules = can_set_device_rules();
+    let mut groups = Groups::default();
+    if !device_rules && !request.resources.devices.is_empty() {
+        groups.notes.push(
+            "linux.resources.devices is not in force: a user cannot set device rules, and can make no device nodes"
+                .to_owned(),
+        );
+    }
+    let path = GroupPath::parse(request.path, request.id, request.root_hash)?;
+    let plan = plan::plan(request.resources, &path, &host, device_rules)?;
+    let named = !request.path.is_empty();
+    if !named {
+        groups.record.parents = own_parents(&plan);
+    }
+    make::make(&plan, request.optional && !named, &mut groups)?;
+    if let (Some(owner), Some(group)) = (request.owner, plan.groups.iter().find(|group| group.is_v2())) {
+        make::hand_over(&group.dir, owner)?;
+    }
+    Ok(groups)
+}
+
+/// Only over the host's own devices, and only with privileges there.
+fn can_set_device_rules() -> bool {
+    ctr_sys::ids::effective_uid() == 0 && ctr_sys::ids::in_initial_user_namespace()
+}
+
+/// `ctr-oci/ROOTHASH` and `ctr-oci`, of each hierarchy.
+fn own_parents(plan: &plan::Plan) -> Vec<PathBuf> {
+    plan.groups.iter().flat_map(|group| group.dir.ancestors().skip(1).take(2)).map(PathBuf::from).collect()
+}
+
 impl Groups {
-    /// s
-    pub fn record(&self) -> CgroupRecord {
-        CgroupRecord { dirs: self.dirs.clone() }
-    }
-    /// s
-    pub fn dirs(&self) -> &[PathBuf] {
-        &self.dirs
-    }
-    /// s
+    /// What the launcher needs of them.
     pub fn take_joined(&mut self) -> JoinedGroups {
-        JoinedGroups::default()
+        JoinedGroups {
+            joins: std::mem::take(&mut self.joins),
+            unified: self.unified.take(),
+            dirs: self.record.dirs.clone(),
+        }
     }
-    /// s
-    pub fn keep(&mut self) {}
+
+    /// What is kept of them.
+    pub fn record(&self) -> CgroupRecord {
+        self.record.clone()
+    }
+
+    /// Their directories.
+    pub fn dirs(&self) -> &[PathBuf] {
+        &self.record.dirs
+    }
+
+    /// What is not in force, in words for the log.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The container lives in them now.
+    pub fn keep(&mut self) {
+        self.kept = true;
+    }
 }
-pub(crate) fn make(_: &Global, _: &States, _: &ContainerId, _: &Config, _: &NewContainer) -> Result<Groups, Failure> {
-    Ok(Groups::default())
-}
-pub(crate) fn kill_all(_: &CgroupRecord) -> Result<(), Failure> {
-    Ok(())
-}
-pub(crate) fn remove(_: &CgroupRecord) -> Result<(), Failure> {
-    Ok(())
-}
-/// stub
-pub mod freeze {
-    /// s
-    pub fn is_frozen(_: &[std::path::PathBuf]) -> bool {
-        false
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What the kernel does not let go yet is left to `delete`, or to the next of that name.
+            let _ = self.record.remove();
+        }
     }
 }

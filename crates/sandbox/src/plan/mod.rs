@@ -23,7 +23,7 @@ use ctr_sys::privilege::CapSet;
 use serde::Serialize;
 
 pub use capabilities::{CapabilitySets, capabilities_by_name};
-pub use cgroup::{CgroupFacts, CgroupPlan, GroupPlan, Need, UnifiedFacts, Write};
+pub use cgroup::{CgroupFacts, CgroupPlan, GroupPlan, Need, UnifiedFacts, Write, weight_of_shares};
 pub(crate) use cgroup::{can_make_devices, v1_controllers};
 pub(crate) use devices::is_own_device;
 pub use devices::{DevicePlan, HostDevice, rules as device_rules};

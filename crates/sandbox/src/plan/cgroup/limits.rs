@@ -143,7 +143,7 @@ fn cpu(limits: &Limits) -> Result<(Wanted, Option<u64>), SandboxError> {
 
 /// `cpu.weight` of `cpu.shares`. The curve of runc 1.4 and crun 1.23, which maps the least, the greatest and everybody's
 /// share of v1 (2, 262144, 1024) to those of v2 (1, 10000, 100); the older straight line made 39 of everybody's.
-fn weight_of_shares(shares: u64) -> u64 {
+pub fn weight_of_shares(shares: u64) -> u64 {
     match shares {
         0..=2 => 1,
         262_144.. => 10_000,

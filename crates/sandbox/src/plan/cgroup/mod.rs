@@ -12,6 +12,7 @@ mod tests;
 use serde::Serialize;
 
 pub(crate) use devices::can_make_devices;
+pub use limits::weight_of_shares;
 
 use super::{DevicePlan, HostFacts, ProcessPlan, UsernsPlan};
 use crate::error::SandboxError;

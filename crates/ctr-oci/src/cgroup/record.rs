@@ -1,0 +1,95 @@
+//! What is kept of a container's control groups, and what is done with them later.
+
+use std::path::PathBuf;
+
+use ctr_core::container::groups;
+use serde::{Deserialize, Serialize};
+
+use super::{CgroupError, facts, freeze, processes};
+
+/// The groups of a container, as its record keeps them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupRecord {
+    /// Their directories, the one that tracks and kills first.
+    pub dirs: Vec<PathBuf>,
+    /// Those of them that were made for the container: only these are removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<PathBuf>,
+    /// Groups above them of our own naming, which go when they are empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<PathBuf>,
+    /// The unit of systemd that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<UnitRecord>,
+}
+
+/// A unit of systemd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitRecord {
+    /// `libpod-1234.scope`.
+    pub name: String,
+    /// `machine.slice`.
+    pub slice: String,
+    /// It is the user's service manager.
+    pub user: bool,
+}
+
+impl CgroupRecord {
+    /// Their directories.
+    pub fn dirs(&self) -> &[PathBuf] {
+        &self.dirs
+    }
+
+    /// The process ids of the container, in order.
+    pub fn processes(&self) -> Result<Vec<i32>, CgroupError> {
+        self.dirs.first().map_or(Ok(Vec::new()), |dir| processes::of(dir))
+    }
+
+    /// Signals every process once; says how many there were.
+    pub fn signal_all(&self, signal: i32) -> Result<usize, CgroupError> {
+        processes::signal(&self.dirs, signal)
+    }
+
+    /// Ends every process, those of a frozen container too, and waits until they are gone: ten seconds at most.
+    pub fn kill_all(&self) -> Result<(), CgroupError> {
+        processes::kill(&self.dirs)
+    }
+
+    /// Stops every process and waits until the kernel says so: ten seconds at most, then they run again and it is an error.
+    pub fn freeze(&self) -> Result<(), CgroupError> {
+        freeze::freeze(&self.dirs)
+    }
+
+    /// Lets them run again.
+    pub fn thaw(&self) -> Result<(), CgroupError> {
+        freeze::thaw(&self.dirs)
+    }
+
+    /// Whether it is paused.
+    pub fn is_frozen(&self) -> bool {
+        freeze::is_frozen(&self.dirs)
+    }
+
+    /// Whether the container can be paused at all.
+    pub fn is_present(&self) -> bool {
+        self.dirs.first().is_some_and(|dir| dir.is_dir())
+    }
+
+    /// Removes the groups that were made for the container, with those that it made below them. No process is ended: a group
+    /// that has one stays and is an error. What is gone already is none.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        let pure = facts::is_pure();
+        let mut result = Ok(());
+        // A record is a file: what is no group below the root of a hierarchy is not touched, whatever it says.
+        for dir in self.made.iter().filter(|dir| facts::is_group(dir, pure)) {
+            let removed = groups::remove(dir);
+            result = result
+                .and(removed.map_err(|error| CgroupError::host("remove the control group", "rmdir", dir, &error)));
+        }
+        for dir in self.parents.iter().filter(|dir| facts::is_group(dir, pure)) {
+            // Other containers may be in it.
+            let _ = std::fs::remove_dir(dir);
+        }
+        result
+    }
+}
