@@ -81,6 +81,17 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
     Ok(read_open(file.as_fd(), limit)?)
 }
 
+/// [`read`] of a path that somebody else names: what is no regular file is an error, and so nothing is waited for.
+pub fn read_regular(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
+    let file = std::fs::File::from(open(path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY, 0)?);
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() {
+        let what = if kind.is_dir() { "it is a directory" } else { "it is no regular file" };
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    Ok(read_open(file.as_fd(), limit)?)
+}
+
 /// [`read`] of a file that is open.
 pub fn read_open(file: BorrowedFd<'_>, limit: usize) -> RawResult<Option<Vec<u8>>> {
     let mut bytes = vec![0; 4096.min(limit + 1)];

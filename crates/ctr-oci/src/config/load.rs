@@ -44,7 +44,7 @@ pub fn load_process(path: &Path) -> Result<Process, ConfigError> {
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let error = |source| ConfigError::Read { path: path.to_owned(), source };
     let too_large = || std::io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {DOCUMENT_MAX} bytes"));
-    ctr_sys::small::read(path, DOCUMENT_MAX).map_err(error)?.ok_or_else(|| error(too_large()))
+    ctr_sys::small::read_regular(path, DOCUMENT_MAX).map_err(error)?.ok_or_else(|| error(too_large()))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, ConfigError> {

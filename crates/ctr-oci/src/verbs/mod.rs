@@ -21,7 +21,10 @@ use crate::args::{Args, Verb};
 /// Does what the command line says.
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let Args { global, verb } = args;
+    // Looked at before anything is opened: what we open must not be taken for one of them.
+    let preserved = preserved(&verb);
     crate::report::open(&global)?;
+    preserved?;
     match verb {
         Verb::Create(args) => create::create(&global, &args),
         Verb::Start(args) => start::start(&global, &args),
@@ -41,6 +44,25 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Verb::Checkpoint(_) => Err(no_checkpoints("checkpoint")),
         Verb::Restore(_) => Err(no_checkpoints("restore")),
     }
+}
+
+/// `--preserve-fds`: the caller's descriptors are there.
+fn preserved(verb: &Verb) -> Result<(), Failure> {
+    let count = match verb {
+        Verb::Create(args) => args.container.preserve_fds,
+        Verb::Run(args) => args.container.preserve_fds,
+        Verb::Exec(args) => args.preserve_fds,
+        _ => 0,
+    };
+    let absent = (3..count.saturating_add(3)).find(|number| {
+        let link = format!("/proc/self/fd/{number}");
+        std::fs::symlink_metadata(link).is_err()
+    });
+    absent.map_or(Ok(()), |number| {
+        Err(Failure::new(format!("--preserve-fds {count}")).because(format!("descriptor {number} is not open")).hint(
+            "the program gets the descriptors from 3 on that ctr-oci has: open them before, or give a smaller number",
+        ))
+    })
 }
 
 fn missing(verb: &str) -> Result<ExitCode, Failure> {
