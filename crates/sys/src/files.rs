@@ -252,10 +252,20 @@ pub fn is_on_read_only_mount(path: &CStr) -> bool {
 
 /// Whether an open file is of procfs.
 pub fn is_procfs(fd: BorrowedFd<'_>) -> bool {
+    filesystem(fd) == Some(libc::PROC_SUPER_MAGIC as u64)
+}
+
+/// Whether an open file is of sysfs.
+pub fn is_sysfs(fd: BorrowedFd<'_>) -> bool {
+    filesystem(fd) == Some(libc::SYSFS_MAGIC as u64)
+}
+
+/// The magic number of the file system (statfs(2)).
+fn filesystem(fd: BorrowedFd<'_>) -> Option<u64> {
     let mut stat = MaybeUninit::<libc::statfs>::zeroed();
-    let called = call!(libc::SYS_fstatfs, fd.as_raw_fd(), stat.as_mut_ptr());
+    call!(libc::SYS_fstatfs, fd.as_raw_fd(), stat.as_mut_ptr()).ok()?;
     // SAFETY: zeroed; plain integers.
-    called.is_ok() && unsafe { stat.assume_init() }.f_type as u64 == libc::PROC_SUPER_MAGIC as u64
+    Some(unsafe { stat.assume_init() }.f_type as u64)
 }
 
 /// Makes an open directory the current one.

@@ -75,6 +75,18 @@ pub fn fsconfig_create(fs: BorrowedFd<'_>) -> RawResult<()> {
     call!(libc::SYS_fsconfig, fs.as_raw_fd(), command, ptr::null::<u8>(), ptr::null::<u8>(), 0).map(drop)
 }
 
+/// The file system at the mount that `mount` is open on, to be changed (fspick(2)).
+pub fn fspick(mount: BorrowedFd<'_>) -> RawResult<OwnedFd> {
+    let flags = libc::FSPICK_EMPTY_PATH | libc::FSPICK_CLOEXEC | libc::FSPICK_NO_AUTOMOUNT;
+    call!(libc::SYS_fspick, mount.as_raw_fd(), c"".as_ptr(), flags).map(owned)
+}
+
+/// Changes the file system as its parameters say now (`FSCONFIG_CMD_RECONFIGURE`).
+pub fn fsconfig_reconfigure(fs: BorrowedFd<'_>) -> RawResult<()> {
+    let command = libc::FSCONFIG_CMD_RECONFIGURE;
+    call!(libc::SYS_fsconfig, fs.as_raw_fd(), command, ptr::null::<u8>(), ptr::null::<u8>(), 0).map(drop)
+}
+
 /// A detached mount of a file system that was created (fsmount(2)).
 pub fn fsmount(fs: BorrowedFd<'_>, attributes: MountAttr) -> RawResult<OwnedFd> {
     call!(libc::SYS_fsmount, fs.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attributes.0).map(owned)

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::path::Path;
 
-use ctr_sandbox::bundle::{BundleMount, BundleShown, MountIdmap};
+use ctr_sandbox::bundle::{AttributeChange, BundleMount, BundleShown, MountIdmap};
 use ctr_sandbox::idmap::{Extent, IdMap, malformed};
 use ctr_sys::mount::MountAttr;
 
@@ -49,11 +49,12 @@ pub(super) fn plan(
         }
         label => Some(label),
     };
-    let context = Context { dir, own_ids, label };
+    let context = Context { config, dir, own_ids, label };
     config.mounts.iter().enumerate().map(|(index, mount)| context.translate(index, mount)).collect()
 }
 
 struct Context<'a> {
+    config: &'a Config,
     /// The bundle.
     dir: &'a Path,
     /// The container has a user namespace.
@@ -65,14 +66,10 @@ impl Context<'_> {
     fn translate(&self, index: usize, mount: &Mount) -> Result<BundleMount, TranslateError> {
         let property = format!("mounts[{index}]");
         let options = mount_options::parse(&property, &mount.options)?;
-        if let Some(option) = options.remount {
-            return Err(TranslateError::invalid(
-                format!("{property}.options[{option}]"),
-                "a mount cannot be changed by a later one",
-            )
-            .hinted("give the options to the mount itself"));
-        }
         let bind = options.bind.is_some() || mount.kind == "bind";
+        if let Some(option) = options.remount {
+            return self.remount(&property, (index, option), mount, options);
+        }
         let target = target(&property, mount, bind)?;
         let shown = if bind {
             self.bind(&property, mount, &options)?
@@ -89,6 +86,49 @@ impl Context<'_> {
             attributes: options.attributes,
             below: options.below,
             propagation: options.propagation,
+        })
+    }
+
+    /// Attributes of whatever is mounted there. The file system itself is changed only if an earlier mount of the bundle has made
+    /// it: one of the host's is the host's.
+    fn remount(
+        &self,
+        property: &str,
+        (index, option): (usize, usize),
+        mount: &Mount,
+        options: MountOptions,
+    ) -> Result<BundleMount, TranslateError> {
+        let at = |option: usize| format!("{property}.options[{option}]");
+        let target = normal(&mount.destination);
+        c_string(&format!("{property}.destination"), &target)?;
+        if target == "/" {
+            return Err(TranslateError::invalid(format!("{property}.destination"), "it is the root filesystem")
+                .hinted("root.readonly makes it read-only"));
+        }
+        let bind = options.bind.is_some() || mount.kind == "bind";
+        let made = self.config.mounts.iter().take(index).any(|earlier| {
+            let parsed = mount_options::parse("", &earlier.options).unwrap_or_default();
+            normal(&earlier.destination) == target && parsed.bind.is_none() && earlier.kind != "bind"
+        });
+        if bind || !made {
+            no_data(property, &options, "a mount that was not made here has its file system from the host")?;
+        }
+        if let Some(option) = options.copy_up.or(options.idmap.map(|(option, _)| option)) {
+            return Err(TranslateError::invalid(at(option), "it is of a new mount"));
+        }
+        if options.below != AttributeChange::default() {
+            return Err(TranslateError::invalid(at(option), "it is of one mount, without those below it"));
+        }
+        let source = Mount { source: String::new(), ..mount.clone() };
+        let mut parameters = self.parameters(property, &source, &options)?;
+        parameters.retain(|(key, _)| key.as_c_str() != c"context");
+        Ok(BundleMount {
+            target,
+            shown: BundleShown::Remount { options: parameters },
+            attributes: options.attributes,
+            below: AttributeChange::default(),
+            propagation: options.propagation,
+            idmap: None,
         })
     }
 
@@ -313,7 +353,6 @@ mod tests {
             (json!(["bind", "sync"]), "options[1]"),
             (json!(["ro", "bind", "tmpcopyup"]), "options[2]"),
             (json!(["bind", "rot"]), "options[1]"),
-            (json!(["bind", "remount"]), "options[1]"),
         ] {
             let mounts = json!([{"destination": "/m", "type": "tmpfs"}, {"destination": "/a", "source": "/s", "options": options}]);
             assert_eq!(wrong(&[("mounts", mounts)]), format!("mounts[1].{property}"));
@@ -344,7 +383,6 @@ mod tests {
             (json!({"destination": "/t", "source": "/s"}), "type"),
             (json!({"destination": "/t", "source": "/s", "type": "none", "options": ["rshared"]}), "type"),
             (json!({"destination": "/t", "type": "proc", "options": ["tmpcopyup"]}), "options[0]"),
-            (json!({"destination": "/t", "type": "tmpfs", "options": ["ro", "remount"]}), "options[1]"),
             (
                 json!({"destination": "/t", "type": "tmpfs", "options": [format!("a={}", "x".repeat(256))]}),
                 "options[0]",
@@ -354,6 +392,32 @@ mod tests {
         ] {
             assert_eq!(wrong(&[("mounts", json!([mount]))]), format!("mounts[0].{property}"), "{mount}");
         }
+    }
+
+    #[test]
+    fn changes_of_what_is_mounted() {
+        let mounts = |options: Value| {
+            json!([
+                {"destination": "/t", "type": "tmpfs", "options": ["noexec"]},
+                {"destination": "/b", "source": "/s", "options": ["bind"]},
+                {"destination": "/x/../t", "type": "tmpfs", "options": options},
+            ])
+        };
+        let last = |options: Value| with(&[("mounts", mounts(options))]).unwrap().mounts.pop().unwrap();
+        let remounted = last(json!(["remount", "ro", "size=5m", "sync"]));
+        assert_eq!((remounted.target.as_str(), remounted.attributes.set), ("/t", MountAttr::RDONLY));
+        let BundleShown::Remount { options } = remounted.shown else { panic!("no remount") };
+        assert_eq!(options, [(c"sync".to_owned(), c"".to_owned()), (c"size".to_owned(), c"5m".to_owned())]);
+        for (options, property) in [
+            (json!(["remount", "bind", "size=5m"]), "options[2]"),
+            (json!(["remount", "tmpcopyup"]), "options[1]"),
+            (json!(["remount", "rro"]), "options[0]"),
+        ] {
+            assert_eq!(wrong(&[("mounts", mounts(options))]), format!("mounts[2].{property}"));
+        }
+        let other = json!([{"destination": "/b", "source": "/s", "options": ["bind"]},
+            {"destination": "/b", "options": ["remount", "size=1"]}]);
+        assert_eq!(wrong(&[("mounts", other)]), "mounts[1].options[1]");
     }
 
     #[test]

@@ -22,14 +22,14 @@ pub(super) fn steps(
 ) -> Result<Vec<Step>, SandboxError> {
     let attributes = mount.attributes.set;
     let top = Path::new(MOUNTS);
-    let pure = files::is_cgroup2(&c_string(MOUNTS)?);
-    if pure {
+    if is_pure() {
         if bundle.namespaces.contains(&"cgroup") {
             let target = place(&mount.target, Leaf::Dir)?;
             return Ok(vec![Step::Mount {
                 kind: c_string("cgroup2")?,
                 options: Vec::new(),
                 attributes,
+                propagation: Vec::new(),
                 target,
                 keep: None,
             }]);
@@ -45,6 +45,11 @@ pub(super) fn steps(
         steps.push(attach(group, attributes, target)?);
     }
     Ok(steps)
+}
+
+/// Whether the host has nothing but cgroup v2.
+pub(super) fn is_pure() -> bool {
+    c_string(MOUNTS).is_ok_and(|mounts| files::is_cgroup2(&mounts))
 }
 
 /// A tmpfs with a directory for each hierarchy, by the name that it has on the host, and the host's links between them.

@@ -126,7 +126,7 @@ fn accompany(
                         .map_err(|errno| SandboxError::host("go on after the hooks", "write", "", errno))?;
                 }
             }
-            Word::Failed(failed) => return Err(explain(&bundle.process, &prepared.script, failed)),
+            Word::Failed(failed) => return Err(explain(bundle, &prepared.script, failed)),
             Word::Gone => {
                 return Err(SandboxError::request_hint(
                     "the container's first process was ended while it was being created",
@@ -137,19 +137,42 @@ fn accompany(
     }
 }
 
-fn explain(process: &ProcessPlan, script: &Script<'_>, failed: enter::FailedStep) -> SandboxError {
+fn explain(bundle: &Bundle, script: &Script<'_>, failed: enter::FailedStep) -> SandboxError {
     let list = if failed.in_program { &script.program } else { &script.setup };
     let Some(step) = list.get(failed.index) else {
         return SandboxError::host("create the container", "clone", "its first process", failed.errno);
     };
     match step {
-        Step::FindProgram { .. } => not_executed(process, failed.errno),
+        Step::FindProgram { .. } => not_executed(&bundle.process, failed.errno),
         Step::Hook { .. } => hook_failed(step, failed.errno),
         step => SandboxError::Step {
-            step: step.to_string(),
+            step: format!("{step}{}", property(bundle, step)),
             cause: StepCause { errno: failed.errno },
-            hint: crate::start::step_hint(step, failed.errno).map(str::to_owned),
+            hint: hint(step, failed.errno).or(crate::start::step_hint(step, failed.errno)).map(str::to_owned),
         },
+    }
+}
+
+/// The mount that a step is about, as config.json has it.
+fn property(bundle: &Bundle, step: &Step) -> String {
+    let number = step.place().and_then(|place| bundle.mounts.iter().rposition(|mount| mount.target == place));
+    number.map_or_else(String::new, |number| format!(" (mounts[{number}])"))
+}
+
+/// In the words of a bundle.
+fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
+    match (step, errno) {
+        (Step::Mount { .. }, Errno::ENODEV) => {
+            Some("this kernel has no file system of that type: see /proc/filesystems")
+        }
+        (Step::Mount { .. }, Errno::EINVAL) => {
+            Some("the file system does not know an option, or does not take its value")
+        }
+        (Step::Remount { .. }, Errno::EINVAL) => {
+            Some("nothing is mounted there, or the file system does not take an option")
+        }
+        (Step::Remount { .. }, Errno::EXDEV) => Some("a link leads from there to /proc, /sys or /dev"),
+        _ => None,
     }
 }
 

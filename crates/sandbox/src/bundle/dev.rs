@@ -49,7 +49,7 @@ pub(super) fn steps(
 }
 
 /// Root of it is the container's, unless the options say otherwise; ids in them are the container's.
-fn tmpfs(options: &[(CString, CString)], attributes: MountAttr, ids: &Ids) -> RawResult<OwnedFd> {
+pub(super) fn tmpfs(options: &[(CString, CString)], attributes: MountAttr, ids: &Ids) -> RawResult<OwnedFd> {
     let fs = mount::fsopen(c"tmpfs")?;
     let (uid, gid) = ids.outside(0, 0);
     for (key, id) in [(c"uid", uid), (c"gid", gid)] {

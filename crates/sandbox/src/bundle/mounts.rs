@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -54,7 +54,7 @@ pub(super) fn steps(
     bundle: &Bundle,
     ids: &Ids,
     userns: Option<&OwnedFd>,
-    groups: &[std::path::PathBuf],
+    (root, groups): (BorrowedFd<'_>, &[std::path::PathBuf]),
     mut terminal: WithTerminal,
 ) -> Result<(Vec<Step>, Kept), SandboxError> {
     let (mut steps, mut kept) = (Vec::new(), Kept::default());
@@ -63,8 +63,10 @@ pub(super) fn steps(
         match &mount.shown {
             BundleShown::Bind { source, recursive } => {
                 let (copy, leaf) = bind(mount, source, *recursive, userns).map_err(named)?;
-                let target = kept.target(&mount.target, leaf, Links::Follow)?;
-                steps.push(Step::Attach { mount: copy, target, keep: None });
+                let keep = bound_kernels(mount, &copy, &mut kept).map_err(named)?;
+                let links = if keep.is_some() { Links::Refuse } else { Links::Follow };
+                let target = kept.target(&mount.target, leaf, links)?;
+                steps.push(Step::Attach { mount: copy, target, keep });
             }
             BundleShown::Filesystem { kind, options, .. } if mount.target == "/dev" && kind.as_c_str() == c"tmpfs" => {
                 // Nodes of our own tmpfs are meant to be used, whatever the options say of others.
@@ -82,9 +84,16 @@ pub(super) fn steps(
                     steps.push(Step::Console { terminal });
                 }
             }
+            // A hierarchy can be mounted in a cgroup namespace alone.
+            BundleShown::Filesystem { kind, .. } if kind.as_c_str() == c"cgroup2" && cgroups::is_pure() => {
+                steps.extend(own_groups(bundle, mount, groups, &kept)?);
+            }
+            BundleShown::Cgroups => steps.extend(own_groups(bundle, mount, groups, &kept)?),
             BundleShown::Filesystem { kind, options, copy_up } => {
                 if *copy_up {
-                    let copy = super::copy_up::tmpfs(bundle, mount, options, ids).map_err(named)?;
+                    let earlier = bundle.mounts.get(..number).unwrap_or_default();
+                    let copy = super::copy_up::tmpfs(root, earlier, mount, options, ids).map_err(named)?;
+                    change(&copy, mount, false).map_err(|errno| unchanged(mount, errno)).map_err(named)?;
                     let target = kept.target(&mount.target, Leaf::Dir, Links::Follow)?;
                     steps.push(Step::Attach { mount: copy, target, keep: None });
                     continue;
@@ -92,16 +101,67 @@ pub(super) fn steps(
                 let (links, keep) = kernels(kind, mount, &mut kept);
                 let place = if keep.is_some() { Kept::default() } else { Kept { ..copy_of(&kept) } };
                 let target = place.target(&mount.target, Leaf::Dir, links)?;
-                let attributes = mount.attributes.set;
-                steps.push(Step::Mount { kind: kind.clone(), options: options.clone(), attributes, target, keep });
+                steps.push(Step::Mount {
+                    kind: kind.clone(),
+                    options: options.clone(),
+                    attributes: mount.attributes.set,
+                    propagation: propagations(mount),
+                    target,
+                    keep,
+                });
             }
-            BundleShown::Cgroups => {
-                let mut place = |path: &str, leaf| kept.target(path, leaf, Links::Refuse);
-                steps.extend(cgroups::steps(bundle, mount, groups, &mut place)?);
+            BundleShown::Remount { options } => {
+                let target = kept.target(&mount.target, Leaf::Dir, remounted(&mount.target))?;
+                let AttributeChange { set, clear } = mount.attributes;
+                let (propagation, options) = (propagations(mount), options.clone());
+                steps.push(Step::Remount { target, set, clear, propagation, options });
             }
         }
     }
     Ok((steps, kept))
+}
+
+fn own_groups(
+    bundle: &Bundle,
+    mount: &BundleMount,
+    groups: &[std::path::PathBuf],
+    kept: &Kept,
+) -> Result<Vec<Step>, SandboxError> {
+    let mut place = |path: &str, leaf| kept.target(path, leaf, Links::Refuse);
+    cgroups::steps(bundle, mount, groups, &mut place)
+}
+
+fn propagations(mount: &BundleMount) -> Vec<Propagation> {
+    mount.propagation.iter().map(|change| propagation(change.kind)).collect()
+}
+
+/// The kernel's directories are meant by their own names alone.
+fn remounted(path: &str) -> Links {
+    if ["/proc", "/sys", "/dev"].contains(&path) { Links::Refuse } else { Links::Follow }
+}
+
+/// A host's procfs at `/proc`, or its sysfs at `/sys`: paths below are resolved in it. Nothing else can stand at `/proc`, where
+/// this process, too, writes what it takes for the kernel's (CVE-2019-16884, CVE-2019-19921).
+fn bound_kernels(mount: &BundleMount, copy: &OwnedFd, kept: &mut Kept) -> Result<Option<Base>, SandboxError> {
+    match mount.target.as_str() {
+        "/proc" if files::is_procfs(copy.as_fd()) => {
+            kept.proc = true;
+            Ok(Some(Base::Proc))
+        }
+        "/proc" => Err(SandboxError::request_hint(
+            "its source is no procfs: programs trust what they read in /proc",
+            "mount a procfs there, or bind the host's",
+        )),
+        "/sys" if files::is_sysfs(copy.as_fd()) => {
+            kept.sys = true;
+            Ok(Some(Base::Sys))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn unchanged(mount: &BundleMount, errno: Errno) -> SandboxError {
+    SandboxError::host(format!("set the attributes of {}", mount.target), "mount_setattr", mount.target.clone(), errno)
 }
 
 fn copy_of(kept: &Kept) -> Kept {
@@ -166,7 +226,10 @@ fn bind(
 /// Attributes and propagation, as they are asked for; a copy is a slave of what it was copied from unless asked otherwise.
 fn change(copy: &OwnedFd, mount: &BundleMount, recursive: bool) -> RawResult<()> {
     let (own, below, none) = (mount.attributes, mount.below, MountAttr::NONE);
-    mount::mount_setattr(copy.as_fd(), recursive, none, none, Some(Propagation::Slave))?;
+    // Shared means with the source: the copy is of its peers already, and a slave would never be again.
+    if mount.propagation.first().is_none_or(|change| change.kind != PropagationKind::Shared) {
+        mount::mount_setattr(copy.as_fd(), recursive, none, none, Some(Propagation::Slave))?;
+    }
     if below != AttributeChange::default() {
         mount::mount_setattr(copy.as_fd(), true, below.set, below.clear, None)?;
     }

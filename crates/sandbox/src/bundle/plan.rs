@@ -102,6 +102,11 @@ pub enum BundleShown {
     },
     /// The container's control groups, in the layout of the host (`cgroup`).
     Cgroups,
+    /// What is mounted there already, with other attributes (`remount`).
+    Remount {
+        /// Parameters of the file system that change (fsconfig(2)).
+        options: Vec<(CString, CString)>,
+    },
 }
 
 /// Mount attributes to set and to clear (mount_setattr(2)).

@@ -64,7 +64,7 @@ pub(super) fn prepare(bundle: &Bundle, dir: &Path, groups: JoinedGroups) -> Resu
         (None, None)
     };
     let mut setup = first_steps(bundle, &ids, groups.joins);
-    let (mounts, kept) = mounts::steps(bundle, &ids, userns.as_ref(), &groups.dirs, with_terminal)?;
+    let (mounts, kept) = mounts::steps(bundle, &ids, userns.as_ref(), (root.as_fd(), &groups.dirs), with_terminal)?;
     setup.extend(mounts);
     setup.extend(asks.map(|answer| Step::AskCaller { answer }));
     setup.extend(hooks(&bundle.create_container, creating.as_ref()));

@@ -17,11 +17,11 @@ const DEPTH_MAX: usize = 200;
 const ENTRIES_MAX: u64 = 2_000_000;
 
 /// Which owner a copy gets, by the owner that the original shows.
-pub(super) type Owner<'a> = &'a dyn Fn(u32, u32) -> (u32, u32);
+pub(crate) type Owner<'a> = &'a dyn Fn(u32, u32) -> (u32, u32);
 
 /// Copies the directory `path` of the root filesystem into the directory `into`, with its own mode and owner. Whether there
 /// was something to copy; a `path` that is not there, or no directory, leaves `into` as it is.
-pub(super) fn copy(
+pub(crate) fn copy(
     rootfs: BorrowedFd<'_>,
     path: &str,
     into: BorrowedFd<'_>,
@@ -30,7 +30,7 @@ pub(super) fn copy(
     let failed = |cause| SandboxError::Host {
         action: format!("copy what the image has at {path} into the volume"),
         cause,
-        hint: Some("nocopy leaves the volume empty".to_owned()),
+        hint: Some("nocopy (tmpcopyup left out of a bundle's options) leaves the volume empty".to_owned()),
     };
     let name = super::c_string(path)?;
     let Some(source) = open_source(rootfs, &name).map_err(failed)? else { return Ok(false) };

@@ -26,6 +26,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(crate) use cgroup::Groups;
+pub(crate) use content::copy as copy_content;
 pub(crate) use dev::{LINKS as DEVICE_LINKS, copy as copy_of_device};
 pub(crate) use exec_failure::exec_failed;
 pub(crate) use files::keep_filter;

@@ -124,7 +124,7 @@ fn add_mount(
         };
         let target = target(base, path, Leaf::Dir, Links::Refuse)?;
         let attributes = volume::attributes(mount);
-        Ok(Step::Mount { kind: c_string(kind)?, options: owned, attributes, target, keep })
+        Ok(Step::Mount { kind: c_string(kind)?, options: owned, attributes, propagation: Vec::new(), target, keep })
     };
     match &mount.shown {
         Shown::Proc => steps.push(kernel("proc", &[], Some(Base::Proc))?),
@@ -157,7 +157,14 @@ fn add_mount(
         Shown::Cgroup2 => {
             let target = target(Base::Sys, "fs/cgroup", Leaf::Dir, Links::Refuse)?;
             let attributes = volume::attributes(mount);
-            steps.push(Step::Mount { kind: c_string("cgroup2")?, options: Vec::new(), attributes, target, keep: None });
+            steps.push(Step::Mount {
+                kind: c_string("cgroup2")?,
+                options: Vec::new(),
+                attributes,
+                propagation: Vec::new(),
+                target,
+                keep: None,
+            });
         }
         Shown::Tmpfs(tmpfs) if tmpfs.copy_up => {
             let made = kept::filled_tmpfs(plan, mount, tmpfs, sources.rootfs)?;

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ctr_sys::files::{self, OpenAs};
-use ctr_sys::mount::{self, MountAttr};
+use ctr_sys::mount::{self, MountAttr, Propagation};
 use ctr_sys::privilege::{self, CapSet};
 use ctr_sys::process::{self, CStringArray, Namespaces};
 use ctr_sys::{Errno, RawResult, schedule, signal, tty};
@@ -94,8 +94,10 @@ impl<'a> Stage<'a> {
                 mount::move_mount_to_path(self.root, c"/")?;
                 files::enter_dir(self.root)
             }
-            Step::Mount { kind, options, attributes, target, keep } => {
+            Step::Remount { .. } => self.remount(step),
+            Step::Mount { kind, options, attributes, propagation, target, keep } => {
                 let made = make(kind, options, *attributes)?;
+                propagate(made.as_fd(), propagation)?;
                 self.attach(made.as_fd(), target)?;
                 if let Some(base) = keep {
                     self.keep(*base, made);
@@ -208,6 +210,24 @@ impl<'a> Stage<'a> {
         mount::move_mount(mount, place.as_fd())
     }
 
+    /// The kernel takes nothing but the root of a mount for it. What a link of the image leads to is not what was asked for.
+    fn remount(&self, step: &Step) -> RawResult<()> {
+        let Step::Remount { target, set, clear, propagation, options } = step else { return Err(Errno::EINVAL) };
+        let place = target.open(self.base(target.base)?)?;
+        if target.follows_links() && self.is_kernels(place.as_fd())? {
+            return Err(Errno::EXDEV);
+        }
+        if !options.is_empty() {
+            let fs = mount::fspick(place.as_fd())?;
+            configure(fs.as_fd(), options)?;
+            mount::fsconfig_reconfigure(fs.as_fd())?;
+        }
+        if *set != MountAttr::NONE || *clear != MountAttr::NONE {
+            mount::mount_setattr(place.as_fd(), false, *set, *clear, None)?;
+        }
+        propagate(place.as_fd(), propagation)
+    }
+
     /// A copy of the slave's mount: no name is looked up but the one just made in our own `/dev` (CVE-2025-52565).
     fn console(&self, slave: BorrowedFd<'_>) -> RawResult<()> {
         let dev = self.base(Base::Dev)?;
@@ -317,15 +337,25 @@ impl<'a> Stage<'a> {
 
 fn make(kind: &CString, options: &[(CString, CString)], attributes: MountAttr) -> RawResult<OwnedFd> {
     let fs = mount::fsopen(kind)?;
-    for (key, value) in options {
-        if value.is_empty() {
-            mount::fsconfig_flag(fs.as_fd(), key)?;
-        } else {
-            mount::fsconfig_string(fs.as_fd(), key, value)?;
-        }
-    }
+    configure(fs.as_fd(), options)?;
     mount::fsconfig_create(fs.as_fd())?;
     mount::fsmount(fs.as_fd(), attributes)
+}
+
+fn configure(fs: BorrowedFd<'_>, options: &[(CString, CString)]) -> RawResult<()> {
+    for (key, value) in options {
+        if value.is_empty() {
+            mount::fsconfig_flag(fs, key)?;
+        } else {
+            mount::fsconfig_string(fs, key, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn propagate(mount: BorrowedFd<'_>, changes: &[Propagation]) -> RawResult<()> {
+    let none = MountAttr::NONE;
+    changes.iter().try_for_each(|change| mount::mount_setattr(mount, false, none, none, Some(*change)))
 }
 
 /// Moves the error pipe to a low number, what the start needs behind it, and closes all above, so that nothing of ours is

@@ -16,6 +16,18 @@ impl Base {
     }
 }
 
+impl Step {
+    /// The place that something is mounted on.
+    pub(crate) fn place(&self) -> Option<String> {
+        match self {
+            Self::Mount { target, .. } | Self::Remount { target, .. } | Self::Attach { target, .. } => {
+                Some(target.path())
+            }
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -27,6 +39,7 @@ impl fmt::Display for Step {
             Self::SlaveMounts => f.write_str("take the mounts out of the host's propagation"),
             Self::AttachRoot => f.write_str("attach the root filesystem"),
             Self::Mount { kind, target, .. } => write!(f, "mount {} on {}", kind.to_string_lossy(), target.path()),
+            Self::Remount { target, .. } => write!(f, "remount {}", target.path()),
             Self::Attach { target, .. } => write!(f, "mount on {}", target.path()),
             Self::AttachSecret { target, .. } => write!(f, "mount a secret on {}", target.path()),
             Self::Console { .. } => f.write_str("put the terminal at /dev/console"),

@@ -61,7 +61,22 @@ pub(crate) enum Step {
     /// Puts the root filesystem over `/` of the new mount namespace and makes it the current directory.
     AttachRoot,
     /// Mounts a file system that belongs to the new namespaces; `keep` makes it a base.
-    Mount { kind: CString, options: Vec<(CString, CString)>, attributes: MountAttr, target: Target, keep: Option<Base> },
+    Mount {
+        kind: CString,
+        options: Vec<(CString, CString)>,
+        attributes: MountAttr,
+        propagation: Vec<Propagation>,
+        target: Target,
+        keep: Option<Base>,
+    },
+    /// Changes attributes of the mount at a place: `set` and `clear`; and its file system, if there are options.
+    Remount {
+        target: Target,
+        set: MountAttr,
+        clear: MountAttr,
+        propagation: Vec<Propagation>,
+        options: Vec<(CString, CString)>,
+    },
     /// Attaches a mount that the parent prepared; `keep` makes it a base.
     Attach { mount: OwnedFd, target: Target, keep: Option<Base> },
     /// Shows a file of the secrets' tmpfs at another place.
