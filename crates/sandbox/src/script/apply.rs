@@ -105,10 +105,13 @@ impl<'a> Stage<'a> {
                 Ok(())
             }
             Step::Attach { mount, target, keep } => {
-                self.attach(mount.as_fd(), target)?;
-                if let Some(base) = keep {
-                    self.keep(*base, files::duplicate(mount.as_fd())?);
-                }
+                let Some(base) = keep else { return self.attach(mount.as_fd(), target) };
+                // mountinfo shows mounts by age (Linux 6.8): a copy made now stands where its turn is. What is not attached can be copied
+                // since 6.15; before, its place in that list is another.
+                let kept =
+                    mount::open_tree_clone(mount.as_fd(), c"", false).or_else(|_| files::duplicate(mount.as_fd()))?;
+                self.attach(kept.as_fd(), target)?;
+                self.keep(*base, kept);
                 Ok(())
             }
             Step::AttachSecret { name, target } => {
