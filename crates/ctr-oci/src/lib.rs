@@ -8,6 +8,7 @@ mod console;
 mod hooks;
 pub mod id;
 pub mod report;
+mod seccomp;
 pub mod state;
 pub mod translate;
 pub mod verbs;

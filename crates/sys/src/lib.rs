@@ -31,6 +31,7 @@ pub mod random;
 mod raw;
 pub mod schedule;
 pub mod sealed;
+pub mod seccomp;
 pub mod signal;
 pub mod small;
 pub mod socket;

@@ -209,40 +209,6 @@ pub fn new_session_keyring() -> RawResult<()> {
     call!(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<u8>()).map(drop)
 }
 
-/// One instruction of a classic BPF program, laid out as `struct sock_filter`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-pub struct BpfInstruction {
-    /// Operation.
-    pub code: u16,
-    /// Instructions to skip if true.
-    pub jt: u8,
-    /// Instructions to skip if false.
-    pub jf: u8,
-    /// Operand.
-    pub k: u32,
-}
-
-/// All threads of the process get the filter (`SECCOMP_FILTER_FLAG_TSYNC`).
-pub const SECCOMP_TSYNC: u32 = 1;
-/// What the filter does not allow is logged (`SECCOMP_FILTER_FLAG_LOG`).
-pub const SECCOMP_LOG: u32 = 2;
-/// No mitigation of speculative store bypass for the filter's sake (`SECCOMP_FILTER_FLAG_SPEC_ALLOW`).
-pub const SECCOMP_SPEC_ALLOW: u32 = 4;
-
-/// Puts a seccomp filter in force for this thread (seccomp(2)). Needs no_new_privs or `CAP_SYS_ADMIN`.
-pub fn load_seccomp(program: &[BpfInstruction], flags: u32) -> RawResult<()> {
-    /// `struct sock_fprog`.
-    #[repr(C)]
-    struct Program {
-        len: u16,
-        filter: *const BpfInstruction,
-    }
-    let len = u16::try_from(program.len()).map_err(|_| crate::Errno::E2BIG)?;
-    let filter = Program { len, filter: program.as_ptr() };
-    call!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, ptr::from_ref(&filter)).map(drop)
-}
-
 /// A resource (getrlimit(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resource(u32);

@@ -83,6 +83,16 @@ pub fn accept_waiting(listener: BorrowedFd<'_>) -> RawResult<OwnedFd> {
     }
 }
 
+/// Connects to the stream socket `name` of directory `dir` if it takes connections now; `EAGAIN` if it has too many. Reads and
+/// writes return at once.
+pub fn connect_stream_now(dir: BorrowedFd<'_>, name: &str) -> RawResult<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let socket = call!(libc::SYS_socket, libc::AF_UNIX, kind, 0).map(owned)?;
+    let (address, length) = address(dir, name)?;
+    retry(|| call!(libc::SYS_connect, socket.as_raw_fd(), ptr::from_ref(&address), length))?;
+    Ok(socket)
+}
+
 /// Connects to the stream socket `name` of directory `dir`. Reads and writes wait.
 pub fn connect_stream(dir: BorrowedFd<'_>, name: &str) -> RawResult<OwnedFd> {
     let socket = call!(libc::SYS_socket, libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0).map(owned)?;
@@ -105,10 +115,14 @@ const fn control_space(descriptors: usize) -> usize {
 pub fn send(socket: BorrowedFd<'_>, message: u8, descriptor: Option<BorrowedFd<'_>>) -> RawResult<()> {
     let mut byte = message;
     let mut part = libc::iovec { iov_base: ptr::from_mut(&mut byte).cast(), iov_len: 1 };
+    send_part(socket, &mut part, descriptor).map(drop)
+}
+
+fn send_part(socket: BorrowedFd<'_>, part: &mut libc::iovec, descriptor: Option<BorrowedFd<'_>>) -> RawResult<usize> {
     let mut control = Control([0; 32]);
     // SAFETY: msghdr is plain integers and pointers, all zeroes is valid.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_iov = ptr::from_mut(&mut part);
+    header.msg_iov = ptr::from_mut(part);
     header.msg_iovlen = 1;
     if let Some(descriptor) = descriptor {
         header.msg_control = control.0.as_mut_ptr().cast();
@@ -124,7 +138,7 @@ pub fn send(socket: BorrowedFd<'_>, message: u8, descriptor: Option<BorrowedFd<'
         }
     }
     let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-    retry(|| call!(libc::SYS_sendmsg, socket.as_raw_fd(), ptr::from_ref(&header), flags)).map(drop)
+    retry(|| call!(libc::SYS_sendmsg, socket.as_raw_fd(), ptr::from_ref(&header), flags)).map(|sent| sent as usize)
 }
 
 /// A message of [`send`]; `None` when the other side has closed.
@@ -160,6 +174,13 @@ pub fn receive(socket: BorrowedFd<'_>) -> RawResult<Option<(u8, Option<OwnedFd>)
         }
     };
     Ok(Some((byte, descriptor)))
+}
+
+/// Sends the beginning of `bytes`, with a copy of `descriptor` if given; how many bytes that were. Never waits and never raises
+/// SIGPIPE.
+pub fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> RawResult<usize> {
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    send_part(socket, &mut part, descriptor)
 }
 
 #[cfg(test)]

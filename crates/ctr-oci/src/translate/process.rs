@@ -58,6 +58,7 @@ pub fn plan(
         no_new_privileges: process.no_new_privileges,
         seccomp: SeccompPlan::Unconfined,
         seccomp_profile: None,
+        seccomp_agent: None,
         filter: None,
         apparmor: label(&at("apparmorProfile"), &process.apparmor_profile, facts.apparmor, "AppArmor")?,
         selinux: label(&at("selinuxLabel"), &process.selinux_label, facts.selinux, "SELinux")?,

@@ -42,7 +42,9 @@ pub(crate) fn make(global: &Global, states: &States, args: &NewContainer) -> Res
     let dir = bundle_dir(args)?;
     let config = config::load(&dir.join("config.json")).map_err(|error| Failure::hinted(error, hint_of_config))?;
     seal(&config)?;
-    let translated = translated(global, args, &dir, &config)?;
+    let mut translated = translated(global, args, &dir, &config)?;
+    let profile = config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    crate::seccomp::apply(states.root(), profile, &mut translated.process)?;
     let umask = process::umask(0);
     let mut embryo = reserve(states, args)?;
     let groups = cgroup::make(global, states, &args.id, &config, args)?;

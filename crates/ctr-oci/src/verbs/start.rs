@@ -29,13 +29,14 @@ pub(crate) fn begin(states: &States, id: &ContainerId) -> Result<(), Failure> {
     if known.status != Status::Created {
         return Err(wrong(known.status));
     }
+    let notify = crate::seccomp::agent(&known, Status::Created)?;
     // Whoever renames it starts it: of two starts one finds nothing.
     let claimed = states.containers().promote(id).map_err(|error| Failure::new(error.to_string()))?;
     if !claimed {
         return Err(wrong(Status::Running));
     }
     let dir = states.containers().place(Place::Run).join(id.as_str());
-    bundle::start(&dir, &known.process).map_err(sandbox_failure)?;
+    bundle::start(&dir, known.pid.unwrap_or(0), &known.process, notify).map_err(sandbox_failure)?;
     let _ = std::fs::remove_file(dir.join("start"));
     after(&known);
     Ok(())

@@ -17,7 +17,7 @@
 //! knows the few steps that are left by their place.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -31,6 +31,7 @@ use crate::error::{SandboxError, StepCause};
 use crate::inherited::Inherited;
 use crate::plan::ProcessPlan;
 use crate::script::Step;
+use crate::seccomp::listener::{Announced, Notify};
 use crate::terminal::Terminal;
 
 /// What happens outside while a container is being created.
@@ -207,8 +208,9 @@ pub fn not_executed(process: &ProcessPlan, errno: Errno) -> SandboxError {
     }
 }
 
-/// Starts the container whose directory is `dir`, and waits until its program was executed.
-pub fn start(dir: &Path, process: &ProcessPlan) -> Result<(), SandboxError> {
+/// Starts the container whose directory is `dir` and whose first process is `pid`, and waits until its program was executed.
+/// `notify`: the agent of its filter.
+pub fn start(dir: &Path, pid: i32, process: &ProcessPlan, mut notify: Option<Notify>) -> Result<(), SandboxError> {
     let opened =
         File::open(dir).map_err(|source| ContainerError::Io { action: "open", path: dir.to_owned(), source })?;
     let connection = socket::connect(opened.as_fd(), START_SOCKET).map_err(|errno| {
@@ -218,19 +220,44 @@ pub fn start(dir: &Path, process: &ProcessPlan) -> Result<(), SandboxError> {
             _ => error,
         }
     })?;
-    let mut message = [0u8; 8];
-    match files::read(connection.as_fd(), &mut message) {
-        Ok(8) => {
-            let [_, _, _, _, errno @ ..] = message;
-            let errno = Errno::from_raw(i32::from_ne_bytes(errno));
-            Err(match errno {
-                Errno::ETIME | Errno::ECHILD => {
-                    SandboxError::request("a startContainer hook failed, or took longer than its timeout")
-                }
-                errno => not_executed(process, errno),
-            })
+    loop {
+        let mut message = [0u8; 8];
+        match files::read(connection.as_fd(), &mut message) {
+            Ok(8) => match Announced::read(message) {
+                Some(announced) => listen_outside(pid, notify.take(), announced, connection.as_fd())?,
+                None => return Err(not_started(process, message)),
+            },
+            Ok(_) => return Ok(()),
+            Err(errno) => {
+                return Err(SandboxError::host("hear of the container's first process", "read", START_SOCKET, errno));
+            }
         }
-        Ok(_) => Ok(()),
-        Err(errno) => Err(SandboxError::host("hear of the container's first process", "read", START_SOCKET, errno)),
     }
+}
+
+fn not_started(process: &ProcessPlan, [_, _, _, _, errno @ ..]: [u8; 8]) -> SandboxError {
+    match Errno::from_raw(i32::from_ne_bytes(errno)) {
+        Errno::ETIME | Errno::ECHILD => {
+            SandboxError::request("a startContainer hook failed, or took longer than its timeout")
+        }
+        errno => not_executed(process, errno),
+    }
+}
+
+/// The listener of the program's filter goes to the agent. A process that the agent lets wait for its exec is ended.
+fn listen_outside(
+    pid: i32,
+    notify: Option<Notify>,
+    announced: Announced,
+    connection: BorrowedFd<'_>,
+) -> Result<(), SandboxError> {
+    let pidfd = process::pidfd_open(pid)
+        .map_err(|errno| SandboxError::host("open the container's first process", "pidfd_open", "", errno))?;
+    let passed = notify.map_or_else(
+        || Err(SandboxError::request("the container's seccomp filter has an agent that nobody has connected to")),
+        |notify| notify.pass_on(pid, pidfd.as_fd(), announced, connection),
+    );
+    passed.inspect_err(|_| {
+        let _ = process::pidfd_signal(pidfd.as_fd(), signal::SIGKILL);
+    })
 }

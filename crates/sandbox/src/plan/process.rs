@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{CapabilitySets, Domain, HostFacts, UsernsPlan};
 use crate::error::SandboxError;
 use crate::options::{RunOptions, Scheduling};
-use crate::seccomp::Program;
+use crate::seccomp::{Agent, Program};
 
 use super::security::{self, SeccompPlan};
 
@@ -58,6 +58,9 @@ pub struct ProcessPlan {
     /// The file that its profile was read from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp_profile: Option<String>,
+    /// Who answers the calls that the filter passes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seccomp_agent: Option<Agent>,
     /// What that profile comes to; `seccomp.bpf` in the container's directory.
     #[serde(skip)]
     pub filter: Option<Program>,
@@ -123,6 +126,7 @@ pub(super) fn plan(
         no_new_privileges: options.security.no_new_privileges,
         seccomp: filter.kind,
         seccomp_profile: filter.path,
+        seccomp_agent: None,
         filter: filter.program,
         apparmor: labels.apparmor,
         selinux: labels.selinux,

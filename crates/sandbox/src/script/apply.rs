@@ -195,7 +195,7 @@ impl<'a> Stage<'a> {
             Step::NoNewPrivileges => privilege::no_new_privileges(),
             Step::Label { text, file, older } => self.label(text, file, older.as_ref()),
             Step::KeepCapabilities => privilege::keep_capabilities(),
-            Step::Seccomp { program } => privilege::load_seccomp(&program.code, program.flags),
+            Step::Seccomp { program } => super::notify::load(program, *report),
             Step::DefaultSignals => {
                 signal::default_all();
                 signal::unblock_all()

@@ -6,6 +6,7 @@
 mod apply;
 mod describe;
 pub(crate) mod hook;
+mod notify;
 mod target;
 
 use std::ffi::CString;
@@ -23,6 +24,7 @@ use crate::seccomp::Program;
 use crate::terminal::Terminal;
 
 pub(crate) use apply::Stage;
+pub(crate) use notify::LISTENER;
 pub(crate) use target::{Leaf, Links, Target};
 
 /// A mount that later targets and steps are relative to.

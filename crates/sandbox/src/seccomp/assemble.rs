@@ -4,7 +4,7 @@
 //! A conditional jump spans 255 instructions. What lies further away is reached through a copy if it is a return (one
 //! instruction as well), else through an unconditional jump, which spans everything.
 
-use ctr_sys::privilege::BpfInstruction;
+use ctr_sys::seccomp::BpfInstruction;
 
 use super::filter::Action;
 

@@ -1,7 +1,7 @@
 //! Filters to BPF (seccomp(2), "struct seccomp_data"). Calls with equal answers and neighbouring numbers share a range, and the
 //! ranges are found by binary search: some seven comparisons for each call of a program. Equal answers share their code.
 
-use ctr_sys::privilege::BpfInstruction;
+use ctr_sys::seccomp::BpfInstruction;
 use ctr_sys::syscalls::{Arch, X32_BIT};
 
 use super::assemble::{Assembler, Label, Test};

@@ -10,6 +10,8 @@ impl Action {
     pub(crate) const KILL_PROCESS: Self = Self(0x8000_0000);
     pub(crate) const KILL_THREAD: Self = Self(0);
     pub(crate) const TRAP: Self = Self(0x0003_0000);
+    /// An agent decides.
+    pub(crate) const NOTIFY: Self = Self(0x7fc0_0000);
     pub(crate) const LOG: Self = Self(0x7ffc_0000);
     pub(crate) const ALLOW: Self = Self(0x7fff_0000);
     /// What others than the filter decide: the call may go on.

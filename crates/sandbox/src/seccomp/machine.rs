@@ -2,7 +2,7 @@
 //! runs it on a call.
 #![expect(clippy::cast_possible_truncation, reason = "halves of arguments are taken")]
 
-use ctr_sys::privilege::BpfInstruction;
+use ctr_sys::seccomp::BpfInstruction;
 
 /// A call as a filter sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod compile;
 mod default;
 mod document;
 mod filter;
+pub mod listener;
 #[cfg(test)]
 mod machine;
 mod profile;
@@ -18,10 +19,11 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-use ctr_sys::privilege::{BpfInstruction, CapSet};
+use ctr_sys::privilege::CapSet;
+use ctr_sys::seccomp::{self, BpfInstruction};
 use ctr_sys::syscalls::Arch;
 
-pub use profile::{PROFILE_MAX, Profile, ProfileError};
+pub use profile::{Agent, PROFILE_MAX, Profile, ProfileError};
 
 use compile::INSTRUCTIONS_MAX;
 use resolve::Machine;
@@ -33,6 +35,15 @@ pub struct Program {
     pub flags: u32,
     /// Its instructions.
     pub code: Vec<BpfInstruction>,
+}
+
+/// What to load a profile with. All threads are the one that loads it; what is about a listener is for a filter that has one.
+fn flags(profile: &Profile) -> u32 {
+    if profile.notifies() {
+        profile.flags & !seccomp::SECCOMP_TSYNC | seccomp::SECCOMP_NEW_LISTENER
+    } else {
+        profile.flags & !seccomp::SECCOMP_WAIT_KILLABLE_RECV
+    }
 }
 
 /// The file in a container's directory that has its filter, where that is not the default one.
@@ -54,7 +65,12 @@ impl Program {
         if code.len() > INSTRUCTIONS_MAX {
             return Err(ProfileError::TooLong(code.len()));
         }
-        Ok(Self { flags: profile.flags, code })
+        Ok(Self { flags: flags(profile), code })
+    }
+
+    /// Whether it passes calls on to an agent, so that loading it makes a listener.
+    pub fn notifies(&self) -> bool {
+        self.flags & seccomp::SECCOMP_NEW_LISTENER != 0
     }
 
     /// As it is kept in a file: `cBPF`, the flags, then each instruction as `struct sock_filter`, all in the machine's byte order.

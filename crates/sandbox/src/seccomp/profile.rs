@@ -1,8 +1,8 @@
 //! A seccomp profile from a file: read, checked, and resolved for a machine and a set of capabilities.
 
-use ctr_sys::Errno;
 use ctr_sys::privilege::{self, CapSet};
 use ctr_sys::syscalls::{self, Arch, Call};
+use ctr_sys::{Errno, seccomp};
 
 use super::document::{Argument, Document, Entry, Texts, When};
 use super::filter::{Action, Compare, Condition};
@@ -45,6 +45,18 @@ pub struct Profile {
     pub(super) entries: Vec<ProfileEntry>,
     /// Names of calls that no table of ours has.
     pub(super) unknown: Vec<String>,
+    /// Where the descriptor of `SCMP_ACT_NOTIFY` goes.
+    agent: Option<Agent>,
+}
+
+/// Who answers the calls that a profile passes on.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Agent {
+    /// `listenerPath`: its socket.
+    pub path: String,
+    /// `listenerMetadata`: what it is told besides.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub metadata: String,
 }
 
 /// Some calls with one answer.
@@ -73,8 +85,26 @@ fn wrong(place: &str, what: impl Into<String>) -> ProfileError {
 }
 
 impl Profile {
-    /// Reads a profile. Foreign bytes: whatever they are, the answer is a profile or an error.
+    /// Reads a profile that passes no calls on. Foreign bytes: whatever they are, the answer is a profile or an error.
     pub fn parse(bytes: &[u8]) -> Result<Self, ProfileError> {
+        let profile = Self::parse_with_agent(bytes)?;
+        if profile.agent.is_some() {
+            return Err(wrong("listenerPath", NO_NOTIFY));
+        }
+        if profile.default == Action::NOTIFY {
+            return Err(wrong("defaultAction", NO_NOTIFY));
+        }
+        if let Some(index) = profile.entries.iter().position(|entry| entry.action == Action::NOTIFY) {
+            return Err(wrong(&format!("syscalls[{index}].action"), NO_NOTIFY));
+        }
+        if profile.flags & seccomp::SECCOMP_WAIT_KILLABLE_RECV != 0 {
+            return Err(wrong("flags", NO_NOTIFY));
+        }
+        Ok(profile)
+    }
+
+    /// Reads a profile that may pass calls on.
+    pub fn parse_with_agent(bytes: &[u8]) -> Result<Self, ProfileError> {
         if bytes.len() > PROFILE_MAX {
             return Err(ProfileError::Json(format!(
                 "it has {} bytes, more than the {PROFILE_MAX} that are read",
@@ -89,11 +119,12 @@ impl Profile {
             document.default_errno_ret,
             document.default_errno.as_deref(),
         )?;
-        if document.listener_path.as_deref().is_some_and(|path| !path.is_empty())
-            || document.listener_metadata.as_deref().is_some_and(|text| !text.is_empty())
-        {
-            return Err(wrong("listenerPath", NO_NOTIFY));
+        let path = document.listener_path.as_deref().unwrap_or_default();
+        let metadata = document.listener_metadata.as_deref().unwrap_or_default();
+        if path.is_empty() && !metadata.is_empty() {
+            return Err(wrong("listenerMetadata", "it is for the agent at listenerPath, which is not given"));
         }
+        let agent = (!path.is_empty()).then(|| Agent { path: path.to_owned(), metadata: metadata.to_owned() });
         let mut profile = Self {
             default,
             arches: arches("architectures", document.architectures.as_ref())?,
@@ -101,6 +132,7 @@ impl Profile {
             flags: flags(document.flags.as_ref())?,
             entries: Vec::new(),
             unknown: Vec::new(),
+            agent,
         };
         for (index, map) in document.arch_map.iter().flatten().enumerate() {
             let place = format!("archMap[{index}]");
@@ -123,6 +155,16 @@ impl Profile {
     /// Names of system calls that the profile has and we do not know, sorted: they are passed over.
     pub fn unknown_calls(&self) -> &[String] {
         &self.unknown
+    }
+
+    /// Who answers the calls that are passed on.
+    pub fn agent(&self) -> Option<&Agent> {
+        self.agent.as_ref()
+    }
+
+    /// Whether it passes calls on.
+    pub fn notifies(&self) -> bool {
+        self.default == Action::NOTIFY || self.entries.iter().any(|entry| entry.action == Action::NOTIFY)
     }
 
     fn entry(&mut self, place: &str, entry: &Entry<'_>) -> Result<ProfileEntry, ProfileError> {
@@ -199,7 +241,7 @@ fn action(place: &str, name: &str, number: Option<u64>, symbol: Option<&str>) ->
         "SCMP_ACT_LOG" => Action::LOG,
         "SCMP_ACT_ERRNO" => return Ok(Action::errno(errno(place, number, symbol)?)),
         "SCMP_ACT_TRACE" => return Ok(Action::trace(errno(place, number, symbol)?)),
-        "SCMP_ACT_NOTIFY" => return Err(wrong(place, NO_NOTIFY)),
+        "SCMP_ACT_NOTIFY" => Action::NOTIFY,
         other => return Err(wrong(place, format!("\"{}\" is no action (SCMP_ACT_ALLOW ...)", other.escape_debug()))),
     };
     if number.is_some() || symbol.is_some_and(|symbol| !symbol.is_empty()) {
@@ -224,10 +266,10 @@ fn flags(names: Option<&Vec<super::document::Item<'_>>>) -> Result<u32, ProfileE
     let mut flags = 0;
     for name in names.into_iter().flatten() {
         flags |= match &*name.0 {
-            "SECCOMP_FILTER_FLAG_TSYNC" => privilege::SECCOMP_TSYNC,
-            "SECCOMP_FILTER_FLAG_LOG" => privilege::SECCOMP_LOG,
-            "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => privilege::SECCOMP_SPEC_ALLOW,
-            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => return Err(wrong("flags", NO_NOTIFY)),
+            "SECCOMP_FILTER_FLAG_TSYNC" => seccomp::SECCOMP_TSYNC,
+            "SECCOMP_FILTER_FLAG_LOG" => seccomp::SECCOMP_LOG,
+            "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => seccomp::SECCOMP_SPEC_ALLOW,
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => seccomp::SECCOMP_WAIT_KILLABLE_RECV,
             other => return Err(wrong("flags", format!("\"{}\" is no flag of a filter", other.escape_debug()))),
         };
     }

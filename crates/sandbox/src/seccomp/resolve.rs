@@ -75,7 +75,8 @@ fn arch_rules(profile: &Profile, entries: &[&ProfileEntry], arch: Arch) -> ArchR
         }
     }
     // A call that is newer than the profile is no call that it forbids: ENOSYS makes a C library fall back to an older one.
-    let newer = if highest.is_none() || profile.default.is_permissive() { profile.default } else { Action::ENOSYS };
+    let decides = profile.default.is_permissive() || profile.default == Action::NOTIFY;
+    let newer = if highest.is_none() || decides { profile.default } else { Action::ENOSYS };
     ArchRules { arch, rules, otherwise: profile.default, newer, highest }
 }
 
