@@ -66,3 +66,8 @@ pub(crate) fn remove(record: &CgroupRecord) -> Result<(), Failure> {
 pub(crate) fn failure(error: CgroupError) -> Failure {
     Failure::hinted(error, |error| error.hint().map(str::to_owned))
 }
+
+/// Sets other limits.
+pub(crate) fn update(record: &CgroupRecord, resources: &Resources) -> Result<(), Failure> {
+    record.update(resources).map_err(failure)
+}

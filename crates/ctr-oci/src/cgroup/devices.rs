@@ -78,6 +78,11 @@ fn is_whole(rule: &DeviceRule) -> bool {
     *rule == DeviceRule { kind: None, major: None, minor: None, access: DeviceAccess::ALL }
 }
 
+/// The rules for a program of v2; `None`: everything may be used, and there is nothing to check.
+pub fn program_of(rules: &[OrderedRule]) -> Option<&[OrderedRule]> {
+    (!matches!(rules, [only] if only.allow && is_whole(&only.rule))).then_some(rules)
+}
+
 /// What v1 keeps for a group: a default, and exceptions from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct V1State {

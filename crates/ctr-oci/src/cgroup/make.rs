@@ -54,7 +54,7 @@ fn make_dirs(group: &Group, groups: &mut Groups) -> Result<(), CgroupError> {
     match made {
         Ok(()) => groups.record.made.push(group.dir.clone()),
         // Engines make groups for us, and a start that was cut off leaves some.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => refuse_busy(&group.dir)?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => refuse_busy(&group.dir, groups)?,
         Err(error) => return Err(make_failed(group, &group.dir, &error)),
     }
     groups.record.dirs.push(group.dir.clone());
@@ -87,8 +87,9 @@ fn make_parents(group: &Group) -> Result<(), CgroupError> {
 }
 
 /// A group with processes is another container's, or a user's.
-fn refuse_busy(dir: &Path) -> Result<(), CgroupError> {
-    let count = processes::of(dir)?.len();
+fn refuse_busy(dir: &Path, groups: &Groups) -> Result<(), CgroupError> {
+    let own = groups.placeholder.as_ref().map(|placeholder| placeholder.pid);
+    let count = processes::of(dir)?.into_iter().filter(|pid| Some(*pid) != own).count();
     if count == 0 { Ok(()) } else { Err(CgroupError::Busy { dir: dir.to_owned(), count }) }
 }
 

@@ -22,14 +22,17 @@ pub mod path;
 pub mod plan;
 mod processes;
 mod record;
+pub mod stats;
+mod systemd;
 #[cfg(test)]
 mod tests;
+mod update;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-pub(crate) use ask::{kill_all, make, remove};
+pub(crate) use ask::{kill_all, make, remove, update};
 use ctr_sandbox::bundle::JoinedGroups;
 pub use error::CgroupError;
 use facts::Hierarchies;
@@ -66,14 +69,12 @@ pub struct Groups {
     joins: Vec<(OwnedFd, String)>,
     unified: Option<OwnedFd>,
     notes: Vec<String>,
+    placeholder: Option<systemd::Placeholder>,
     kept: bool,
 }
 
 /// Makes the groups of a container and limits them. On failure nothing is left.
 pub fn create(request: &Request<'_>) -> Result<Groups, CgroupError> {
-    if request.systemd {
-        return Err(CgroupError::systemd("make a scope", "the systemd driver is not there yet"));
-    }
     let host = Hierarchies::of_host();
     let device_rules = can_set_device_rules();
     let mut groups = Groups::default();
@@ -83,9 +84,19 @@ pub fn create(request: &Request<'_>) -> Result<Groups, CgroupError> {
                 .to_owned(),
         );
     }
-    let path = GroupPath::parse(request.path, request.id, request.root_hash)?;
+    let named = request.systemd || !request.path.is_empty();
+    let path = if request.systemd {
+        // What cannot be is told before systemd is asked for anything.
+        let anywhere = GroupPath { path: "unit".to_owned(), relative: false };
+        plan::plan(request.resources, &anywhere, &host, device_rules)?;
+        let (unit, path, placeholder) = systemd::start(request, &host)?;
+        groups.record.unit = Some(unit);
+        groups.placeholder = placeholder;
+        path
+    } else {
+        GroupPath::parse(request.path, request.id, request.root_hash)?
+    };
     let plan = plan::plan(request.resources, &path, &host, device_rules)?;
-    let named = !request.path.is_empty();
     if !named {
         groups.record.parents = own_parents(&plan);
     }
@@ -133,12 +144,14 @@ impl Groups {
 
     /// The container lives in them now.
     pub fn keep(&mut self) {
+        self.placeholder = None;
         self.kept = true;
     }
 }
 
 impl Drop for Groups {
     fn drop(&mut self) {
+        self.placeholder = None;
         if !self.kept {
             // What the kernel does not let go yet is left to `delete`, or to the next of that name.
             let _ = self.record.remove();

@@ -94,9 +94,7 @@ fn put_devices(rules: Vec<OrderedRule>, groups: &mut [Group]) -> Result<(), Cgro
     if let Some(group) = groups.iter_mut().find(|group| group.is_of("devices")) {
         group.devices = Some(V1State::of(&rules)?);
     } else if let Some(group) = groups.iter_mut().find(|group| group.is_v2()) {
-        // Everything may be used: there is nothing to check.
-        let all = V1State::of(&rules).is_ok_and(|state| state.allow && state.exceptions.is_empty());
-        group.program = (!all).then_some(rules);
+        group.program = devices::program_of(&rules).map(<[OrderedRule]>::to_vec);
     } else {
         return Err(CgroupError::property(
             "linux.resources.devices",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ctr_core::container::groups;
 use serde::{Deserialize, Serialize};
 
-use super::{CgroupError, facts, freeze, processes};
+use super::{CgroupError, facts, freeze, processes, systemd};
 
 /// The groups of a container, as its record keeps them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl CgroupRecord {
     /// that has one stays and is an error. What is gone already is none.
     pub fn remove(&self) -> Result<(), CgroupError> {
         let pure = facts::is_pure();
-        let mut result = Ok(());
+        let mut result = self.unit.as_ref().map_or(Ok(()), systemd::stop);
         // A record is a file: what is no group below the root of a hierarchy is not touched, whatever it says.
         for dir in self.made.iter().filter(|dir| facts::is_group(dir, pure)) {
             let removed = groups::remove(dir);

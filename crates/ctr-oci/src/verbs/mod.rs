@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod events;
 mod features;
 mod kill;
 mod list;
@@ -11,6 +12,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use std::process::ExitCode;
 
@@ -37,8 +39,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Verb::List(args) => list::list(&global, &args),
         Verb::Pause(_) => missing("pause"),
         Verb::Resume(_) => missing("resume"),
-        Verb::Update(_) => missing("update"),
-        Verb::Events(_) => missing("events"),
+        Verb::Update(args) => update::update(&global, &args),
+        Verb::Events(args) => events::events(&global, &args),
         Verb::Spec(args) => spec::run(&args),
         Verb::Features(_) => features::run(),
         Verb::Checkpoint(_) => Err(no_checkpoints("checkpoint")),

@@ -68,6 +68,8 @@ pub struct Known {
     pub memory_limit: Option<i64>,
     /// The first word of `cpu.max`.
     pub cpu_quota: Option<String>,
+    /// The second, microseconds.
+    pub cpu_period: Option<u64>,
 }
 
 type Writes = Result<Vec<Write>, CgroupError>;

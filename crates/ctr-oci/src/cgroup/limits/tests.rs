@@ -255,7 +255,7 @@ fn what_no_controller_holds_is_told_and_unlimited_is_none() {
 #[test]
 fn an_update_of_half_a_file_keeps_the_other_half() {
     let host = host("", Some((V2, true)));
-    let known = Known { memory_limit: Some(100), cpu_quota: Some("5000".to_owned()) };
+    let known = Known { memory_limit: Some(100), cpu_quota: Some("5000".to_owned()), cpu_period: Some(9) };
     for (json, expected) in [
         (r#"{"cpu":{"period":50000}}"#, "cpu.max=5000 50000"),
         (r#"{"cpu":{"quota":6000}}"#, "cpu.max=6000"),
