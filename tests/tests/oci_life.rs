@@ -69,16 +69,16 @@ fn what_cannot_be_executed_is_told_by_create_and_leaves_nothing() {
         (json!(["/etc"]), "permission denied"),
     ] {
         bundle.edit(|config| config["process"]["args"] = args.clone());
-        bundle.oci().args(["create", "bad"]).fails(1).says(words);
-        bundle.oci().args(["run", "bad"]).fails(1).says(words);
+        bundle.oci().args(["create", "life-bad"]).fails(1).says(words);
+        bundle.oci().args(["run", "life-bad"]).fails(1).says(words);
         assert_eq!(bundle.kept(), Vec::<String>::new(), "{args}");
     }
     // Only the exec itself can tell.
     bundle.edit(|config| config["process"]["args"] = json!(["/bin/script-without-interpreter"]));
-    bundle.oci().args(["create", "bad"]).ok();
-    bundle.oci().args(["start", "bad"]).fails(1).says("no such file or directory");
-    until("it has ended", || bundle.status("bad") == "stopped");
-    bundle.oci().args(["delete", "bad"]).ok();
+    bundle.oci().args(["create", "life-bad"]).ok();
+    bundle.oci().args(["start", "life-bad"]).fails(1).says("no such file or directory");
+    until("it has ended", || bundle.status("life-bad") == "stopped");
+    bundle.oci().args(["delete", "life-bad"]).ok();
 }
 
 #[test]
@@ -158,18 +158,18 @@ fn a_hook_that_fails_or_hangs_ends_the_creation() {
             (json!({"path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1}), "timeout"),
         ] {
             bundle.edit(|config| config["hooks"] = json!({kind: [hook.clone()]}));
-            bundle.oci().args(["create", "bad"]).fails(1).says("hook").says(words);
+            bundle.oci().args(["create", "life-bad"]).fails(1).says("hook").says(words);
             assert_eq!(bundle.kept(), Vec::<String>::new(), "{kind} {hook}");
         }
     }
     bundle.edit(|config| config["hooks"] = json!({"startContainer": [{"path": "/bin/false"}]}));
-    bundle.oci().args(["run", "bad"]).fails(1).says("hook");
+    bundle.oci().args(["run", "life-bad"]).fails(1).says("hook");
     // What has happened cannot be undone by a hook.
     bundle.edit(|config| {
         config["hooks"] = json!({"poststart": [{"path": "/bin/false"}], "poststop": [{"path": "/bin/false"}]})
     });
-    bundle.oci().args(["run", "--detach", "good"]).ok();
-    bundle.oci().args(["delete", "--force", "good"]).ok();
+    bundle.oci().args(["run", "--detach", "life-good"]).ok();
+    bundle.oci().args(["delete", "--force", "life-good"]).ok();
     assert_eq!(bundle.kept(), Vec::<String>::new());
 }
 

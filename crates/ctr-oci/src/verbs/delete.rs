@@ -1,5 +1,8 @@
 //! `delete`: what is left of a container goes.
 
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -96,14 +99,18 @@ fn after(known: &Known) {
 pub(crate) fn clear_embryo(states: &States, id: &ContainerId) -> Result<(), Failure> {
     let containers = states.containers();
     let dir = containers.place(Place::Embryo).join(id.as_str());
-    let lock = match ctr_sys::small::open_read(&dir.join("lock")) {
-        Ok(lock) => lock,
-        Err(_) if !dir.exists() => return Ok(()),
-        Err(error) => return Err(Failure::new(format!("cannot look at {}", dir.display())).caused_by(&error)),
+    let look = |error: &(dyn std::error::Error + 'static)| {
+        Failure::new(format!("cannot look at {}", dir.display())).caused_by(error)
     };
     use std::os::fd::AsFd as _;
-    let held = ctr_sys::lock::is_locked(lock.as_fd());
-    if held.map_err(|error| Failure::new(format!("cannot look at {}", dir.display())).caused_by(&error))? {
+    if !dir.exists() {
+        return Ok(());
+    }
+    let held = match open_lock(&dir).map_err(|error| look(&error))? {
+        Some(lock) => ctr_sys::lock::is_locked(lock.as_fd()).map_err(|error| look(&error))?,
+        None => false,
+    };
+    if held {
         return Err(Failure::new(format!("container with given ID already exists: \"{id}\" is being created")));
     }
     let garbage =
@@ -112,4 +119,18 @@ pub(crate) fn clear_embryo(states: &States, id: &ContainerId) -> Result<(), Fail
         Some(garbage) => container::delete(&garbage).context(|| format!("cannot delete {}", garbage.display())),
         None => Ok(()),
     }
+}
+
+/// The lock file of a container that is being made; `None` if whoever made the directory did not come to it in a while.
+fn open_lock(dir: &Path) -> std::io::Result<Option<OwnedFd>> {
+    /// Two system calls lie between the directory and its lock.
+    const PATIENCE: Duration = Duration::from_millis(50);
+    for last in [false, true] {
+        match ctr_sys::small::open_read(&dir.join("lock")) {
+            Err(error) if error.kind() == ErrorKind::NotFound && !last => std::thread::sleep(PATIENCE),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            result => return result.map(Some),
+        }
+    }
+    Ok(None)
 }
