@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use ctr_tests::bundle::Bundle;
 use ctr_tests::scratch::{Cmd, Done, Root, until};
-use ctr_tests::{bins, need, schema};
+use ctr_tests::{bins, leaks, need, schema};
 use serde_json::{Value, json};
 
 const VERBS: [&str; 17] = [
@@ -186,7 +186,18 @@ fn ids_are_checked() {
 fn what_is_not_there_is_told_in_the_words_that_engines_know() {
     // spec: OCI-16, OCI-34
     let root = Root::new();
-    for line in ["start no", "state no", "kill no 9", "kill --all no 9", "delete no", "ps no"] {
+    for line in [
+        "start no",
+        "state no",
+        "kill no 9",
+        "kill --all no 9",
+        "delete no",
+        "ps no",
+        "pause no",
+        "resume no",
+        "update no --pids-limit 5",
+        "events --stats no",
+    ] {
         let done = oci().arg("--root").arg(root.path()).args(line.split(' ')).run();
         told(done.says("does not exist"));
     }
@@ -231,6 +242,19 @@ fn list_shows_all_and_a_damaged_one_hides_no_other() {
         table.lines().count() == 4 && table.contains("running") && table.contains(&*bundle.dir().to_string_lossy())
     );
     told(bundle.oci().args(["state", "broken"]).run());
+    told(bundle.oci().args(["delete", "broken"]).run().says("damaged"));
+    bundle.oci().args(["delete", "--force", "broken"]).ok();
+    // One that runs, too: its process is known, and its groups by their name.
+    let record = bundle.root().path().join("containers/run/second/container.json");
+    for damage in ["{", "{}"] {
+        fs::write(&record, damage).unwrap();
+        told(bundle.oci().args(["create", "second"]).run());
+    }
+    fs::remove_file(&record).unwrap();
+    told(bundle.oci().args(["create", "second"]).run().says("already exists"));
+    bundle.oci().args(["delete", "--force", "second"]).ok();
+    assert_eq!(bundle.kept(), ["first", "third"]);
+    assert_eq!(leaks::cgroups(&["second".to_owned()]), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
@@ -252,6 +276,57 @@ fn signals_have_numbers_and_names() {
     for signal in ["9", "0", "TERM"] {
         told(bundle.oci().args(["kill", "a", signal]).run().says("container not running"));
     }
+}
+
+#[test]
+fn ps_shows_the_processes_of_the_container_alone() {
+    // spec: OCI-4, OCI-33
+    need!(root, "ps");
+    let bundle = Bundle::new("sleep 601 & exec sleep 602");
+    bundle.oci().args(["run", "-d", "a"]).ok();
+    let json = || {
+        let text = bundle.oci().args(["ps", "--format", "json", "a"]).ok();
+        schema::check_text("oci-ps.json", &text);
+        serde_json::from_str::<Vec<i64>>(&text).unwrap()
+    };
+    until("both run", || json().len() == 2);
+    assert!(json().contains(&bundle.state("a")["pid"].as_i64().unwrap()));
+    let table = bundle.oci().args(["ps", "a"]).ok();
+    assert!(table.starts_with("UID") && table.lines().count() == 3, "{table}");
+    assert!(table.contains("sleep 601") && table.contains("sleep 602"), "{table}");
+    let table = bundle.oci().args(["ps", "a", "-e", "-o", "pid,comm"]).ok();
+    assert!(table.lines().count() == 3 && table.contains("sleep"), "{table}");
+    told(bundle.oci().args(["ps", "a", "-e", "-o", "comm"]).run().says("no column PID"));
+    told(bundle.oci().args(["ps", "a", "--nope"]).run().says("ps failed"));
+    bundle.oci().args(["kill", "a", "KILL"]).ok();
+    until("it has ended", || bundle.status("a") == "stopped");
+    until("nobody is left", || json().is_empty());
+}
+
+#[test]
+fn kill_all_reaches_what_outlived_the_program() {
+    // spec: OCI-31
+    need!(root);
+    let bundle = Bundle::new("trap '' TERM; (trap 'exit 0' TERM; while :; do sleep 0.1; done) & exec sleep 600");
+    // The host's process ids: the end of the program ends nobody else.
+    bundle.edit(|config| {
+        config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "pid");
+        config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/proc");
+        for paths in ["maskedPaths", "readonlyPaths"] {
+            config["linux"][paths] = json!([]);
+        }
+    });
+    bundle.oci().args(["run", "-d", "a"]).ok();
+    let pids = || serde_json::from_str::<Vec<i64>>(&bundle.oci().args(["ps", "-f", "json", "a"]).ok()).unwrap();
+    until("both run", || pids().len() >= 2);
+    bundle.oci().args(["kill", "a", "KILL"]).ok();
+    until("the program has ended", || bundle.status("a") == "stopped");
+    assert!(!pids().is_empty());
+    bundle.oci().args(["kill", "--all", "a", "TERM"]).ok();
+    until("the other too", || pids().is_empty());
+    bundle.oci().args(["kill", "-a", "a", "9"]).ok();
+    bundle.oci().args(["delete", "a"]).ok();
+    assert_eq!(bundle.kept(), Vec::<String>::new());
 }
 
 #[test]
@@ -325,4 +400,35 @@ fn other_commands_see_these_containers_and_the_collector_leaves_them() {
     told(oci().arg("--root").arg(other.path()).args(["state", "runs"]).run());
     told(oci().arg("--root").arg(other.path()).args(["kill", "runs", "9"]).run());
     assert_eq!(bundle.status("runs"), "running");
+}
+
+#[test]
+fn a_paused_container_stands_still_and_can_be_killed() {
+    // spec: OCI-32, OCI-35
+    need!(root);
+    let bundle = Bundle::new("while :; do echo; sleep 0.01; done");
+    let mut run = bundle.oci().args(["run", "a"]).start();
+    until("it runs", || run.stdout().len() > 5);
+    bundle.oci().args(["resume", "a"]).fails(1).says("container not paused");
+    bundle.oci().args(["pause", "a"]).ok();
+    assert_eq!(bundle.status("a"), "paused");
+    let before = run.stdout().len();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(run.stdout().len(), before);
+    bundle.oci().args(["pause", "a"]).fails(1).says("paused");
+    assert_eq!(bundle.root().ctr("ps").arg("-q").ok(), "a");
+    bundle.oci().args(["resume", "a"]).ok();
+    assert_eq!(bundle.status("a"), "running");
+    until("it goes on", || run.stdout().len() > before + 5);
+    bundle.oci().args(["pause", "a"]).ok();
+    bundle.oci().args(["kill", "a", "KILL"]).ok();
+    assert_eq!(run.wait().code, 137);
+    // One that was only created does not run.
+    bundle.oci().args(["create", "b"]).ok();
+    bundle.oci().args(["pause", "b"]).fails(1).says("container not running");
+    bundle.oci().args(["run", "-d", "c"]).ok();
+    bundle.oci().args(["pause", "c"]).ok();
+    bundle.oci().args(["delete", "c"]).fails(1).says("paused");
+    bundle.oci().args(["delete", "--force", "c"]).ok();
+    assert_eq!(bundle.kept(), ["b"]);
 }

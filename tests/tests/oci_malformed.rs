@@ -9,18 +9,23 @@ use ctr_tests::scratch::{Cmd, Done};
 use ctr_tests::{leaks, need, schema};
 use serde_json::{Value, json};
 
+/// Control groups are looked for by it, whoever's they are.
+fn id() -> String {
+    format!("bad-{}", std::process::id())
+}
+
 /// `create` and `run` both fail with a message that has `words`, and leave nothing.
 #[track_caller]
 fn refused(bundle: &Bundle, words: &str) {
     let log = bundle.root().file("log");
     let logged = bundle.oci().arg("--log").arg(&log).args(["--log-format", "json"]);
-    for line in [&["create", "bad"][..], &["run", "bad"], &["run", "--detach", "bad"]] {
-        let done = logged.clone().args(line.iter().copied()).run();
+    for line in [&["create"][..], &["run"], &["run", "--detach"]] {
+        let done = logged.clone().args(line.iter().copied()).arg(id()).run();
         assert_message(&done, &fs::read_to_string(&log).unwrap(), words);
         fs::remove_file(&log).unwrap();
         assert_eq!(bundle.kept(), Vec::<String>::new(), "{words}");
     }
-    let left = leaks::outside(&bundle.root().path(), &["bad".to_owned()]);
+    let left = leaks::outside(&bundle.root().path(), &[id()]);
     assert!(left.is_empty(), "{words}: {left:?}");
 }
 
@@ -52,7 +57,7 @@ fn a_bundle_that_is_none() {
     let bundle = Bundle::new("true");
     let config = bundle.dir().join("config.json");
     let at = |dir: &Path, words: &str| {
-        let done = bundle.oci().args(["create", "bad", "--bundle"]).arg(dir).run();
+        let done = bundle.oci().args(["create", &id(), "--bundle"]).arg(dir).run();
         assert_eq!((done.code, done.stdout.as_str()), (1, ""), "{done}");
         assert!(done.stderr.contains(words), "no {words} in {done}");
         assert!(bundle.kept().is_empty());
@@ -145,12 +150,17 @@ fn a_property_with_a_value_that_cannot_be_is_named() {
         ("/linux/namespaces", json!([{"type": "nope"}]), "linux.namespaces[0]"),
         ("/linux/namespaces", json!([{"type": "pid"}, {"type": "pid"}]), "linux.namespaces"),
         ("/linux/namespaces/0", json!({"type": "network", "path": "/no/such"}), "linux.namespaces"),
+        ("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_NOPE"}), "linux.seccomp"),
         ("/linux/sysctl", json!({"kernel.nope": "1"}), "linux.sysctl"),
         ("/linux/personality", json!({"domain": "NOPE"}), "linux.personality"),
         ("/linux/rootfsPropagation", json!("sideways"), "linux.rootfsPropagation"),
         ("/linux/devices", json!([{"type": "x", "path": "/dev/x"}]), "linux.devices[0]"),
         ("/linux/timeOffsets", json!({"monotonic": {"secs": 1}}), "linux.timeOffsets"),
         ("/linux/memoryPolicy", json!({"mode": "MPOL_NOPE", "nodes": "0"}), "linux.memoryPolicy"),
+        ("/linux/cgroupsPath", json!("../../../etc"), "cgroupsPath"),
+        ("/linux/resources", json!({"memory": {"limit": -2}}), "linux.resources.memory.limit"),
+        ("/linux/resources", json!({"cpu": {"cpus": "nope"}}), "linux.resources.cpu.cpus"),
+        ("/linux/resources", json!({"devices": [{"allow": true, "access": "xyz"}]}), "linux.resources.devices[0]"),
     ] {
         let mut config = whole.clone();
         set(&mut config, pointer, value);
@@ -185,16 +195,38 @@ fn paths_that_cannot_be_used_leave_nothing() {
     need!(root);
     let bundle = Bundle::sleeping();
     for line in [
-        &["create", "--pid-file", "/no/such/dir/pid", "bad"][..],
-        &["create", "--console-socket", "/no/such/socket", "bad"],
-        &["create", "--console-socket", "config.json", "bad"],
-        &["create", "--preserve-fds", "9", "bad"],
-        &["run", "--detach", "--pid-file", "/no/such/dir/pid", "bad"],
+        &["create", "--pid-file", "/no/such/dir/pid"][..],
+        &["create", "--console-socket", "/no/such/socket"],
+        &["create", "--console-socket", "config.json"],
+        &["create", "--preserve-fds", "9"],
+        &["run", "--detach", "--pid-file", "/no/such/dir/pid"],
     ] {
-        let done = bundle.oci().args(line.iter().copied()).run();
+        let done = bundle.oci().args(line.iter().copied()).arg(id()).run();
         assert_eq!((done.code, done.stdout.as_str()), (1, ""), "{done}");
         assert_eq!(bundle.kept(), Vec::<String>::new(), "{done}");
-        let left = leaks::outside(&bundle.root().path(), &["bad".to_owned()]);
+        let left = leaks::outside(&bundle.root().path(), &[id()]);
         assert!(left.is_empty(), "{done}: {left:?}");
     }
+}
+
+#[test]
+fn resources_that_are_none() {
+    // spec: OCI-17
+    need!(root);
+    let bundle = Bundle::sleeping();
+    bundle.oci().args(["run", "-d", "a"]).ok();
+    let log = bundle.root().file("log");
+    let update = || bundle.oci().arg("--log").arg(&log).args(["--log-format", "json", "update"]);
+    let check = |command: Cmd, words: &str| {
+        assert_message(&command.run(), &fs::read_to_string(&log).unwrap(), words);
+        fs::remove_file(&log).unwrap();
+    };
+    for text in ["", "{", "[]", "garbage", "{} {}"] {
+        check(update().args(["--resources", "-", "a"]).input(text), "resources");
+    }
+    check(update().args(["--resources", "-", "a"]).input(r#"{"memory": {"limit": "1G"}}"#), "memory.limit");
+    check(update().args(["--resources", "-", "a"]).input(r#"{"cpu": {"cpus": "nope"}}"#), "cpu.cpus");
+    check(update().args(["--resources", "/no/such/file", "a"]), "/no/such/file");
+    check(update().args(["a", "--cpuset-cpus", "nope"]), "cpu.cpus");
+    assert_eq!(bundle.status("a"), "running");
 }

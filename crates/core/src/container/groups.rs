@@ -72,6 +72,11 @@ pub fn base(mount: &Path) -> std::result::Result<String, String> {
 
 /// `ctr/ROOTHASH` in every hierarchy that has it.
 pub fn parents(root_hash: &str) -> Vec<PathBuf> {
+    parents_below("ctr", root_hash)
+}
+
+/// `TOP/ROOTHASH` in every hierarchy that has it.
+pub fn parents_below(name: &str, root_hash: &str) -> Vec<PathBuf> {
     let top = Path::new(MOUNTS);
     let mut tops = vec![top.to_owned()];
     for entry in fs::read_dir(top).into_iter().flatten().flatten() {
@@ -86,7 +91,7 @@ pub fn parents(root_hash: &str) -> Vec<PathBuf> {
     {
         tops.push(mount.join(base));
     }
-    tops.into_iter().map(|top| top.join("ctr").join(root_hash)).filter(|ours| ours.is_dir()).collect()
+    tops.into_iter().map(|top| top.join(name).join(root_hash)).filter(|ours| ours.is_dir()).collect()
 }
 
 /// The groups of container `id` of the store `root_hash` that are there: the recorded ones and any others.

@@ -35,6 +35,15 @@ pub struct UnitRecord {
 }
 
 impl CgroupRecord {
+    /// Groups of our own naming that are there, for a container that has no record of them: its creation was cut off, or the
+    /// record is damaged.
+    pub fn by_name(id: &str, root_hash: &str) -> Self {
+        let parents = groups::parents_below("ctr-oci", root_hash);
+        let dirs: Vec<PathBuf> = parents.iter().map(|parent| parent.join(id)).filter(|dir| dir.is_dir()).collect();
+        let parents = parents.iter().flat_map(|parent| parent.ancestors().take(2)).map(PathBuf::from).collect();
+        Self { made: dirs.clone(), dirs, parents, unit: None }
+    }
+
     /// Their directories.
     pub fn dirs(&self) -> &[PathBuf] {
         &self.dirs

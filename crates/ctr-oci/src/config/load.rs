@@ -48,6 +48,11 @@ fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, ConfigError> {
+    // Serde takes a list for the members of a struct in their order.
+    if bytes.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
+        let reason = "it is no JSON object".to_owned();
+        return Err(ConfigError::Invalid { path: path.to_owned(), at: String::new(), reason });
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let at = error.path().to_string();

@@ -1,18 +1,18 @@
 //! `delete`: what is left of a container goes.
 
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use ctr_cli::{Context as _, Failure};
-use ctr_core::container::{self, ContainerError, Place};
+use ctr_core::container::{self, Container, ContainerError, Place};
 use ctr_sys::{pidfd, poll};
 
 use super::start::state_failure;
 use crate::args::{self, Global};
-use crate::cgroup;
+use crate::cgroup::{self, CgroupRecord};
 use crate::hooks;
 use crate::id::ContainerId;
 use crate::state::{Known, StateError, States, Status};
@@ -30,20 +30,21 @@ pub(crate) fn delete(global: &Global, args: &args::Delete) -> Result<ExitCode, F
 pub(crate) fn remove(states: &States, id: &ContainerId, force: bool) -> Result<(), Failure> {
     let known = match states.find(id) {
         Ok(known) => known,
-        // Nothing that could be read is left of it: neither by this name nor half made.
-        Err(StateError::Missing(_)) if force => return clear_embryo(states, id),
+        // Nothing that could be read is left of it: neither half made, nor with a record that says nothing.
+        Err(StateError::Missing(_) | StateError::Container(ContainerError::Damaged { .. })) if force => {
+            clear_embryo(states, id)?;
+            return clear_damaged(states, id);
+        }
         Err(error) => return Err(state_failure(error)),
     };
-    if known.status != Status::Stopped {
-        if !force {
-            let name = known.status.name();
-            return Err(Failure::new(format!("cannot delete container \"{id}\" that is not stopped: {name}"))
-                .hint("end it with ctr-oci kill, or give --force"));
-        }
+    if known.status != Status::Stopped && !force {
+        let name = known.status.name();
+        return Err(Failure::new(format!("cannot delete container \"{id}\" that is not stopped: {name}"))
+            .hint("end it with ctr-oci kill, or give --force"));
     }
     // A creation that was broken off may have left one that nobody will start.
     if known.pid.is_some() {
-        end(&known)?;
+        end(&known.container, &known.oci.cgroup)?;
     }
     // Those that outlived the first process, as in a PID namespace of others.
     let cgroup = &known.oci.cgroup;
@@ -60,19 +61,18 @@ pub(crate) fn remove(states: &States, id: &ContainerId, force: bool) -> Result<(
 }
 
 /// Kills the first process, and with it all of its PID namespace.
-fn end(known: &Known) -> Result<(), Failure> {
-    let Some(process) = known.container.process().map_err(|error| Failure::new(error.to_string()))? else {
+fn end(container: &Container, groups: &CgroupRecord) -> Result<(), Failure> {
+    let Some(process) = container.process().map_err(|error| Failure::new(error.to_string()))? else {
         return Ok(());
     };
     let opened = pidfd::open_verified(process.pid, process.start_time);
     let Some(pidfd) = opened.map_err(|error| Failure::new("cannot end the container").caused_by(&error))? else {
         return Ok(());
     };
-    use std::os::fd::AsFd as _;
     let killed = pidfd::send_signal(pidfd.as_fd(), ctr_sys::signal::SIGKILL);
     killed.map_err(|error| Failure::new("cannot end the container").caused_by(&error))?;
     // A frozen process ends when it is thawed.
-    cgroup::kill_all(&known.oci.cgroup)?;
+    cgroup::kill_all(groups)?;
     if poll::readable(&[pidfd.as_fd()], Some(KILL_TIME))
         .map_err(|error| Failure::new("cannot wait").caused_by(&error))?
         == [true]
@@ -81,6 +81,27 @@ fn end(known: &Known) -> Result<(), Failure> {
     }
     Err(Failure::new(format!("the container's first process {} did not end within 10 seconds", process.pid))
         .hint("it is in an uninterruptible wait: see /proc/PID/stack"))
+}
+
+/// Removes a container whose record cannot be read. Its first process and the groups of our own naming can be found still.
+fn clear_damaged(states: &States, id: &ContainerId) -> Result<(), Failure> {
+    let containers = states.containers();
+    let broken = |error| Failure::hinted(error, ContainerError::hint);
+    for place in [Place::Run, Place::Prepared] {
+        let path = containers.place(place).join(id.as_str()).join("container.json");
+        let damaged = ContainerError::Damaged { path, reason: "it is missing".to_owned() };
+        let Some(container) = containers.salvage(&damaged).filter(|container| container.dir.is_dir()) else { continue };
+        let groups = CgroupRecord::by_name(id, &containers.root_hash());
+        if container.live_pid().map_err(broken)?.is_some() {
+            end(&container, &groups)?;
+        }
+        cgroup::kill_all(&groups)?;
+        cgroup::remove(&groups)?;
+        if let Some(garbage) = containers.discard_dir(&container.dir, id, None).map_err(broken)? {
+            container::delete(&garbage).context(|| format!("cannot delete {}", garbage.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// poststop: the container is deleted, so a hook that fails is told and nothing more (runtime.md "Lifecycle", 13).
@@ -95,24 +116,22 @@ fn after(known: &Known) {
     hooks::run_all("poststop", poststop, state.as_bytes());
 }
 
+/// Between making its directory and taking its lock a creation looks like one that was cut off.
+const START_MOMENT: Duration = Duration::from_millis(150);
+
 /// Removes what a killed `create` left before it had a record; not what one that is at work has.
 pub(crate) fn clear_embryo(states: &States, id: &ContainerId) -> Result<(), Failure> {
     let containers = states.containers();
     let dir = containers.place(Place::Embryo).join(id.as_str());
-    let look = |error: &(dyn std::error::Error + 'static)| {
-        Failure::new(format!("cannot look at {}", dir.display())).caused_by(error)
-    };
-    use std::os::fd::AsFd as _;
     if !dir.exists() {
         return Ok(());
     }
-    let held = match open_lock(&dir).map_err(|error| look(&error))? {
-        Some(lock) => ctr_sys::lock::is_locked(lock.as_fd()).map_err(|error| look(&error))?,
-        None => false,
-    };
-    if held {
+    if is_at_work(&dir)? {
         return Err(Failure::new(format!("container with given ID already exists: \"{id}\" is being created")));
     }
+    let groups = CgroupRecord::by_name(id, &containers.root_hash());
+    cgroup::kill_all(&groups)?;
+    cgroup::remove(&groups)?;
     let garbage =
         containers.discard_dir(&dir, id, None).map_err(|error| Failure::hinted(error, ContainerError::hint))?;
     match garbage {
@@ -121,16 +140,16 @@ pub(crate) fn clear_embryo(states: &States, id: &ContainerId) -> Result<(), Fail
     }
 }
 
-/// The lock file of a container that is being made; `None` if whoever made the directory did not come to it in a while.
-fn open_lock(dir: &Path) -> std::io::Result<Option<OwnedFd>> {
-    /// Two system calls lie between the directory and its lock.
-    const PATIENCE: Duration = Duration::from_millis(50);
-    for last in [false, true] {
-        match ctr_sys::small::open_read(&dir.join("lock")) {
-            Err(error) if error.kind() == ErrorKind::NotFound && !last => std::thread::sleep(PATIENCE),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            result => return result.map(Some),
-        }
+/// Whether somebody holds the lock of a container that is being made.
+fn is_at_work(dir: &Path) -> Result<bool, Failure> {
+    let failed = || Failure::new(format!("cannot look at {}", dir.display()));
+    let path = dir.join("lock");
+    if !path.exists() {
+        std::thread::sleep(START_MOMENT);
     }
-    Ok(None)
+    match ctr_sys::small::open_read(&path) {
+        Ok(lock) => ctr_sys::lock::is_locked(lock.as_fd()).map_err(|error| failed().caused_by(&error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed().caused_by(&error)),
+    }
 }

@@ -7,10 +7,9 @@ use ctr_cli::Failure;
 use ctr_sys::pidfd;
 use ctr_sys::signal::SIGKILL;
 
-use super::processes;
+use super::pause::failure;
 use super::start::state_failure;
 use crate::args::{self, Global};
-use crate::cgroup;
 use crate::state::{Known, States, Status};
 
 /// `ctr-oci kill`.
@@ -43,21 +42,24 @@ fn to_program(known: &Known, signal: i32) -> Result<(), Failure> {
         return Err(not_running(known));
     }
     if signal == SIGKILL && known.status == Status::Paused {
-        // The freezer of v1 lets nobody end.
-        cgroup::kill_all(&known.oci.cgroup)?;
+        // The freezer of v1 lets nobody end. That of v2 does, and then there may be nothing left to thaw.
+        let thawed = known.oci.cgroup.thaw();
+        if known.container.live_pid().ok().flatten().is_some() {
+            thawed.map_err(failure)?;
+        }
     }
     Ok(())
 }
 
 /// Also when the program has ended: others of its control groups may be left, and that there are none is what was wanted.
 fn to_all(known: &Known, signal: i32) -> Result<(), Failure> {
-    if signal == SIGKILL {
-        return cgroup::kill_all(&known.oci.cgroup);
-    }
-    let dirs = known.oci.cgroup.dirs();
-    let sent = processes::signal(dirs, signal).map_err(|error| {
-        Failure::new(format!("cannot signal all of container \"{}\"", known.id())).caused_by(&error)
-    })?;
+    let groups = &known.oci.cgroup;
+    let reached = if signal == SIGKILL {
+        groups.kill_all().map_err(failure)?;
+        groups.is_present()
+    } else {
+        groups.signal_all(signal).map_err(failure)? > 0
+    };
     // Without a group of its own the program is all that is known of it.
-    if sent == 0 && known.status != Status::Stopped { to_program(known, signal) } else { Ok(()) }
+    if reached || known.status == Status::Stopped { Ok(()) } else { to_program(known, signal) }
 }

@@ -6,7 +6,7 @@ mod events;
 mod features;
 mod kill;
 mod list;
-mod processes;
+mod pause;
 mod ps;
 mod run;
 mod spec;
@@ -37,8 +37,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Verb::Exec(_) => missing("exec"),
         Verb::Ps(args) => ps::ps(&global, &args),
         Verb::List(args) => list::list(&global, &args),
-        Verb::Pause(_) => missing("pause"),
-        Verb::Resume(_) => missing("resume"),
+        Verb::Pause(args) => pause::pause(&global, &args),
+        Verb::Resume(args) => pause::resume(&global, &args),
         Verb::Update(args) => update::update(&global, &args),
         Verb::Events(args) => events::events(&global, &args),
         Verb::Spec(args) => spec::run(&args),

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use ctr_cli::{Context as _, Failure, escape};
 
-use super::processes;
+use super::pause::failure;
 use super::start::state_failure;
 use crate::args::{self, Global, PsFormat};
 use crate::state::States;
@@ -17,8 +17,9 @@ const PLACES: [&str; 2] = ["/usr/bin/ps", "/bin/ps"];
 pub(crate) fn ps(global: &Global, args: &args::Ps) -> Result<ExitCode, Failure> {
     let id = args.id().map_err(|error| Failure::usage("there is no such container").caused_by(&error))?;
     let known = States::open(global)?.find(&id).map_err(state_failure)?;
-    let mut pids = processes::members(known.oci.cgroup.dirs());
-    pids.extend(known.pid);
+    let listed = known.oci.cgroup.processes().map_err(failure)?;
+    // A container without a group of its own has at least its program.
+    let pids: BTreeSet<i32> = listed.into_iter().chain(known.pid).collect();
     let text = match args.format {
         PsFormat::Json => format!("{}\n", ctr_cli::to_json(&pids, false)?),
         PsFormat::Table => {

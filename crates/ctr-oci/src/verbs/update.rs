@@ -45,6 +45,10 @@ fn read(path: &Path) -> Result<Resources, Failure> {
     let mut json = serde_json::Deserializer::from_slice(&bytes);
     let invalid =
         |reason: String| Failure::new(format!("{shown} is not what runtime-spec wants of linux.resources: {reason}"));
+    // Serde takes a list for the members of a struct in their order.
+    if bytes.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
+        return Err(invalid("it is no object".to_owned()));
+    }
     let resources = serde_path_to_error::deserialize(&mut json).map_err(|error| invalid(error.to_string()))?;
     json.end().map_err(|error| invalid(error.to_string()))?;
     Ok(resources)
