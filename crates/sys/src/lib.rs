@@ -22,6 +22,7 @@ pub mod ids;
 pub mod inotify;
 pub mod lock;
 pub mod mount;
+pub mod netlink;
 pub mod pidfd;
 pub mod poll;
 pub mod privilege;

@@ -155,10 +155,8 @@ pub(super) fn paths(property: &str, paths: &[String]) -> Result<Vec<String>, Tra
 
 /// Properties that ask for what is not done.
 pub(super) fn check_unsupported(linux: &Linux) -> Result<(), TranslateError> {
-    let unsupported =
-        [("linux.netDevices", linux.net_devices.is_empty()), ("linux.intelRdt", linux.intel_rdt.is_none())];
-    match unsupported.into_iter().find(|(_, absent)| !absent) {
+    match linux.intel_rdt {
         None => Ok(()),
-        Some((property, _)) => Err(TranslateError::unavailable(property, "ctr-oci does not do this")),
+        Some(_) => Err(TranslateError::unavailable("linux.intelRdt", "ctr-oci does not do this")),
     }
 }

@@ -10,6 +10,7 @@ mod linux;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod path;
 mod process;
 mod scheduling;
@@ -77,6 +78,7 @@ pub fn bundle(
         rootfs: rootfs(config, dir, linux)?,
         hostname: linux::hostname(&config.hostname, &namespaces)?,
         kernel,
+        net_devices: net_devices::plan(&linux.net_devices, &namespaces)?,
         devices: devices::plan(linux, process.terminal, &mounts)?,
         mounts,
         masked_paths: linux::paths("linux.maskedPaths", &linux.masked_paths)?,

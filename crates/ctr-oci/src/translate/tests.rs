@@ -283,3 +283,29 @@ fn versions() {
         assert!(error.to_string().contains(&format!("\"{bad}\"")), "{error}");
     }
 }
+
+/// What engines write: recorded, and cleaned of names of the machine.
+#[test]
+fn every_engines_configuration_is_translated() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/oci");
+    let facts = Facts { held: CapSet::ALL, apparmor: true, selinux: true, ..Facts::default() };
+    let (mut found, mut failed) = (0, Vec::new());
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let done = if name.contains("process") {
+            let process = serde_json::from_str(&text).unwrap();
+            process::plan("process", &process, &Ids::Callers, &facts).map(drop)
+        } else {
+            translated(&serde_json::from_str(&text).unwrap(), &facts).map(drop)
+        };
+        failed.extend(done.err().map(|error| format!("{name}: {error}")));
+        found += 1;
+    }
+    assert_eq!(failed, Vec::<String>::new());
+    assert!(found >= 2);
+}

@@ -115,6 +115,7 @@ fn accompany(
         match entered.next_word() {
             Word::Created => return Ok(()),
             Word::Asks => {
+                super::netdev::take(bundle, entered.pid)?;
                 let states = caller.hooks(entered.pid)?;
                 for (document, state) in prepared.documents.iter().zip(states) {
                     if let Some(document) = document {

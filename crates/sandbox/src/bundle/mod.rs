@@ -10,12 +10,13 @@ mod dev;
 mod idmapped;
 mod ids;
 mod mounts;
+mod netdev;
 mod plan;
 mod prepare;
 
 pub use create::{Caller, Created, create, not_executed, start};
 pub use plan::{
-    AttributeChange, Bundle, BundleMount, BundleShown, DeviceNode, HookPlan, MountIdmap, NodeKind, PropagationChange,
-    Rootfs,
+    AttributeChange, Bundle, BundleMount, BundleShown, DeviceNode, HookPlan, MountIdmap, NetDevice, NodeKind,
+    PropagationChange, Rootfs,
 };
 pub use prepare::JoinedGroups;

@@ -27,6 +27,8 @@ pub struct Bundle {
     pub kernel: KernelPlan,
     /// Host name, if it is to be set.
     pub hostname: Option<String>,
+    /// Network devices of the host that the container gets.
+    pub net_devices: Vec<NetDevice>,
     /// Mounts, in their order.
     pub mounts: Vec<BundleMount>,
     /// Device nodes below `/dev`; none where the bundle brings a `/dev` of its own.
@@ -51,6 +53,15 @@ pub struct Bundle {
     pub no_pivot: bool,
     /// Descriptors from 3 on that the program gets.
     pub preserve_fds: u32,
+}
+
+/// A network device of the host that a container gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetDevice {
+    /// Its name on the host.
+    pub host: CString,
+    /// Its name in the container; with `%d` for a number that is free.
+    pub name: CString,
 }
 
 /// The root filesystem of a bundle.

@@ -57,12 +57,13 @@ pub(super) fn prepare(bundle: &Bundle, dir: &Path, groups: JoinedGroups) -> Resu
     let terminal = with_terminal.as_ref().map(|(_, terminal)| Rc::clone(terminal));
     let documents = documents(bundle)?;
     let [creating, created] = &documents;
-    let (asks, answer) = if bundle.caller_hooks || documents.iter().any(Option::is_some) {
-        let (read, write) = files::pipe().map_err(|errno| SandboxError::host("make a pipe", "pipe2", "", errno))?;
-        (Some(read), Some(write))
-    } else {
-        (None, None)
-    };
+    let (asks, answer) =
+        if bundle.caller_hooks || !bundle.net_devices.is_empty() || documents.iter().any(Option::is_some) {
+            let (read, write) = files::pipe().map_err(|errno| SandboxError::host("make a pipe", "pipe2", "", errno))?;
+            (Some(read), Some(write))
+        } else {
+            (None, None)
+        };
     let mut setup = first_steps(bundle, &ids, groups.joins);
     let (mounts, kept) = mounts::steps(bundle, &ids, userns.as_ref(), (root.as_fd(), &groups.dirs), with_terminal)?;
     setup.extend(mounts);
