@@ -26,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     targets::MANIFEST_CONFIG,
     targets::APPC_MANIFEST,
     targets::SECCOMP_PROFILE,
+    targets::OCI_CONFIG,
     targets::TAR_EXTRACT,
     targets::PASSWD_GROUP,
 ];

@@ -2,12 +2,14 @@
 
 mod accounts;
 mod documents;
+mod oci;
 mod reference;
 mod seccomp;
 mod tar;
 
 pub(crate) use accounts::PASSWD_GROUP;
 pub(crate) use documents::{APPC_MANIFEST, MANIFEST_CONFIG};
+pub(crate) use oci::OCI_CONFIG;
 pub(crate) use reference::REFERENCE;
 pub(crate) use seccomp::SECCOMP_PROFILE;
 pub(crate) use tar::TAR_EXTRACT;
