@@ -218,6 +218,11 @@ fn options_of_the_file_system() {
             json!({"destination": "t/relative/../proc", "type": "proc", "source": "proc", "options": ["hidepid=2"]}),
         ],
     );
+    // The container's own device rules hold for the mount already.
+    bundle.edit(|config| {
+        let rules = config["linux"]["resources"]["devices"].as_array_mut().expect("rules");
+        rules.push(json!({"allow": true, "type": "b", "major": 7, "access": "r"}));
+    });
     let done = bundle.oci().args(["run", "c"]).run();
     Cmd::new("losetup").args(["-d", &device]).ok();
     let output = done.ok();

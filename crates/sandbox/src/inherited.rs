@@ -4,6 +4,7 @@
 //! value, to use a real-time policy or class. Root of a container's user namespace has none of them, so the launcher takes
 //! these things on itself just before the clone, and goes back to what it had just after it. Init has them too.
 
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use ctr_sys::Errno;
@@ -25,6 +26,8 @@ pub(crate) struct Inherited {
     nice: Option<i32>,
     scheduler: Option<SchedulerAttributes>,
     io: Option<i32>,
+    /// The time namespace of its children.
+    time: Option<OwnedFd>,
 }
 
 impl Inherited {
@@ -50,6 +53,7 @@ impl Inherited {
             before.io = Some(now);
         }
         if let Some(clocks) = clocks {
+            before.time = small::open_read(Path::new("/proc/self/ns/time_for_children")).ok();
             make_time_namespace(clocks)?;
         }
         Ok(before)
@@ -77,6 +81,10 @@ impl Drop for Inherited {
         }
         if let Some(io) = self.io {
             let _ = schedule::set_io_priority(io);
+        }
+        // Hooks of the caller's are no part of the container.
+        if let Some(time) = &self.time {
+            let _ = process::join_namespaces(time.as_fd(), Namespaces::TIME);
         }
     }
 }
@@ -180,6 +188,9 @@ fn make_time_namespace(clocks: ClockOffsets) -> Result<(), SandboxError> {
             let (seconds, rest) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
             let _ = std::fmt::Write::write_fmt(&mut text, format_args!("{clock} {seconds} {rest}\n"));
         }
+    }
+    if text.is_empty() {
+        return Ok(());
     }
     small::write_existing(Path::new("/proc/self/timens_offsets"), text.as_bytes()).map_err(|error| {
         let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));

@@ -260,6 +260,23 @@ pub fn is_sysfs(fd: BorrowedFd<'_>) -> bool {
     filesystem(fd) == Some(libc::SYSFS_MAGIC as u64)
 }
 
+/// Whether an open file is of a file system through which the kernel is told what to do, or that has terminals or message queues.
+pub fn is_kernels(fd: BorrowedFd<'_>) -> bool {
+    /// `MQUEUE_MAGIC` of Linux, ipc/mqueue.c.
+    const MQUEUE: u64 = 0x1980_0202;
+    let found = filesystem(fd);
+    [
+        libc::PROC_SUPER_MAGIC as u64,
+        libc::SYSFS_MAGIC as u64,
+        libc::CGROUP_SUPER_MAGIC as u64,
+        libc::CGROUP2_SUPER_MAGIC as u64,
+        libc::DEVPTS_SUPER_MAGIC as u64,
+        MQUEUE,
+    ]
+    .into_iter()
+    .any(|magic| found == Some(magic))
+}
+
 /// The magic number of the file system (statfs(2)).
 fn filesystem(fd: BorrowedFd<'_>) -> Option<u64> {
     let mut stat = MaybeUninit::<libc::statfs>::zeroed();

@@ -26,9 +26,11 @@ use ctr_sys::{Errno, files, process, signal, socket};
 
 use super::plan::Bundle;
 use super::prepare::{self, JoinedGroups, START_SOCKET};
+use super::words;
 use crate::enter::{self, Entered, Script, Word};
 use crate::error::{SandboxError, StepCause};
 use crate::inherited::Inherited;
+use crate::options::ClockOffsets;
 use crate::plan::ProcessPlan;
 use crate::script::Step;
 use crate::seccomp::listener::{Announced, Notify};
@@ -74,7 +76,8 @@ pub fn create(
     // What is created from here on has exactly the mode that is asked for.
     process::umask(0);
     let prepared = prepare::prepare(bundle, dir, groups)?;
-    let inherited = Inherited::take(&bundle.process, bundle.kernel.clocks)?;
+    let own_clocks = bundle.namespaces.contains(&"time").then(ClockOffsets::default);
+    let inherited = Inherited::take(&bundle.process, bundle.kernel.clocks.or(own_clocks))?;
     let entered = enter::enter(&prepared.script).map_err(clone_failed)?;
     drop(inherited);
     let outcome = caller.born(entered.pid).and_then(|()| accompany(&entered, bundle, &prepared, caller));
@@ -148,33 +151,10 @@ fn explain(bundle: &Bundle, script: &Script<'_>, failed: enter::FailedStep) -> S
         Step::FindProgram { .. } => not_executed(&bundle.process, failed.errno),
         Step::Hook { .. } => hook_failed(step, failed.errno),
         step => SandboxError::Step {
-            step: format!("{step}{}", property(bundle, step)),
+            step: format!("{step}{}", words::property(bundle, step)),
             cause: StepCause { errno: failed.errno },
-            hint: hint(step, failed.errno).or(crate::start::step_hint(step, failed.errno)).map(str::to_owned),
+            hint: words::hint(step, failed.errno).or(crate::start::step_hint(step, failed.errno)).map(str::to_owned),
         },
-    }
-}
-
-/// The mount that a step is about, as config.json has it.
-fn property(bundle: &Bundle, step: &Step) -> String {
-    let number = step.place().and_then(|place| bundle.mounts.iter().rposition(|mount| mount.target == place));
-    number.map_or_else(String::new, |number| format!(" (mounts[{number}])"))
-}
-
-/// In the words of a bundle.
-fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
-    match (step, errno) {
-        (Step::Mount { .. }, Errno::ENODEV) => {
-            Some("this kernel has no file system of that type: see /proc/filesystems")
-        }
-        (Step::Mount { .. }, Errno::EINVAL) => {
-            Some("the file system does not know an option, or does not take its value")
-        }
-        (Step::Remount { .. }, Errno::EINVAL) => {
-            Some("nothing is mounted there, or the file system does not take an option")
-        }
-        (Step::Remount { .. }, Errno::EXDEV) => Some("a link leads from there to /proc, /sys or /dev"),
-        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ mod mounts;
 mod netdev;
 mod plan;
 mod prepare;
+mod words;
 
 pub use create::{Caller, Created, create, not_executed, start};
 pub use plan::{

@@ -46,6 +46,7 @@ fn flag(kind: &str) -> Option<Namespaces> {
         ("uts", Namespaces::UTS),
         ("net", Namespaces::NET),
         ("cgroup", Namespaces::CGROUP),
+        ("time", Namespaces::TIME),
         ("user", Namespaces::USER),
     ]
     .into_iter()

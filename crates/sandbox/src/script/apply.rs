@@ -217,7 +217,8 @@ impl<'a> Stage<'a> {
     fn remount(&self, step: &Step) -> RawResult<()> {
         let Step::Remount { target, set, clear, propagation, options } = step else { return Err(Errno::EINVAL) };
         let place = target.open(self.base(target.base)?)?;
-        if target.follows_links() && self.is_kernels(place.as_fd())? {
+        let kernels = files::is_kernels(place.as_fd()) || self.is_kernels(place.as_fd())?;
+        if target.follows_links() && kernels {
             return Err(Errno::EXDEV);
         }
         if !options.is_empty() {
