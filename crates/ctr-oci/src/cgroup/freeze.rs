@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ctr_core::container::groups::MOUNTS;
 use ctr_sys::dirfd::{self, OpenFlags};
 use ctr_sys::{files, small};
 
@@ -15,6 +16,7 @@ use super::{CgroupError, processes};
 const FREEZE_TIME: Duration = Duration::from_secs(10);
 
 /// Which file of a group freezes it, and with which words.
+#[derive(Debug, Clone, Copy)]
 enum Freezer {
     V2,
     V1,
@@ -30,53 +32,71 @@ fn freezer(dir: &Path) -> Option<Freezer> {
     }
 }
 
-/// The group that freezes, among those of a container: the one of v2 where the kernel can (5.2), else the freezer's of v1.
-fn freezing(dirs: &[PathBuf]) -> Option<(&Path, Freezer)> {
-    dirs.iter().find_map(|dir| Some((dir.as_path(), freezer(dir)?)))
+/// The groups of a container that freeze: the one of v2 where the kernel can (5.2), the freezer's of v1.
+fn freezing(dirs: &[PathBuf]) -> impl Iterator<Item = (&Path, Freezer)> {
+    dirs.iter().filter_map(|dir| Some((dir.as_path(), freezer(dir)?)))
 }
 
 /// Stops every process of the groups, and waits until the kernel says so.
 pub(super) fn freeze(dirs: &[PathBuf]) -> Result<(), CgroupError> {
-    set(dirs, true)
+    set(dirs)
 }
 
-/// Lets them go on.
+/// Lets them go on, whichever of the groups stopped them.
 pub(super) fn thaw(dirs: &[PathBuf]) -> Result<(), CgroupError> {
-    set(dirs, false)
+    let end = Instant::now() + FREEZE_TIME;
+    let mut any = false;
+    for (dir, freezer) in freezing(dirs) {
+        any = true;
+        if !until(dir, freezer, false, end)? {
+            return Err(too_slow("thaw the container", "a group above it is frozen"));
+        }
+    }
+    if any { Ok(()) } else { Err(no_freezer("thaw the container")) }
 }
 
-fn set(dirs: &[PathBuf], frozen: bool) -> Result<(), CgroupError> {
-    let action = if frozen { "freeze the container" } else { "thaw the container" };
-    let Some((dir, freezer)) = freezing(dirs) else {
-        return Err(CgroupError::Timeout { action: action.to_owned(), seconds: 0, hint: None }
-            .hinted("it has no control group that can freeze: cgroup v2 of Linux 5.2, or the freezer of cgroup v1"));
-    };
-    let end = Instant::now() + FREEZE_TIME;
+fn set(dirs: &[PathBuf]) -> Result<(), CgroupError> {
+    let action = "freeze the container";
+    // One is enough: a process that the other one has stopped already cannot be stopped by this one.
+    let Some((dir, freezer)) = freezing(dirs).next() else { return Err(no_freezer(action)) };
+    if is_frozen(dirs) || until(dir, freezer, true, Instant::now() + FREEZE_TIME)? {
+        return Ok(());
+    }
+    let _ = ask(dir, freezer, false);
+    Err(too_slow(
+        action,
+        "a process in an uninterruptible sleep (ps: state D) is frozen when that ends; the container runs on",
+    ))
+}
+
+fn no_freezer(action: &str) -> CgroupError {
+    CgroupError::Timeout { action: action.to_owned(), seconds: 0, hint: None }
+        .hinted("it has no control group that can freeze: cgroup v2 of Linux 5.2, or the freezer of cgroup v1")
+}
+
+fn too_slow(action: &str, hint: &str) -> CgroupError {
+    CgroupError::Timeout { action: action.to_owned(), seconds: FREEZE_TIME.as_secs(), hint: Some(hint.to_owned()) }
+}
+
+/// Asks until the kernel says that it is so; `false`: it was not by `end`.
+fn until(dir: &Path, freezer: Freezer, frozen: bool, end: Instant) -> Result<bool, CgroupError> {
+    let action = if frozen { "freeze" } else { "thaw" };
     let mut pause = Duration::from_micros(100);
     loop {
         // v1 may stay in FREEZING beside forks until it is asked again (runc's issues 2767 and 2774 tell of it).
-        ask(dir, &freezer, frozen).map_err(|error| CgroupError::host(action, "write", dir, &error))?;
-        if state(dir, &freezer) == Some(frozen) {
-            return Ok(());
+        ask(dir, freezer, frozen).map_err(|error| CgroupError::host(action, "write", dir, &error))?;
+        if state(dir, freezer) == Some(frozen) {
+            return Ok(true);
         }
         if Instant::now() > end {
-            break;
+            return Ok(false);
         }
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));
     }
-    if frozen {
-        let _ = ask(dir, &freezer, false);
-    }
-    let hint = if frozen {
-        "a process in an uninterruptible sleep (ps: state D) is frozen when that ends; the container runs on"
-    } else {
-        "a group above it is frozen"
-    };
-    Err(CgroupError::Timeout { action: action.to_owned(), seconds: FREEZE_TIME.as_secs(), hint: Some(hint.to_owned()) })
 }
 
-fn ask(dir: &Path, freezer: &Freezer, frozen: bool) -> std::io::Result<()> {
+fn ask(dir: &Path, freezer: Freezer, frozen: bool) -> std::io::Result<()> {
     let (file, word) = match (freezer, frozen) {
         (Freezer::V2, true) => ("cgroup.freeze", "1"),
         (Freezer::V2, false) => ("cgroup.freeze", "0"),
@@ -87,7 +107,7 @@ fn ask(dir: &Path, freezer: &Freezer, frozen: bool) -> std::io::Result<()> {
 }
 
 /// Whether a group is frozen as a whole; `None` while it is on the way, or if it cannot be told.
-fn state(dir: &Path, freezer: &Freezer) -> Option<bool> {
+fn state(dir: &Path, freezer: Freezer) -> Option<bool> {
     match freezer {
         Freezer::V2 => {
             let events = fs::read_to_string(dir.join("cgroup.events")).ok()?;
@@ -104,19 +124,33 @@ fn state(dir: &Path, freezer: &Freezer) -> Option<bool> {
     }
 }
 
-/// Whether the container is paused: its own group says so, or one above it.
+/// Whether the container is paused: one of its groups says so, or one above it.
+///
+/// Read for every `state`: no file is opened that cannot tell.
 pub fn is_frozen(dirs: &[PathBuf]) -> bool {
-    freezing(dirs).is_some_and(|(dir, freezer)| match freezer {
-        Freezer::V2 => state(dir, &freezer) == Some(true),
-        // FREEZING is what a group with new processes says for a moment.
-        Freezer::V1 => fs::read_to_string(dir.join("freezer.state")).is_ok_and(|state| state.trim() != "THAWED"),
+    let of_freezer = |dir: &Path| {
+        let hierarchy = dir.strip_prefix(MOUNTS).ok().and_then(|below| below.components().next());
+        hierarchy.is_some_and(|name| name.as_os_str().to_string_lossy().contains("freezer"))
+    };
+    let v2 = |dir: &Path| {
+        let says = |file: &str, word: &str| {
+            fs::read_to_string(dir.join(file)).is_ok_and(|text| text.lines().any(|line| line == word))
+        };
+        says("cgroup.freeze", "1") || says("cgroup.events", "frozen 1")
+    };
+    dirs.iter().enumerate().any(|(at, dir)| {
+        if of_freezer(dir) {
+            return fs::read_to_string(dir.join("freezer.state")).is_ok_and(|state| state.trim() != "THAWED");
+        }
+        // The one of v2 is the first.
+        at == 0 && v2(dir)
     })
 }
 
 /// Asks once, and does not wait.
 pub(super) fn request(dir: &Path, frozen: bool) {
     if let Some(freezer) = freezer(dir) {
-        let _ = ask(dir, &freezer, frozen);
+        let _ = ask(dir, freezer, frozen);
     }
 }
 
