@@ -227,20 +227,11 @@ fn update_sets_all_limits_or_none() {
 #[test]
 fn device_rules_hold_and_an_update_replaces_them() {
     need!(root);
-    let script = "mknod /dev/k c 1 11; mknod /dev/n c 1 3; (head -c 1 /dev/k) 2>/dev/null && echo kmsg; echo x >/dev/n && echo null; \
-                  while ! (head -c 1 /dev/k) >/dev/null 2>&1; do sleep 0.1; done; echo kmsg later";
-    let (bundle, path) = with_path(script, "devices", json!({}));
+    let (bundle, path) = with_path("exec sleep 600", "devices", json!({}));
     let run = |devices: Value| {
-        bundle.edit(|config| {
-            config["linux"]["resources"]["devices"] = devices;
-            for set in ["bounding", "effective", "permitted"] {
-                config["process"]["capabilities"][set] = json!(["CAP_MKNOD", "CAP_SYSLOG", "CAP_SYS_ADMIN"]);
-            }
-        });
-        let out = bundle.root().file("out");
-        bundle.oci().args(["create", "web"]).dir(bundle.dir()).ok();
+        bundle.edit(|config| config["linux"]["resources"]["devices"] = devices);
+        bundle.oci().args(["create", "web"]).ok();
         bundle.oci().args(["start", "web"]).ok();
-        out
     };
     run(json!([{"allow": false, "access": "rwm"}]));
     let list = value(&path, "devices.list");

@@ -76,4 +76,4 @@ all() {
     echo @end
 }
 
-if [ $# = 2 ]; then one "$1" "$2"; else stty -F /dev/ttyS1 -opost 2> /dev/null; all "${1:-*}"; fi
+if [ $# = 2 ]; then one "$1" "$2"; else stty -F /dev/ttyS1 -opost 2> /dev/null; all "${1:-$(cat $payload/pattern 2> /dev/null || echo "*")}"; fi

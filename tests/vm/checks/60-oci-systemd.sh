@@ -3,7 +3,17 @@
 state=/run/ctr-oci-vm
 oci() { ctr-oci --root $state "$@"; }
 
-# bundle NAME JSON: one that sleeps, with these members of "linux" beside the namespaces.
+# A container has our standard output, so nothing may wait for its end.
+# made WHAT EXPECTED OPTION...: create; its output goes to $out.
+made() {
+    local what=$1 expected=$2 found
+    shift 2
+    oci "$@" > /tmp/oci.out 2>&1 < /dev/null && found=0 || found=$?
+    out=$(cat /tmp/oci.out)
+    [ "$found" = "$expected" ] || die "$what: expected exit code $expected, found $found: $out"
+}
+
+# bundle NAME JSON [SCRIPT]: one that sleeps, with these members of "linux" beside the namespaces.
 bundle() {
     local dir=/var/tmp/bundle-$1
     mkdir -p "$dir"
@@ -26,7 +36,7 @@ limits='"resources":{"devices":[{"allow":false,"access":"rwm"}],"memory":{"limit
 
 check_oci_scope_of_systemd() {
     dir=$(bundle scope "\"cgroupsPath\":\"machine.slice:vm:scope\",$limits")
-    code "create" 0 oci --systemd-cgroup create --bundle "$dir" scope
+    made "create" 0 --systemd-cgroup create --bundle "$dir" scope
     cg=/sys/fs/cgroup/machine.slice/vm-scope.scope
     [ -d $cg ] || die "no group: $(find /sys/fs/cgroup -name 'vm-scope*')"
     same "unit" active "$(systemctl is-active vm-scope.scope)"
@@ -53,35 +63,35 @@ check_oci_scope_of_systemd() {
     same "TasksMax" 66 "$(show TasksMax)"
     systemctl daemon-reload
     same "pids.max after daemon-reload" 66 "$(cat $cg/pids.max)"
-    code "same name" 1 oci --systemd-cgroup create --bundle "$dir" other
+    made "same name" 1 --systemd-cgroup create --bundle "$dir" other
     has "same name" UnitExists "$out"
     code "delete" 0 oci delete --force scope
     [ ! -d $cg ] || die "the group is left"
     same "unit" inactive "$(systemctl is-active vm-scope.scope)"
     code "again" 0 oci delete --force scope
-    code "the name is free" 0 oci --systemd-cgroup create --bundle "$dir" scope
+    made "the name is free" 0 --systemd-cgroup create --bundle "$dir" scope
     code "delete" 0 oci delete --force scope
 }
 
 check_oci_default_scope_and_failures() {
     dir=$(bundle default "$limits")
-    code "create" 0 oci --systemd-cgroup create --bundle "$dir" plain
+    made "create" 0 --systemd-cgroup create --bundle "$dir" plain
     same "unit" active "$(systemctl is-active ctr-oci-plain.scope)"
     # The program ends by itself: nothing keeps the scope.
     oci kill plain KILL
     inactive() { [ "$(systemctl is-active ctr-oci-plain.scope)" = inactive ]; }
     until_true "the scope ends with its last process" inactive
     code "delete" 0 oci delete plain
-    code "a path of the other driver" 1 oci --systemd-cgroup create --bundle "$(bundle path '"cgroupsPath":"/a/b"')" x
+    made "a path of the other driver" 1 --systemd-cgroup create --bundle "$(bundle path '"cgroupsPath":"/a/b"')" x
     has "a path of the other driver" linux.cgroupsPath "$out"
-    code "a limit that cannot be" 1 oci --systemd-cgroup create --bundle "$(bundle cpus '"cgroupsPath":":vm:bad","resources":{"cpu":{"cpus":"4095"}}')" x
+    made "a limit that cannot be" 1 --systemd-cgroup create --bundle "$(bundle cpus '"cgroupsPath":":vm:bad","resources":{"cpu":{"cpus":"4095"}}')" x
     has "a limit that cannot be" linux.resources.cpu.cpus "$out"
     same "no unit is left" inactive "$(systemctl is-active vm-bad.scope)"
 }
 
 check_oci_cgroupfs_on_v2() {
     dir=$(bundle cgroupfs "\"cgroupsPath\":\"/ocitest/one\",$limits")
-    code "create" 0 oci create --bundle "$dir" one
+    made "create" 0 create --bundle "$dir" one
     cg=/sys/fs/cgroup/ocitest/one
     for pair in memory.max=67108864 memory.swap.max=33554432 pids.max=55 "cpu.max=50000 100000"; do
         same "${pair%%=*}" "${pair#*=}" "$(cat "$cg/${pair%%=*}")"
@@ -101,10 +111,9 @@ check_oci_cgroupfs_on_v2() {
 }
 
 check_oci_devices_on_v2() {
-    script='mknod /tmp/k c 1 11; (head -c 1 /tmp/k) 2>/dev/null \&\& echo kmsg; mknod /tmp/n c 1 3 \&\& echo x >/tmp/n \&\& echo null; exec sleep 600'
-    script=${script//\\&/&}
+    script='mknod /tmp/k c 1 11; (head -c 1 /tmp/k) 2>/dev/null && echo kmsg; mknod /tmp/n c 1 3 && echo x >/tmp/n && echo null; exec sleep 600'
     dir=$(bundle devices '"cgroupsPath":"/ocitest/dev","resources":{"devices":[{"allow":false,"access":"rwm"}]}' "$script")
-    oci create --bundle "$dir" dev > /tmp/dev.out 2>&1 < /dev/null
+    oci create --bundle "$dir" dev > /tmp/dev.out 2>&1 < /dev/null || die "create: $(cat /tmp/dev.out)"
     oci start dev
     wrote() { grep -q null /tmp/dev.out; }
     until_true "null can be used: $(cat /tmp/dev.out)" wrote

@@ -60,7 +60,6 @@ fn failed(group: &Group, limit: &Write, error: &Error) -> CgroupError {
     CgroupError::Limit {
         property: limit.property.clone(),
         cause: SysError::from_io("write", path.display().to_string(), error),
-        file: path,
         value: limit.value.clone(),
         hint: Some(hint),
     }

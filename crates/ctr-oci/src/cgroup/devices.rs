@@ -164,8 +164,12 @@ impl V1State {
                 lines.push((file, DeviceRule { access, ..*rule }.to_string()));
             }
         };
-        self.exceptions.iter().for_each(|rule| differ(except, rule, kept));
-        kept.iter().for_each(|rule| differ(back, rule, &self.exceptions));
+        for rule in &self.exceptions {
+            differ(except, rule, kept);
+        }
+        for rule in kept {
+            differ(back, rule, &self.exceptions);
+        }
         lines
     }
 

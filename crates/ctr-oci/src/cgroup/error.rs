@@ -19,12 +19,10 @@ pub enum CgroupError {
         hint: Option<String>,
     },
     /// The kernel did not take a limit.
-    #[error("{property}: cannot write \"{value}\" to {}", file.display())]
+    #[error("{property}: cannot set \"{value}\"")]
     Limit {
         /// The property that asked for it.
         property: String,
-        /// The file.
-        file: PathBuf,
         /// What was written.
         value: String,
         /// Why.

@@ -1,7 +1,7 @@
 //! Makes the groups of a plan, limits them and opens them for the child to join.
 
 use std::fs;
-use std::io::{Error, ErrorKind};
+use std::io::{Error, ErrorKind, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -141,15 +141,21 @@ fn fill_cpuset(dir: &Path) -> Result<(), CgroupError> {
 
 /// Makes the rules of a v1 group what they shall be; `now`, if known, is what they are.
 pub(super) fn set_v1_devices(dir: &Path, devices: &V1State, now: Option<&V1State>) -> Result<(), CgroupError> {
+    let mut opened: Option<(&str, fs::File)> = None;
     for (file, line) in devices.lines(now) {
         let path = dir.join(file);
-        small::write_existing(&path, line.as_bytes()).map_err(|error| CgroupError::Limit {
+        let mut write = || -> std::io::Result<()> {
+            if opened.as_ref().is_none_or(|(open, _)| *open != file) {
+                opened = Some((file, fs::OpenOptions::new().write(true).open(&path)?));
+            }
+            opened.as_mut().map_or(Ok(()), |(_, open)| open.write_all(line.as_bytes()))
+        };
+        write().map_err(|error| CgroupError::Limit {
             property: "linux.resources.devices".to_owned(),
             cause: SysError::from_io("write", path.display().to_string(), &error),
             value: line,
             hint: (error.kind() == ErrorKind::PermissionDenied)
                 .then(|| "a group above does not allow it, and none can have more than that".to_owned()),
-            file: path,
         })?;
     }
     Ok(())
@@ -161,7 +167,6 @@ pub(super) fn set_program(dir: BorrowedFd<'_>, rules: Option<&[OrderedRule]>) ->
     let refused = |call: &'static str| {
         move |errno| CgroupError::Limit {
             property: "linux.resources.devices".to_owned(),
-            file: "cgroup2".into(),
             value: "device program".to_owned(),
             cause: SysError::new("bpf", call, errno),
             hint: match errno {

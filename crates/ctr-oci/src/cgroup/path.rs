@@ -97,7 +97,7 @@ impl Unit {
 
     /// Whether it is a slice, which has no process of its own to begin with.
     pub fn is_slice(&self) -> bool {
-        self.name.ends_with(".slice")
+        has_ending(&self.name, "slice")
     }
 
     /// Its control group, below the root of the service manager's.
@@ -112,8 +112,13 @@ impl Unit {
     }
 }
 
+/// Names of units differ by case.
+fn has_ending(name: &str, kind: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| ending == kind)
+}
+
 fn unit_name(prefix: &str, name: &str) -> String {
-    if name.ends_with(".slice") || name.ends_with(".scope") {
+    if has_ending(name, "slice") || has_ending(name, "scope") {
         name.to_owned()
     } else if prefix.is_empty() {
         format!("{name}.scope")

@@ -85,16 +85,16 @@ pub fn plan(
         }
     }
     if device_rules {
-        put_devices(devices::rules(&resources.devices)?, &mut groups)?;
+        put_devices(&devices::rules(&resources.devices)?, &mut groups)?;
     }
     Ok(Plan { groups })
 }
 
-fn put_devices(rules: Vec<OrderedRule>, groups: &mut [Group]) -> Result<(), CgroupError> {
+fn put_devices(rules: &[OrderedRule], groups: &mut [Group]) -> Result<(), CgroupError> {
     if let Some(group) = groups.iter_mut().find(|group| group.is_of("devices")) {
-        group.devices = Some(V1State::of(&rules)?);
+        group.devices = Some(V1State::of(rules)?);
     } else if let Some(group) = groups.iter_mut().find(|group| group.is_v2()) {
-        group.program = devices::program_of(&rules).map(<[OrderedRule]>::to_vec);
+        group.program = devices::program_of(rules).map(<[OrderedRule]>::to_vec);
     } else {
         return Err(CgroupError::property(
             "linux.resources.devices",

@@ -134,6 +134,19 @@ pub(super) fn signal(dirs: &[PathBuf], signal: i32) -> Result<usize, CgroupError
     Ok(meant.len())
 }
 
+/// Whether the group that tracks a container has nobody: one look for what has ended long ago. Who is in another of its groups
+/// alone is in the way of the removal.
+pub(super) fn is_empty(dirs: &[PathBuf]) -> bool {
+    let Some(dir) = dirs.first() else { return true };
+    match small::read(&dir.join("cgroup.events"), 4096) {
+        Ok(events) => {
+            events.is_some_and(|events| events.split(|byte| *byte == b'\n').any(|line| line == b"populated 0"))
+        }
+        // v1, or it is not there.
+        Err(_) => of(dir).is_ok_and(|pids| pids.is_empty()),
+    }
+}
+
 /// Ends every process of the groups, frozen ones too, and waits until they are gone.
 pub(super) fn kill(dirs: &[PathBuf]) -> Result<(), CgroupError> {
     let end = Instant::now() + KILL_TIME;
@@ -147,9 +160,13 @@ pub(super) fn kill(dirs: &[PathBuf]) -> Result<(), CgroupError> {
             return Ok(());
         }
         // Nothing forks while it is frozen, and what is thawed with a SIGKILL pending does nothing else any more.
-        dirs.iter().for_each(|dir| freeze::request(dir, true));
+        for dir in dirs {
+            freeze::request(dir, true);
+        }
         let sent = signal(dirs, SIGKILL);
-        dirs.iter().for_each(|dir| freeze::request_below(dir, false));
+        for dir in dirs {
+            freeze::request_below(dir, false);
+        }
         sent?;
         if Instant::now() > end {
             return Err(CgroupError::Timeout {

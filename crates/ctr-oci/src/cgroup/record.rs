@@ -61,7 +61,7 @@ impl CgroupRecord {
 
     /// Ends every process, those of a frozen container too, and waits until they are gone: ten seconds at most.
     pub fn kill_all(&self) -> Result<(), CgroupError> {
-        processes::kill(&self.dirs)
+        if processes::is_empty(&self.dirs) { Ok(()) } else { processes::kill(&self.dirs) }
     }
 
     /// Stops every process and waits until the kernel says so: ten seconds at most, then they run again and it is an error.
@@ -84,14 +84,18 @@ impl CgroupRecord {
         self.dirs.first().is_some_and(|dir| dir.is_dir())
     }
 
-    /// Removes the groups that were made for the container, with those that it made below them. No process is ended: a group
-    /// that has one stays and is an error. What is gone already is none.
+    /// Removes the groups that were made for the container, with those that it made below them. The container has
+    /// ended: who is left in them is ended. What is gone already is no error.
     pub fn remove(&self) -> Result<(), CgroupError> {
         let pure = facts::is_pure();
         let mut result = self.unit.as_ref().map_or(Ok(()), systemd::stop);
         // A record is a file: what is no group below the root of a hierarchy is not touched, whatever it says.
         for dir in self.made.iter().filter(|dir| facts::is_group(dir, pure)) {
-            let removed = groups::remove(dir);
+            let removed = groups::remove(dir).or_else(|_| {
+                // Somebody is in it who is not in the first: such processes are the container's, too.
+                processes::kill(&self.dirs).map_err(std::io::Error::other)?;
+                groups::remove(dir)
+            });
             result = result
                 .and(removed.map_err(|error| CgroupError::host("remove the control group", "rmdir", dir, &error)));
         }

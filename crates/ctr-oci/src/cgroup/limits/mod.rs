@@ -30,6 +30,7 @@ pub struct Write {
     pub optional: bool,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "numbers and texts alike")]
 impl Write {
     fn new(property: &str, file: impl Into<String>, value: impl ToString) -> Self {
         Self {

@@ -44,14 +44,12 @@ impl Placeholder {
             }
         };
         let (waits, held) = files::pipe().map_err(failed("pipe2"))?;
-        match process::fork().map_err(failed("clone"))? {
-            Some(pid) => Ok(Self { pid, held: Some(held) }),
-            None => {
-                drop(held);
-                let _ = files::read(waits.as_fd(), &mut [0]);
-                process::exit_now(0)
-            }
-        }
+        let Some(pid) = process::fork().map_err(failed("clone"))? else {
+            drop(held);
+            let _ = files::read(waits.as_fd(), &mut [0]);
+            process::exit_now(0)
+        };
+        Ok(Self { pid, held: Some(held) })
     }
 }
 
