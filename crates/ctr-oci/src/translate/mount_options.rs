@@ -154,6 +154,14 @@ mod tests {
     }
 
     #[test]
+    fn options_that_features_lists_are_no_file_systems() {
+        // spec: OCI-61
+        for option in crate::verbs::features::MOUNT_OPTIONS {
+            assert!(read(&[option]).data.is_empty(), "{option}");
+        }
+    }
+
+    #[test]
     fn attributes_are_set_and_cleared() {
         let (none, atime) = (MountAttr::NONE, MountAttr::ATIME);
         for (options, set, clear) in [

@@ -16,7 +16,7 @@ pub(super) fn run() -> Result<ExitCode, Failure> {
 const HOOKS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 /// `mountOptions`: all but those of a file system.
-const MOUNT_OPTIONS: &[&str] = &[
+pub(crate) const MOUNT_OPTIONS: &[&str] = &[
     "async",
     "atime",
     "bind",
@@ -29,7 +29,6 @@ const MOUNT_OPTIONS: &[&str] = &[
     "iversion",
     "lazytime",
     "loud",
-    "mand",
     "noatime",
     "nodev",
     "nodiratime",
@@ -170,14 +169,55 @@ fn document() -> Value {
             },
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
-            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
+            "intelRdt": { "enabled": false, "schemata": false, "monitoring": false },
             "memoryPolicy": { "modes": MEMORY_MODES, "flags": MEMORY_FLAGS },
             "mountExtensions": { "idmap": { "enabled": true } },
-            "netDevices": { "enabled": true },
+            "netDevices": { "enabled": false },
         },
         "annotations": {
             "org.opencontainers.runc.checkpoint.enabled": "false",
         },
         "potentiallyUnsafeConfigAnnotations": ["org.systemd.property."],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ctr_sandbox::seccomp::Profile;
+    use ctr_sys::schedule;
+
+    use super::*;
+
+    /// Those of mounts and of unsupported properties are tested where they are read.
+    #[test]
+    fn what_is_listed_is_recognized() {
+        // spec: OCI-61
+        let seccomp = |profile: Value| {
+            let parsed = Profile::parse_with_agent(profile.to_string().as_bytes());
+            assert!(parsed.is_ok(), "{profile}: {parsed:?}");
+        };
+        for action in ACTIONS {
+            let rule = json!({ "names": ["getcwd"], "action": action });
+            seccomp(json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent", "syscalls": [rule] }));
+        }
+        for operator in OPERATORS {
+            let argument = json!({ "index": 0, "value": 1, "op": operator });
+            let rule = json!({ "names": ["getcwd"], "action": "SCMP_ACT_ERRNO", "args": [argument] });
+            seccomp(json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule] }));
+        }
+        for arch in ARCHES {
+            seccomp(json!({ "defaultAction": "SCMP_ACT_ALLOW", "architectures": [arch] }));
+        }
+        for flag in FLAGS {
+            let rule = json!({ "names": ["getcwd"], "action": "SCMP_ACT_NOTIFY" });
+            seccomp(json!({
+                "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/agent", "flags": [flag], "syscalls": [rule],
+            }));
+        }
+        assert!(MEMORY_MODES.iter().all(|mode| schedule::memory_mode(mode).is_some()));
+        assert!(MEMORY_FLAGS.iter().all(|flag| schedule::memory_flag(flag).is_some()));
+        for name in CapSet::ALL.names() {
+            assert!(ctr_sys::privilege::capability(&name).is_some(), "{name}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 mod create;
 mod delete;
 mod events;
-mod features;
+pub(crate) mod features;
 mod kill;
 mod list;
 mod pause;
