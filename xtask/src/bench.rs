@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: ours beside the peers and beside a floor program, interleaved in one run, as medians and ratios.
 //!
 //! Nothing here asserts a time: machines differ, ratios of one run tell. `--write` renews docs/benchmarks.md.
-//! `--only start,parallel,userns,hundred,seccomp,import,list,collect` picks sections, `--rounds N` changes how often each is repeated, `--no-build` takes
+//! `--only start,parallel,userns,hundred,exec,oci,seccomp,import,list,collect` picks sections, `--rounds N` changes how often each is repeated, `--no-build` takes
 //! the binaries of the last build.
 
 mod contest;
@@ -9,6 +9,7 @@ mod exec;
 mod hundred;
 mod import;
 mod listing;
+mod oci;
 mod report;
 mod seccomp;
 mod stage;
@@ -31,6 +32,7 @@ const SECTIONS: &[(&str, usize, Section)] = &[
     ("userns", 12, hundred::userns),
     ("hundred", 3, hundred::hundred),
     ("exec", 12, exec::exec),
+    ("oci", 12, oci::oci),
     ("seccomp", 5, seccomp::calls),
     ("import", 5, import::import),
     ("list", 10, listing::list),

@@ -47,14 +47,23 @@ impl Contestant {
 
     /// Runs the command `runs` times, `parallel` at once. Returns each run's cost and, with `parallel` > 1, the seconds for all.
     pub(super) fn measure(&self, stopwatch: &str, runs: usize, parallel: usize) -> Result<(Vec<Cost>, Option<f64>)> {
+        parse(&self.output(stopwatch, &[runs.to_string(), parallel.to_string()])?)
+    }
+
+    /// What another stopwatch prints of `runs` runs.
+    pub(super) fn printed(&self, stopwatch: &str, runs: usize) -> Result<String> {
+        self.output(stopwatch, &[runs.to_string()])
+    }
+
+    fn output(&self, stopwatch: &str, numbers: &[String]) -> Result<String> {
         let mut command = Command::new(if self.without_unified { "unshare" } else { stopwatch });
         if self.without_unified {
             let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"";
             command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", stopwatch]);
         }
-        command.args([runs.to_string(), parallel.to_string()]).args(&self.command);
+        command.args(numbers).args(&self.command);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        parse(&shell::output(&mut command)?)
+        shell::output(&mut command)
     }
 
     pub(super) fn median(&self, of: fn(&Cost) -> f64) -> f64 {

@@ -96,6 +96,7 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-fn memory(kib: f64) -> String {
+/// KiB, in the unit that reads best.
+pub(super) fn memory(kib: f64) -> String {
     if kib < 10_240.0 { format!("{:.2} MiB", kib / 1024.0) } else { format!("{:.0} MiB", kib / 1024.0) }
 }
