@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,10 +27,18 @@ extern char **environ;
 static char *words[32];
 static int globals;
 static posix_spawn_file_actions_t actions;
+static pid_t container;
+
+/* A container that stays would hold our caller's pipe open. */
+static void give_up(void) {
+	if (container > 0)
+		kill(container, SIGKILL);
+	exit(1);
+}
 
 static void fail(const char *what) {
 	fprintf(stderr, "lifecycle: %s: %s\n", what, strerror(errno));
-	exit(1);
+	give_up();
 }
 
 static uint64_t now(void) {
@@ -55,14 +64,14 @@ static void step(const char *name, char *const *more) {
 	uint64_t ended = now();
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
 		fprintf(stderr, "lifecycle: %s %s ended with wait status %#x\n", words[0], name, (unsigned)status);
-		exit(1);
+		give_up();
 	}
 	printf("%s %llu %lld %lld %ld\n", name, (unsigned long long)(ended - began),
 		(long long)usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec,
 		(long long)usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec, usage.ru_maxrss);
 }
 
-static pid_t container(const char *pid_file) {
+static pid_t read_pid(const char *pid_file) {
 	char text[32] = "";
 	FILE *file = fopen(pid_file, "r");
 	if (!file || !fgets(text, sizeof text, file))
@@ -87,13 +96,14 @@ int main(int count, char **arguments) {
 	for (long run = 0; run < atol(arguments[1]); run++) {
 		snprintf(id, sizeof id, "lifecycle-%ld-%ld", (long)getpid(), run);
 		step("create", (char *[]) { "--bundle", bundle, "--pid-file", pid_file, id, NULL });
-		pid_t pid = container(pid_file);
+		container = read_pid(pid_file);
 		step("start", (char *[]) { id, NULL });
 		step("state", (char *[]) { id, NULL });
 		step("exec", (char *[]) { id, "/bin/true", NULL });
 		step("kill", (char *[]) { id, "KILL", NULL });
-		if (waitpid(pid, NULL, 0) != pid)
+		if (waitpid(container, NULL, 0) != container)
 			fail("the container is no child of ours");
+		container = 0;
 		step("delete", (char *[]) { id, NULL });
 	}
 	return 0;
