@@ -322,7 +322,7 @@ fn errors_name_the_mount() {
     let nowhere = Path::new("/nowhere/at/all");
     for (mount, words) in [
         (bind(nowhere, "/b", &["bind"]), "mounts[6]"),
-        (bind(nowhere, "/b", &["bind", "rot"]), "mounts[6].options[1]"),
+        (bind(nowhere, "/b", &["bind", "sync"]), "mounts[6].options[1]"),
         (tmpfs("/t", &["sizze=5"]), "mounts[6]"),
         (json!({"destination": "/t", "type": "nofs"}), "mounts[6]"),
         (json!({"destination": "/t"}), "mounts[6].type"),

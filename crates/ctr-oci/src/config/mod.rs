@@ -4,6 +4,8 @@
 //! Properties that the specification does not have are passed over ("Extensibility"); `null` is what an absent property is,
 //! because encoders write it for empty lists.
 
+#[cfg(test)]
+mod coverage;
 mod hooks;
 mod linux;
 mod load;

@@ -64,11 +64,12 @@ pub fn bundle(
     let process = config.process.as_ref().ok_or_else(|| {
         TranslateError::missing("process").hinted("a container needs a program: give process.args and process.cwd")
     })?;
-    let Translated { plan: mut program, warnings } = process::plan("process", process, &namespaces.ids(), facts)?;
+    let Translated { plan: mut program, mut warnings } = process::plan("process", process, &namespaces.ids(), facts)?;
     program.scheduling.personality = linux::personality(linux.personality.as_ref())?;
     program.scheduling.memory = linux::memory_policy(linux.memory_policy.as_ref())?;
     linux::check_unsupported(linux)?;
-    let mounts = mounts::plan(config, dir, namespaces.has("user"), facts)?;
+    let Translated { plan: mounts, warnings: more } = mounts::plan(config, dir, namespaces.has("user"), facts)?;
+    warnings.extend(more);
     let mut kernel = sysctl::plan(linux, &config.hostname, &namespaces)?;
     kernel.domainname = linux::domainname(&config.domainname, &namespaces)?;
     kernel.clocks = linux::clocks(&linux.time_offsets, &namespaces)?;

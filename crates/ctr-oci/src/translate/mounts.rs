@@ -9,7 +9,7 @@ use ctr_sys::mount::MountAttr;
 
 use super::mount_options::{self, MountOptions};
 use super::path::{c_string, is_within, normal};
-use super::{Facts, TranslateError};
+use super::{Facts, TranslateError, Translated};
 use crate::config::{Config, IdMapping, Mount};
 
 /// fsconfig(2) takes no longer values.
@@ -40,7 +40,7 @@ pub(super) fn plan(
     dir: &Path,
     own_ids: bool,
     facts: &Facts,
-) -> Result<Vec<BundleMount>, TranslateError> {
+) -> Result<Translated<Vec<BundleMount>>, TranslateError> {
     let label = match config.linux.as_ref().map_or("", |linux| linux.mount_label.as_str()) {
         "" => None,
         _ if !facts.selinux => {
@@ -50,7 +50,21 @@ pub(super) fn plan(
         label => Some(label),
     };
     let context = Context { config, dir, own_ids, label };
-    config.mounts.iter().enumerate().map(|(index, mount)| context.translate(index, mount)).collect()
+    let translate = |(index, mount)| context.translate(index, mount);
+    let plan = config.mounts.iter().enumerate().map(translate).collect::<Result<_, _>>()?;
+    Ok(Translated { plan, warnings: config.mounts.iter().enumerate().flat_map(ignored).collect() })
+}
+
+/// Options of file systems that a bind mount has: the kernel passes over them (mount(2), `MS_BIND`), and engines write them.
+fn ignored((index, mount): (usize, &Mount)) -> Vec<String> {
+    let options = mount_options::parse("", &mount.options).unwrap_or_default();
+    if options.remount.is_some() || !(options.bind.is_some() || mount.kind == "bind") {
+        return Vec::new();
+    }
+    let warning = |(option, text): &(usize, String)| {
+        format!("mounts[{index}].options[{option}]: \"{}\" means nothing to a bind mount", text.escape_debug())
+    };
+    options.data.iter().map(warning).collect()
 }
 
 struct Context<'a> {
@@ -138,11 +152,12 @@ impl Context<'_> {
                 .hinted("a bind mount shows a file or directory of the host: name it"));
         }
         c_string(&format!("{property}.source"), &mount.source)?;
-        no_data(
-            property,
-            options,
-            "a bind mount has no such option: the file system that it shows is mounted already",
-        )?;
+        if let Some((index, option)) = options.superblock.first() {
+            return Err(TranslateError::invalid(
+                format!("{property}.options[{index}]"),
+                format!("{option}: a bind mount has no such option: the file system that it shows is mounted already"),
+            ));
+        }
         if let Some(option) = options.copy_up {
             return Err(TranslateError::invalid(
                 format!("{property}.options[{option}]"),
@@ -348,16 +363,20 @@ mod tests {
         ] {
             assert_eq!(bind(mount), (PathBuf::from(source), recursive));
         }
-        for (options, property) in [
-            (json!(["bind", "mode=755"]), "options[1]"),
-            (json!(["bind", "sync"]), "options[1]"),
-            (json!(["ro", "bind", "tmpcopyup"]), "options[2]"),
-            (json!(["bind", "rot"]), "options[1]"),
-        ] {
+        for (options, property) in
+            [(json!(["bind", "sync"]), "options[1]"), (json!(["ro", "bind", "tmpcopyup"]), "options[2]")]
+        {
             let mounts = json!([{"destination": "/m", "type": "tmpfs"}, {"destination": "/a", "source": "/s", "options": options}]);
             assert_eq!(wrong(&[("mounts", mounts)]), format!("mounts[1].{property}"));
         }
         assert_eq!(wrong(&[("mounts", json!([{"destination": "/a", "options": ["bind"]}]))]), "mounts[0].source");
+        let passed_over = json!([{"destination": "/a", "source": "/s", "options": ["bind", "ro", "mode=755", "rot"]}]);
+        let config = config(&[("mounts", passed_over)]);
+        let found =
+            super::super::bundle(&config, Path::new("/b"), &super::super::Options::default(), &Facts::default());
+        let warnings = found.unwrap().warnings;
+        assert_eq!(warnings[0], "mounts[0].options[2]: \"mode=755\" means nothing to a bind mount");
+        assert_eq!(warnings.len(), 2);
     }
 
     #[test]
