@@ -210,6 +210,18 @@ fn paths_that_cannot_be_used_leave_nothing() {
 }
 
 #[test]
+fn a_terminal_that_nobody_would_hold() {
+    // spec: OCI-43
+    need!(root);
+    let bundle = Bundle::sleeping();
+    bundle.edit(|config| config["process"]["terminal"] = json!(true));
+    for verb in [&["create"][..], &["run", "--detach"]] {
+        bundle.oci().args(verb.iter().copied()).arg(id()).fails(1).says("terminal").says("--console-socket");
+        assert_eq!(bundle.kept(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn resources_that_are_none() {
     // spec: OCI-17
     need!(root);

@@ -23,7 +23,7 @@ use crate::{hooks, report, translate};
 /// `ctr-oci create`.
 pub(crate) fn create(global: &Global, args: &args::Create) -> Result<ExitCode, Failure> {
     let states = States::open(global)?;
-    let made = make(global, &states, &args.container)?;
+    let made = make(global, &states, &args.container, false)?;
     // The engine reads the pid file and waits for this process: nothing is left to do.
     drop(made);
     Ok(ExitCode::SUCCESS)
@@ -37,8 +37,8 @@ pub(crate) struct Made {
     pub(crate) own_terminal: bool,
 }
 
-/// Creates the container of `args`.
-pub(crate) fn make(global: &Global, states: &States, args: &NewContainer) -> Result<Made, Failure> {
+/// Creates the container of `args`; the caller `stays` with it, or ends.
+pub(crate) fn make(global: &Global, states: &States, args: &NewContainer, stays: bool) -> Result<Made, Failure> {
     let dir = bundle_dir(args)?;
     let config = config::load(&dir.join("config.json")).map_err(|error| Failure::hinted(error, hint_of_config))?;
     seal(&config)?;
@@ -63,7 +63,7 @@ pub(crate) fn make(global: &Global, states: &States, args: &NewContainer) -> Res
         .write_record(&Written { container, process: &translated.process, oci: &oci })
         .map_err(|error| Failure::hinted(error, ctr_core::container::ContainerError::hint))?;
     let console = args.console_socket.as_deref().map(Console::connect).transpose()?;
-    check_terminal(&translated, console.is_some(), args)?;
+    check_terminal(&translated, console.is_some(), stays)?;
     let mut outside = Outside { args, oci: &oci, created_at, dir: embryo.dir().to_owned(), umask };
     let mut groups = groups;
     let created =
@@ -138,9 +138,12 @@ fn reserve(states: &States, args: &NewContainer) -> Result<Embryo, Failure> {
 }
 
 /// A terminal needs somebody who takes it, and a socket for one needs a terminal.
-fn check_terminal(bundle: &Bundle, has_socket: bool, args: &NewContainer) -> Result<(), Failure> {
-    let _ = args;
+fn check_terminal(bundle: &Bundle, has_socket: bool, stays: bool) -> Result<(), Failure> {
     match (bundle.terminal.is_some(), has_socket) {
+        (true, false) if !stays => {
+            Err(Failure::new("the program has a terminal, and nobody would hold it when this command has ended")
+                .hint("give --console-socket, or set process.terminal to false"))
+        }
         (false, true) => Err(Failure::new("--console-socket is given, and the program has no terminal")
             .hint("set process.terminal in config.json, or leave --console-socket out")),
         _ => Ok(()),

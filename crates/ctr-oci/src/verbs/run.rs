@@ -13,13 +13,8 @@ use crate::state::States;
 /// `ctr-oci run`.
 pub(crate) fn run(global: &Global, args: &args::Run) -> Result<ExitCode, Failure> {
     let states = States::open(global)?;
-    let made = create::make(global, &states, &args.container)?;
+    let made = create::make(global, &states, &args.container, !args.detach)?;
     let id = &args.container.id;
-    if made.own_terminal && args.detach {
-        let _ = delete::remove(&states, id, true);
-        return Err(Failure::new("the program has a terminal, and with --detach nobody would hold it")
-            .hint("give --console-socket, or set process.terminal to false"));
-    }
     if let Err(failure) = start::begin(&states, id) {
         let _ = delete::remove(&states, id, true);
         return Err(failure);
