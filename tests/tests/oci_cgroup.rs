@@ -256,7 +256,7 @@ fn device_rules_hold_and_an_update_replaces_them() {
 #[test]
 fn a_program_cannot_use_what_no_rule_allows() {
     need!(root);
-    let script = "mknod /dev/k c 1 11; mknod /dev/n c 1 3; (head -c 1 /dev/k) 2>/dev/null && echo kmsg; echo x >/dev/n && echo null; true";
+    let script = "mknod /dev/k c 1 11; mknod /dev/n c 1 3; (true </dev/k) 2>/dev/null && echo kmsg; echo x >/dev/n && echo null; true";
     let (bundle, _) = with_path(script, "hold", json!({"devices": [{"allow": false, "access": "rwm"}]}));
     bundle.edit(|config| {
         for set in ["bounding", "effective", "permitted"] {

@@ -111,7 +111,7 @@ check_oci_cgroupfs_on_v2() {
 }
 
 check_oci_devices_on_v2() {
-    script='mknod /tmp/k c 1 11; (head -c 1 /tmp/k) 2>/dev/null && echo kmsg; mknod /tmp/n c 1 3 && echo x >/tmp/n && echo null; exec sleep 600'
+    script='mknod /tmp/k c 1 11; (true </tmp/k) 2>/dev/null && echo kmsg; mknod /tmp/n c 1 3 && echo x >/tmp/n && echo null; exec sleep 600'
     dir=$(bundle devices '"cgroupsPath":"/ocitest/dev","resources":{"devices":[{"allow":false,"access":"rwm"}]}' "$script")
     oci create --bundle "$dir" dev > /tmp/dev.out 2>&1 < /dev/null || die "create: $(cat /tmp/dev.out)"
     oci start dev
@@ -121,7 +121,7 @@ check_oci_devices_on_v2() {
     # The rules of an update take the place of the old ones.
     pid=$(oci state dev | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')
     echo '{"devices":[{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}' | oci update --resources - dev
-    sh -c "echo \$\$ > /sys/fs/cgroup/ocitest/dev/cgroup.procs; exec head -c 1 /proc/$pid/root/tmp/k" > /dev/null || die "kmsg cannot be read after the update"
+    sh -c "echo \$\$ > /sys/fs/cgroup/ocitest/dev/cgroup.procs; true < /proc/$pid/root/tmp/k" || die "kmsg cannot be read after the update"
     oci delete --force dev
 }
 
