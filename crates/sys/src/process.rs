@@ -164,10 +164,12 @@ pub fn fork() -> RawResult<Option<i32>> {
     Ok((pid != 0).then_some(pid as i32))
 }
 
+/// The first argument of clone(2) in [`fork_sibling`]; the others are 0.
+pub const FORK_SIBLING: u64 = (libc::CLONE_PARENT | libc::SIGCHLD) as u64;
+
 /// A child of the caller's own parent (`CLONE_PARENT`), otherwise as [`fork`]; `None` in the child.
 pub fn fork_sibling() -> RawResult<Option<i32>> {
-    let flags = (libc::CLONE_PARENT | libc::SIGCHLD) as libc::c_ulong;
-    let pid = call!(libc::SYS_clone, flags, 0, 0, 0, 0)?;
+    let pid = call!(libc::SYS_clone, FORK_SIBLING, 0, 0, 0, 0)?;
     Ok((pid != 0).then_some(pid as i32))
 }
 

@@ -143,8 +143,14 @@ fn send_part(socket: BorrowedFd<'_>, part: &mut libc::iovec, descriptor: Option<
 
 /// A message of [`send`]; `None` when the other side has closed.
 pub fn receive(socket: BorrowedFd<'_>) -> RawResult<Option<(u8, Option<OwnedFd>)>> {
-    let mut byte = 0u8;
-    let mut part = libc::iovec { iov_base: ptr::from_mut(&mut byte).cast(), iov_len: 1 };
+    let mut byte = [0u8];
+    let (length, descriptor) = receive_bytes(socket, &mut byte)?;
+    Ok((length > 0).then_some((byte[0], descriptor)))
+}
+
+/// The beginning of a message of [`send_bytes`], how long it is, and its descriptor; 0 when the other side has closed.
+pub fn receive_bytes(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> RawResult<(usize, Option<OwnedFd>)> {
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let mut control = Control([0; 32]);
     // SAFETY: msghdr is plain integers and pointers, all zeroes is valid.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -154,8 +160,9 @@ pub fn receive(socket: BorrowedFd<'_>) -> RawResult<Option<(u8, Option<OwnedFd>)
     // Room for one descriptor: the kernel closes what does not fit.
     header.msg_controllen = control_space(1) as _;
     let flags = libc::MSG_CMSG_CLOEXEC;
-    if retry(|| call!(libc::SYS_recvmsg, socket.as_raw_fd(), ptr::from_mut(&mut header), flags))? == 0 {
-        return Ok(None);
+    let length = retry(|| call!(libc::SYS_recvmsg, socket.as_raw_fd(), ptr::from_mut(&mut header), flags))?;
+    if length == 0 {
+        return Ok((0, None));
     }
     // SAFETY: the kernel has set the length of the control data, which are in the buffer; the first header is looked at only
     // if there is one, and its data only if it is a descriptor.
@@ -173,7 +180,7 @@ pub fn receive(socket: BorrowedFd<'_>) -> RawResult<Option<(u8, Option<OwnedFd>)
             Some(OwnedFd::from_raw_fd(number))
         }
     };
-    Ok(Some((byte, descriptor)))
+    Ok((length as usize, descriptor))
 }
 
 /// Sends the beginning of `bytes`, with a copy of `descriptor` if given; how many bytes that were. Never waits and never raises

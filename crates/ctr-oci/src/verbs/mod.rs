@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod events;
+mod exec;
 pub(crate) mod features;
 mod kill;
 mod list;
@@ -34,7 +35,7 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Verb::Kill(args) => kill::kill(&global, &args),
         Verb::Delete(args) => delete::delete(&global, &args),
         Verb::Run(args) => run::run(&global, &args),
-        Verb::Exec(_) => missing("exec"),
+        Verb::Exec(args) => exec::exec(&global, &args),
         Verb::Ps(args) => ps::ps(&global, &args),
         Verb::List(args) => list::list(&global, &args),
         Verb::Pause(args) => pause::pause(&global, &args),
@@ -65,10 +66,6 @@ fn preserved(verb: &Verb) -> Result<(), Failure> {
             "the program gets the descriptors from 3 on that ctr-oci has: open them before, or give a smaller number",
         ))
     })
-}
-
-fn missing(verb: &str) -> Result<ExitCode, Failure> {
-    Err(Failure::new(format!("cannot {verb}")).because("it is not implemented in this build"))
 }
 
 /// CRIU would have to make the namespaces, mounts and control groups anew, by its own rules and not by ours.

@@ -11,8 +11,11 @@ use ctr_sys::{Errno, signal};
 
 use crate::enter::{PROGRAM, fail};
 use crate::error::{SandboxError, StepCause};
+use crate::plan::ProcessPlan;
 use crate::prepare;
 use crate::script::{Stage, Step};
+use crate::seccomp::broker::Broker;
+use crate::seccomp::listener::Announced;
 use crate::terminal::{DetachKeys, OwnStreams, Relay, RelayEnd, Terminal};
 
 /// Longest time from the clone to the exec. It takes a millisecond; a container that stops or freezes the process between the
@@ -38,10 +41,16 @@ pub(super) struct Script {
     pub(super) fallback: Option<Step>,
     /// The container's pid namespace is entered last, by a process that has given everything up.
     pub(super) hidden: bool,
+    /// The step before which that process is made.
+    pub(super) split: usize,
     /// What the child does; the last one is the exec.
     pub(super) steps: Vec<Step>,
     /// The caller's side of the program's terminal.
     pub(super) terminal: Option<CallerTerminal>,
+    /// It is a bundle's container: what cannot be executed is told in the words that engines look for.
+    pub(super) in_bundle: bool,
+    /// Whether the exec has to come within [`ENTER_TIME`].
+    pub(super) limited: bool,
 }
 
 /// What the caller has of a terminal.
@@ -75,8 +84,8 @@ pub struct Joined {
     terminal: Option<CallerTerminal>,
 }
 
-/// Joins, clones, and waits until the program was executed.
-pub(super) fn enter(mut script: Script, program: &str) -> Result<Joined, SandboxError> {
+/// Joins, clones, and waits until the program of `plan` was executed. `broker` talks to the agent of its filter.
+pub(super) fn enter(mut script: Script, broker: Option<&Broker>, plan: &ProcessPlan) -> Result<Joined, SandboxError> {
     let host = |call: &'static str| move |errno| SandboxError::host("enter the container", call, "", errno);
     let (report, child_report) = files::pipe().map_err(host("pipe2"))?;
     // From here on nobody without CAP_SYS_PTRACE over our own user namespace can look into us or our child (proc(5)).
@@ -93,11 +102,14 @@ pub(super) fn enter(mut script: Script, program: &str) -> Result<Joined, Sandbox
     };
     drop(child_report);
     let mut joined = Joined { pid, pidfd, terminal: script.terminal.take() };
-    let entered = joined.wait_for_exec(report.as_fd());
+    let limit = script.limited.then_some(ENTER_TIME);
+    let entered = joined.wait_for_exec(report.as_fd(), limit, broker);
     entered.map_err(|failed| {
         joined.kill();
+        let program = plan.args.first().map_or("", String::as_str);
         match failed {
-            Failed::Step(index, errno) => explain(&script, program, index, errno),
+            Failed::Step(index, errno) => explain(&script, plan, index, errno),
+            Failed::Agent(error) => error,
             Failed::Late => SandboxError::request_hint(
                 format!(
                     "the process did not execute {} within {} seconds",
@@ -159,7 +171,7 @@ fn child(script: &Script, report: OwnedFd) -> ! {
         fail(report, PROGRAM, 0, errno);
     }
     for (index, step) in script.steps.iter().enumerate() {
-        if script.hidden && index + 1 == script.steps.len() {
+        if script.hidden && index == script.split {
             go_on_in_pid_namespace(script, report);
         }
         if let Err(errno) = stage.apply(step, &mut report) {
@@ -186,25 +198,41 @@ fn go_on_in_pid_namespace(script: &Script, report: BorrowedFd<'_>) {
 enum Failed {
     Step(usize, Errno),
     Late,
+    Agent(SandboxError),
     Host(&'static str, Errno),
 }
 
 impl Joined {
-    fn wait_for_exec(&mut self, report: BorrowedFd<'_>) -> Result<(), Failed> {
-        let end = Instant::now() + ENTER_TIME;
+    fn wait_for_exec(
+        &mut self,
+        report: BorrowedFd<'_>,
+        limit: Option<Duration>,
+        broker: Option<&Broker>,
+    ) -> Result<(), Failed> {
+        let end = limit.map(|limit| Instant::now() + limit);
         loop {
-            let left = i32::try_from(end.saturating_duration_since(Instant::now()).as_millis()).unwrap_or(i32::MAX);
+            let left = end.map(|end| {
+                i32::try_from(end.saturating_duration_since(Instant::now()).as_millis()).unwrap_or(i32::MAX)
+            });
             let mut entries = [PollEntry::readable(Some(report))];
-            files::poll(&mut entries, Some(left)).map_err(|errno| Failed::Host("poll", errno))?;
+            files::poll(&mut entries, left).map_err(|errno| Failed::Host("poll", errno))?;
             let [ready] = entries;
             if !ready.is_ready() {
-                if left == 0 {
+                if left == Some(0) {
                     return Err(Failed::Late);
                 }
                 continue;
             }
             let mut message = [0u8; 8];
             match files::read(report, &mut message) {
+                Ok(8) if let Some(announced) = Announced::read(message) => {
+                    let broker = broker.ok_or_else(|| {
+                        Failed::Agent(SandboxError::request(
+                            "the seccomp filter has an agent that nobody has connected to",
+                        ))
+                    })?;
+                    broker.pass_on(self.pid, self.pidfd.as_fd(), announced).map_err(Failed::Agent)?;
+                }
                 Ok(8) => {
                     let [kind, _, low, high, number @ ..] = message;
                     let number = i32::from_ne_bytes(number);
@@ -312,9 +340,11 @@ fn wait_failed(call: &'static str) -> impl FnOnce(Errno) -> SandboxError {
 }
 
 /// The step that failed, in words, with what to do.
-fn explain(script: &Script, program: &str, index: usize, errno: Errno) -> SandboxError {
+fn explain(script: &Script, plan: &ProcessPlan, index: usize, errno: Errno) -> SandboxError {
+    let program = plan.args.first().map_or("", String::as_str);
     match script.steps.get(index) {
         None => SandboxError::host("make the program's process", "clone", "CLONE_PARENT", errno),
+        Some(Step::Exec { .. }) if script.in_bundle => crate::bundle::not_executed(plan, errno),
         Some(step @ Step::Exec { .. }) => prepare::exec_failed(program, &script.root, step, errno),
         Some(step) => SandboxError::Step {
             step: step.to_string(),

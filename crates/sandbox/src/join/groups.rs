@@ -24,8 +24,9 @@ pub(super) struct Groups {
 }
 
 /// Opens the groups `recorded` of the container whose PID 1 is `pid`. A frozen group is an error: a process that enters it
-/// stops, and whoever waits for it waits as long as it is frozen.
-pub(super) fn open(recorded: &[String], pid: i32) -> Result<Groups, SandboxError> {
+/// stops, and whoever waits for it waits as long as it is frozen; unless `frozen` says that this is wanted.
+pub(super) fn open(recorded: &[String], pid: i32, frozen: bool) -> Result<Groups, SandboxError> {
+    let refuse_frozen = |dir: &Path| if frozen { Ok(()) } else { refuse_frozen(dir) };
     let current = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     let mut groups = Groups::default();
     for dir in recorded.iter().map(Path::new).filter(|dir| dir.is_dir()) {

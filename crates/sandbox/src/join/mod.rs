@@ -22,6 +22,7 @@
 
 mod enter;
 mod groups;
+mod process;
 mod profile;
 mod target;
 
@@ -34,6 +35,7 @@ use ctr_sys::files::{self, OpenAs};
 use ctr_sys::privilege::CapSet;
 
 pub use enter::{JoinEnd, Joined};
+pub use process::{JoinProcess, prepare_process};
 pub use target::has_uid;
 
 use crate::error::SandboxError;
@@ -41,6 +43,8 @@ use crate::inherited::Inherited;
 use crate::plan::ProcessPlan;
 use crate::prepare;
 use crate::script::{Step, Stream, Streams};
+use crate::seccomp::broker::Broker;
+use crate::seccomp::listener::Notify;
 use crate::terminal::{self, OwnStreams, Terminal, WindowSize};
 use crate::user::Identity;
 use enter::{CallerTerminal, Script};
@@ -94,16 +98,32 @@ pub struct Joining {
     script: Script,
     /// What it executes, and by which profile.
     plan: ProcessPlan,
+    /// The agent of its filter.
+    notify: Option<Notify>,
 }
 
 /// Looks up and opens all that the join needs. Nothing has changed when it fails, neither here nor in the container.
 pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, SandboxError> {
     let target = Target::open(container)?;
-    let groups = groups::open(&container.record.cgroups, target.pid)?;
+    let groups = groups::open(&container.record.cgroups, target.pid, false)?;
     let mut plan = profile::plan(&container.dir, target.own_user_namespace, &options)?;
     let every_cpu = affinity(&mut plan);
     let identity = prepare::running_identity(&plan, &target.root)?;
-    let (streams, terminal) = streams(options.streams, &target, &identity)?;
+    let streams = streams(options.streams, None, &target, &identity)?;
+    let mut joining = assemble(target, groups, plan, &identity, streams, every_cpu)?;
+    process::split(container, &joining.plan, &mut joining.script)?;
+    Ok(joining)
+}
+
+/// The script of a join. `every_cpu`: the program may use all that its cpuset has, though the caller may not.
+fn assemble(
+    target: Target,
+    groups: groups::Groups,
+    plan: ProcessPlan,
+    identity: &Identity,
+    (streams, terminal): (Streams, Option<CallerTerminal>),
+    every_cpu: bool,
+) -> Result<Joining, SandboxError> {
     // Our own procfs shows every process to itself, whatever the container has at /proc.
     let labelled = plan.apparmor.is_some() || plan.selinux.is_some();
     let proc = labelled.then(|| files::open_directory(c"/proc")).transpose().map_err(|errno| {
@@ -113,7 +133,7 @@ pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, S
     steps.extend(target.late.into_iter().map(|(namespace, kind)| Step::JoinNamespace { namespace, kind }));
     steps.extend(every_cpu.then_some(Step::EveryCpu));
     steps.push(Step::NewKeyring);
-    steps.extend(prepare::program_steps(&plan, &identity, streams, true, target.set_groups)?);
+    steps.extend(prepare::program_steps(&plan, identity, streams, true, target.set_groups)?);
     let script = Script {
         root: target.root,
         proc,
@@ -122,10 +142,13 @@ pub fn prepare(container: &Container, options: JoinOptions) -> Result<Joining, S
         cgroup: groups.unified,
         fallback: groups.fallback,
         hidden: !target.own_user_namespace,
+        split: steps.len().saturating_sub(1),
         steps,
         terminal,
+        in_bundle: false,
+        limited: true,
     };
-    Ok(Joining { script, plan })
+    Ok(Joining { script, plan, notify: None })
 }
 
 /// The program's CPUs are those of a joining program, where the container says so. Whether the steps have to give it all that its
@@ -149,6 +172,7 @@ fn take_initial_cpus(plan: &ProcessPlan) -> Result<(), SandboxError> {
 /// The program's streams. Nothing of the host's `/dev` is given to it: who has a device open can change its mode.
 fn streams(
     streams: JoinStreams,
+    size: Option<WindowSize>,
     target: &Target,
     identity: &Identity,
 ) -> Result<(Streams, Option<CallerTerminal>), SandboxError> {
@@ -160,7 +184,7 @@ fn streams(
     let empty = || files::pipe().map(|(read, _)| Stream::Pipe(read)).map_err(failed("pipe2"));
     let each = match streams {
         JoinStreams::Terminal { input } => {
-            let terminal = Rc::new(terminal(target, identity.uid)?);
+            let terminal = Rc::new(terminal(target, identity.uid, size)?);
             let caller = CallerTerminal { terminal: Rc::clone(&terminal), input, streams: OwnStreams::open() };
             return Ok((Streams::Terminal(terminal), Some(caller)));
         }
@@ -176,9 +200,9 @@ fn streams(
 }
 
 /// A terminal of the container's own devpts, for the user with this id inside.
-fn terminal(target: &Target, uid: u32) -> Result<Terminal, SandboxError> {
+fn terminal(target: &Target, uid: u32, size: Option<WindowSize>) -> Result<Terminal, SandboxError> {
     let terminal = Terminal::open_in(target.root.as_fd())?;
-    let size = terminal::own_size().unwrap_or(WindowSize::DEFAULT);
+    let size = size.or_else(terminal::own_size).unwrap_or(WindowSize::DEFAULT);
     let failed = |call: &'static str| move |errno| SandboxError::host("make a terminal", call, "", errno);
     ctr_sys::tty::set_window_size(terminal.master.as_fd(), size).map_err(failed("ioctl TIOCSWINSZ"))?;
     match target.outside_uid(uid) {
@@ -211,6 +235,7 @@ impl Joining {
     pub fn start(self) -> Result<Joined, SandboxError> {
         take_initial_cpus(&self.plan)?;
         Inherited::take(&self.plan, None)?.keep();
-        enter::enter(self.script, self.plan.args.first().map_or("", String::as_str))
+        let broker = self.notify.map(Broker::start).transpose()?;
+        enter::enter(self.script, broker.as_ref(), &self.plan)
     }
 }

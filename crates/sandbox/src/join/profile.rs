@@ -77,12 +77,17 @@ fn load(dir: &Path) -> Result<ProcessPlan, SandboxError> {
             .filter_map(|name| privilege::capability(name))
             .fold(0, |set, number| set | 1 << number),
     );
+    load_filter(dir, &mut plan);
+    Ok(plan)
+}
+
+/// The filter of the container. What cannot be read is missing, and a program without the filter that was asked for is not
+/// executed.
+pub(super) fn load_filter(dir: &Path, plan: &mut ProcessPlan) {
     if plan.seccomp == SeccompPlan::Profile {
-        // What cannot be read is missing, and a program without the filter that was asked for is not executed.
         let filter = ctr_sys::small::read(&dir.join(seccomp::FILE_NAME), FILTER_MAX).ok().flatten();
         plan.filter = filter.and_then(|bytes| Program::from_bytes(&bytes));
     }
-    Ok(plan)
 }
 
 /// The bounding set, and what user 0 has of it.

@@ -111,7 +111,10 @@ fn maps(line: &str, uid: u32) -> bool {
 /// PID 1 as it was recorded, if it still is that process.
 fn main_process(container: &Container) -> Result<(i32, OwnedFd), SandboxError> {
     let status = container.status()?;
-    if status.state != State::Running {
+    // One that was created of a bundle is there, and waits.
+    let there =
+        status.state == State::Running || (status.state == State::Prepared && container.record.bundle.is_some());
+    if !there {
         return Err(not_running(container, &format!("its state is \"{}\"", status.state.name())));
     }
     let Some(record) = container.process()? else {

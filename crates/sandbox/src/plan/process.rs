@@ -77,6 +77,13 @@ pub struct ProcessPlan {
     pub scheduling: Scheduling,
 }
 
+impl ProcessPlan {
+    /// Whether its filter passes calls on to an agent.
+    pub fn filter_has_agent(&self) -> bool {
+        self.seccomp == SeccompPlan::Profile && self.seccomp_agent.is_some()
+    }
+}
+
 /// A resource limit; `None` is unlimited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RlimitPlan {

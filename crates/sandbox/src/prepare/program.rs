@@ -29,7 +29,10 @@ pub(crate) fn steps(
         steps.push(Step::NewSession);
     }
     labels(process, &mut steps)?;
-    steps.extend([Step::Stdio { streams }, Step::CloseOthers { preserve: 0, start: None }]);
+    let terminal = matches!(streams, Streams::Terminal(_));
+    steps.push(Step::Stdio { streams });
+    steps.extend(terminal.then_some(Step::TakeTerminal));
+    steps.push(Step::CloseOthers { preserve: 0, start: None });
     for limit in &process.rlimits {
         let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
         let resource = ctr_sys::privilege::Resource::by_name(&limit.resource)

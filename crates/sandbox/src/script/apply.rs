@@ -148,9 +148,9 @@ impl<'a> Stage<'a> {
         match step {
             Step::Stdio { streams: Streams::Each(streams) } => self.stdio(streams),
             Step::Stdio { streams: Streams::Terminal(terminal) } => {
-                tty::make_controlling(terminal.slave.as_fd())?;
                 (0..3).try_for_each(|number| files::duplicate_to(terminal.slave.as_fd(), number))
             }
+            Step::TakeTerminal => tty::make_controlling(files::numbered(0)),
             Step::CloseOthers { preserve, start } => {
                 self.start = close_others(report, *preserve, start.as_ref())?;
                 Ok(())

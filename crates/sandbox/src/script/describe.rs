@@ -62,6 +62,7 @@ impl fmt::Display for Step {
             Self::AwaitStart => f.write_str("wait for the start"),
             Self::NewSession => f.write_str("start a session"),
             Self::Stdio { .. } => f.write_str("set up the standard streams"),
+            Self::TakeTerminal => f.write_str("take the terminal"),
             Self::CloseOthers { .. } => f.write_str("close the launcher's files"),
             Self::Limit { resource, soft, hard } => write!(f, "set the limit {} to {soft}:{hard}", resource.name()),
             Self::Personality { .. } => f.write_str("set the execution domain"),

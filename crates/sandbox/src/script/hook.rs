@@ -28,6 +28,8 @@ pub(super) fn ask(answer: BorrowedFd<'_>, report: BorrowedFd<'_>) -> RawResult<(
 /// it.
 pub(super) fn await_start(listener: BorrowedFd<'_>, report: BorrowedFd<'_>) -> RawResult<()> {
     use std::os::fd::AsRawFd;
+    // Whoever executes something in the container before its start sees this process.
+    ctr_sys::sealed::wipe_start_strings();
     say(report, CREATED)?;
     let connection = socket::accept_waiting(listener)?;
     files::duplicate_to_closing(connection.as_fd(), report.as_raw_fd())

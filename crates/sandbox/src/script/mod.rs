@@ -119,6 +119,8 @@ pub(crate) enum Step {
     NewSession,
     /// Standard input, output, error.
     Stdio { streams: Streams },
+    /// Standard input, a terminal, controls this process's session.
+    TakeTerminal,
     /// Closes every descriptor but the standard streams, those that the program gets, and what later steps need.
     CloseOthers {
         /// How many from 3 on the program gets.
@@ -199,7 +201,7 @@ pub(crate) struct Hook {
 pub(crate) enum Streams {
     /// Input, output, error.
     Each([Stream; 3]),
-    /// All three are its terminal, which controls its session.
+    /// All three are its terminal.
     Terminal(Rc<Terminal>),
 }
 

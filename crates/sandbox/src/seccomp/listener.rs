@@ -64,6 +64,30 @@ impl Notify {
         announced: Announced,
         report: BorrowedFd<'_>,
     ) -> Result<(), SandboxError> {
+        let path = self.path.clone();
+        self.hand_over(pid, pidfd, announced, report)?;
+        let end = Instant::now() + AGENT_TIME;
+        let mut entries = [PollEntry::readable(Some(report))];
+        let failed = |errno| SandboxError::host("wait for the exec of the program", "poll", "", errno);
+        while files::poll(&mut entries, Some(1000)).map_err(failed)? == 0 {
+            if Instant::now() > end {
+                let path = path.display();
+                return Err(SandboxError::request(format!(
+                    "linux.seccomp.listenerPath: the agent at {path} did not let the program be executed within ten seconds"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same without the wait. `other` becomes readable when there is nothing to take any more.
+    pub(crate) fn hand_over(
+        self,
+        pid: i32,
+        pidfd: BorrowedFd<'_>,
+        announced: Announced,
+        other: BorrowedFd<'_>,
+    ) -> Result<(), SandboxError> {
         let failed = |call: &'static str| {
             move |errno| {
                 let error = SandboxError::host("take the listener of the seccomp filter", call, "", errno);
@@ -75,25 +99,13 @@ impl Notify {
             }
         };
         let gate = seccomp::descriptor_of(pidfd, announced.gate).map_err(failed("pidfd_getfd"))?;
-        let Some(listener) = taken(pidfd, announced.listener, report).map_err(failed("pidfd_getfd"))? else {
+        let Some(listener) = taken(pidfd, announced.listener, other).map_err(failed("pidfd_getfd"))? else {
             return Ok(());
         };
         self.send(&(self.state)(pid), listener.as_fd())?;
-        let Self { path, connection, .. } = self;
         // The end of the message, for an agent that reads to the end before it answers a call.
-        drop(connection);
-        seccomp::open_gate(gate.as_fd()).map_err(failed("pwrite"))?;
-        let end = Instant::now() + AGENT_TIME;
-        let mut entries = [PollEntry::readable(Some(report))];
-        while files::poll(&mut entries, Some(1000)).map_err(failed("poll"))? == 0 {
-            if Instant::now() > end {
-                let path = path.display();
-                return Err(SandboxError::request(format!(
-                    "linux.seccomp.listenerPath: the agent at {path} did not let the program be executed within ten seconds"
-                )));
-            }
-        }
-        Ok(())
+        drop(self);
+        seccomp::open_gate(gate.as_fd()).map_err(failed("pwrite"))
     }
 
     fn send(&self, state: &[u8], listener: BorrowedFd<'_>) -> Result<(), SandboxError> {
@@ -129,6 +141,13 @@ pub(crate) struct Announced {
 }
 
 impl Announced {
+    /// As it was told.
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        let gate = u16::try_from(self.gate).unwrap_or(u16::MAX);
+        let ([low, high], [a, b, c, d]) = (gate.to_ne_bytes(), self.listener.to_ne_bytes());
+        [LISTENER, 0, low, high, a, b, c, d]
+    }
+
     /// What a report tells, if it tells of a listener.
     pub(crate) fn read([kind, _, low, high, listener @ ..]: [u8; 8]) -> Option<Self> {
         let gate = i32::from(u16::from_ne_bytes([low, high]));

@@ -6,7 +6,9 @@
 //!                                                                 seccomp.bpf, for ctr-exec
 //! ```
 
+mod ask;
 mod assemble;
+pub(crate) mod broker;
 mod compile;
 mod default;
 mod document;
