@@ -147,8 +147,26 @@ pub(super) fn is_empty(dirs: &[PathBuf]) -> bool {
     }
 }
 
+/// By the kernel's own way (Linux 5.14), where that is all it takes: `false` where something is left after a moment, as what
+/// the freezer of v1 holds.
+fn kill_at_once(dirs: &[PathBuf]) -> bool {
+    let asked = dirs.first().is_some_and(|dir| small::write_existing(&dir.join("cgroup.kill"), b"1").is_ok());
+    let mut pause = Duration::from_micros(100);
+    while asked && pause < Duration::from_millis(60) {
+        if is_empty(dirs) {
+            return true;
+        }
+        thread::sleep(pause);
+        pause *= 2;
+    }
+    false
+}
+
 /// Ends every process of the groups, frozen ones too, and waits until they are gone.
 pub(super) fn kill(dirs: &[PathBuf]) -> Result<(), CgroupError> {
+    if kill_at_once(dirs) {
+        return Ok(());
+    }
     let end = Instant::now() + KILL_TIME;
     let mut pause = Duration::from_micros(200);
     loop {
