@@ -192,6 +192,7 @@ fn what_is_not_there_is_told_in_the_words_that_engines_know() {
         "kill no 9",
         "kill --all no 9",
         "delete no",
+        "exec no true",
         "ps no",
         "pause no",
         "resume no",
