@@ -217,7 +217,7 @@ check_ctr_duplicate() {
 }
 
 cri() { /usr/bin/python3 "$here/engines/cri.py" "$CONTAINERD_ADDRESS" "$1" "${2:-{\}}"; }
-words() { printf '%s\0' "$@" | jq -Rs 'split("\u0000")[:-1]'; }
+words() { printf '%s\1' "$@" | jq -Rs 'split("\u0001")[:-1]'; }
 # A PID namespace for each container, as the kubelet asks unless told otherwise.
 OWN='{"linux": {"security_context": {"namespace_options": {"pid": "CONTAINER"}}}}'
 # pod NAME [JSON]: runs a sandbox and prints its id; its configuration, with JSON laid over it, goes to $WORK/NAME.pod.
@@ -358,7 +358,7 @@ check_cri_shared_pid() {
     gone
 }
 check_cri_host_namespaces() {
-    pod=$(pod hostns '{"linux": {"security_context": {"namespace_options": {"network": "NODE", "pid": "NODE", "ipc": "NODE"}}}}')
+    pod=$(pod hostns '{"hostname": "", "linux": {"security_context": {"namespace_options": {"network": "NODE", "pid": "NODE", "ipc": "NODE"}}}}')
     id=$(container hostns "$pod" hostns-c '{"linux": {"security_context": {"namespace_options": {"network": "NODE", "pid": "NODE", "ipc": "NODE"}}}}' sleep 1000)
     cri StartContainer "{\"container_id\": \"$id\"}"
     same net "$(on_net node readlink /proc/self/ns/net)" "$(exec_sync "$id" readlink /proc/self/ns/net)"
