@@ -58,8 +58,7 @@ setup() {
 
 teardown() {
     sweep "$GROUP"
-    # The daemon unmounts what it mounted only when asked; the namespace ends with us, but the tree must be free before.
-    findmnt -rno TARGET | grep "^$WORK/" | sort -r | xargs -r -n 1 umount -l
+    unmount
 }
 
 # ctr_run [OPTION...] IMAGE ID COMMAND

@@ -1,19 +1,19 @@
 # shellcheck shell=bash
 # What the judges that run daemons share: programs of Debian packages that are not installed, hosts made of namespaces, images without a network.
 
-# unpack PACKAGE...: unpacks Debian packages and puts their programs and libraries on the paths; the place is $ROOT.
+# unpack PACKAGE...: unpacks Debian packages, once for all judges, and puts their programs and libraries on the paths; the place is $ROOT.
 unpack() {
-    local key deb
-    key=$(echo "$*" | sha256sum | cut -c1-16)
-    export ROOT=$CACHE/$key
+    local half deb
+    ROOT=$(dirname "$CACHE")/packages/$(echo "$*" | sha256sum | cut -c1-16)
+    export ROOT
     if [ ! -d "$ROOT" ]; then
         # Made beside its place and renamed: what was interrupted is never taken for whole.
-        rm -rf "${CACHE:?}"/*
-        mkdir -p "$ROOT.half/debs"
-        (cd "$ROOT.half/debs" && apt-get -o APT::Sandbox::User=root download "$@") > "$WORK/apt.log" 2>&1 || skip_all "not to be had: $(grep '^E:' "$WORK/apt.log" | head -n 1)"
-        for deb in "$ROOT.half/debs"/*.deb; do dpkg-deb -x "$deb" "$ROOT.half"; done
-        rm -r "$ROOT.half/debs"
-        mv "$ROOT.half" "$ROOT"
+        half=$ROOT.$$
+        mkdir -p "$half/debs"
+        (cd "$half/debs" && apt-get -o APT::Sandbox::User=root -o Acquire::Retries=3 download "$@") > "$WORK/apt.log" 2>&1 || skip_all "not to be had: $(grep '^E:' "$WORK/apt.log" | head -n 1)"
+        for deb in "$half/debs"/*.deb; do dpkg-deb -x "$deb" "$half"; done
+        rm -r "$half/debs"
+        mv -T "$half" "$ROOT"
     fi
     export PATH=$ROOT/usr/bin:$ROOT/usr/sbin:$ROOT/usr/libexec:$PATH
     export LD_LIBRARY_PATH=$ROOT/usr/lib/$(uname -m)-linux-gnu:$ROOT/lib/$(uname -m)-linux-gnu
@@ -42,6 +42,32 @@ on_net() {
     nsenter --net="/run/netns/$name" "$@"
 }
 
+# host NAME ADDRESS: a machine made of namespaces, with a /run, an /etc and a network of its own on the wire of all hosts; its files are in
+# $WORK/NAME. on NAME COMMAND... runs there.
+host() {
+    local pid n=0
+    [ -e /run/netns/wire ] || { net wire && ip -n wire link add wire0 type bridge && ip -n wire link set wire0 up; }
+    mkdir -p "$WORK/$1"
+    cp -a /etc "$WORK/$1/etc"
+    # Refused at once, where a name server that is not there would be waited for.
+    rm -f "$WORK/$1/etc/resolv.conf" && echo 'nameserver 127.0.0.1' > "$WORK/$1/etc/resolv.conf"
+    unshare --mount --uts --ipc --net --propagation private bash -c '
+        hostname "$1" && mount --bind "$2/etc" /etc && mount -t tmpfs -o mode=755 run /run && mkdir -p /run/lock && ip link set lo up || exit 1
+        echo $$ > "$2/pid"; exec sleep 1000000' host "$1" "$WORK/$1" > "$WORK/$1/log" 2>&1 &
+    until_true "host $1" test -s "$WORK/$1/pid"
+    pid=$(cat "$WORK/$1/pid")
+    ip -n wire link add "v-$1" type veth peer name eth0 netns "$pid"
+    ip -n wire link set "v-$1" master wire0 up
+    on "$1" ip addr add "$2/24" dev eth0
+    on "$1" ip link set eth0 up
+}
+on() {
+    local pid
+    pid=$(cat "$WORK/$1/pid")
+    shift
+    nsenter --target "$pid" --mount --uts --ipc --net "$@"
+}
+
 # sweep NAME: ends what is left in the control groups of that name and removes them.
 sweep() {
     local top pid dir
@@ -59,6 +85,9 @@ sweep() {
         done
     done
 }
+
+# unmount: takes away what daemons have mounted in $WORK, so that the tree can be removed.
+unmount() { findmnt -rno TARGET | grep "^$WORK/" | sort -r | xargs -r -n 1 umount -l; }
 
 # group PID CONTROLLER: the directory of a process's control group, in the hierarchy of a v1 controller or the unified one.
 group() {
