@@ -39,8 +39,10 @@ END
 END
 }
 
+fetch() { unpack containerd python3-grpcio python3-protobuf protobuf-compiler libprotoc32 libprotobuf32 libc-ares2 libre2-9 libabsl20220623; }
+
 setup() {
-    unpack containerd python3-grpcio python3-protobuf protobuf-compiler libprotoc32 libprotobuf32 libc-ares2 libre2-9 libabsl20220623
+    fetch
     export PYTHONPATH=$ROOT/usr/lib/python3/dist-packages:$WORK/py
     mkdir -p "$WORK/py" "$WORK/logs"
     protoc -I "$here/engines" --python_out "$WORK/py" cri.proto || skip_all "protoc failed"

@@ -1,8 +1,9 @@
 #!/bin/bash
 # What the judges of `cargo xtask conformance` share. Called as
+#   frame.sh JUDGE --fetch      runs its `fetch`, in the machine's own namespaces: what comes from the network is brought to CACHE
 #   frame.sh JUDGE GLOB         sets up JUDGE.sh and runs each of its checks whose name matches, in the order in which they stand
 #   frame.sh JUDGE --one NAME   one check, called by the above
-# in a mount, a network and a PID namespace of its own, with
+# all but the first in a mount, a network and a PID namespace of its own, with
 #   RUNTIME   the runtime, an absolute path
 #   WORK      an empty directory, removed at the end     CACHE   a directory that is kept between runs
 #   LIMIT     seconds for one check
@@ -62,6 +63,7 @@ busybox_tree() {
 }
 
 set -o pipefail
+fetch() { :; }
 setup() { :; }
 teardown() { :; }
 checks() { sed -n 's/^check_\([a-z0-9_]*\)().*/\1/p' "$here/$judge.sh"; }
@@ -103,4 +105,8 @@ all() {
 
 # shellcheck disable=SC1090
 . "$here/$judge.sh"
-if [ "$2" = --one ]; then set -e; check "$3"; else all "$2"; fi
+case $2 in
+--fetch) fetch && echo @end ;;
+--one) set -e && check "$3" ;;
+*) all "$2" ;;
+esac

@@ -14,8 +14,10 @@
 GROUP=ctr-judge-swarm
 export DOCKER_HOST=unix://$WORK/h1/socket
 
+fetch() { docker_programs; }
+
 setup() {
-    docker_programs
+    fetch
     sweep "$GROUP"
     busybox_tree "$WORK/tree"
     image "$BB" "$WORK/tree" "$WORK/bb.tar" '{"Cmd":["/bin/sh"],"Env":["PATH=/bin"]}'

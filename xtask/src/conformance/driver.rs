@@ -1,5 +1,6 @@
 //! Runs the script of a judge and reads what it prints.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,13 +16,33 @@ fn cache(judge: &Judge) -> PathBuf {
     tree::target().join("conformance").join(&judge.name)
 }
 
-/// Runs all checks whose name matches the glob, in namespaces of the judge's own: its daemons end with it, its mounts and network
-/// devices are seen by nobody.
+/// Lets the judge fetch what it needs from the network, then runs all checks whose name matches the glob, in namespaces of the judge's own:
+/// its daemons end with it, its mounts and network devices are seen by nobody.
 pub(super) fn run(judge: &Judge, runtime: &Path, pattern: &str) -> Result<Outcome> {
     let cache = cache(judge);
     std::fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
     let work = PathBuf::from("/var/tmp").join(format!("ctr-conformance-{}-{}", judge.name, std::process::id()));
     std::fs::create_dir(&work).with_context(|| format!("create {}", work.display()))?;
+    let environment = [
+        ("RUNTIME", runtime.as_os_str()),
+        ("CACHE", cache.as_os_str()),
+        ("WORK", work.as_os_str()),
+        ("LIMIT", judge.seconds.to_string().as_ref()),
+    ]
+    .map(|(name, value)| (name, value.to_owned()));
+    let mut fetch = Command::new("bash");
+    fetch.arg(judge::directory().join("frame.sh")).args([&judge.name, "--fetch"]).envs(environment.clone());
+    let outcome = listen(&mut fetch).and_then(|outcome| match outcome {
+        Outcome::Skipped(why) => Ok(Outcome::Skipped(why)),
+        Outcome::Ran(_) => checks(judge, pattern, environment),
+    });
+    if let Err(error) = std::fs::remove_dir_all(&work) {
+        eprintln!("left behind: {}: {error}", work.display());
+    }
+    outcome
+}
+
+fn checks(judge: &Judge, pattern: &str, environment: [(&str, OsString); 4]) -> Result<Outcome> {
     let mut command = Command::new("unshare");
     command.args([
         "--mount",
@@ -35,12 +56,7 @@ pub(super) fn run(judge: &Judge, runtime: &Path, pattern: &str) -> Result<Outcom
         "bash",
     ]);
     command.arg(judge::directory().join("frame.sh")).arg(&judge.name).arg(pattern);
-    command.env("RUNTIME", runtime).env("CACHE", &cache).env("WORK", &work).env("LIMIT", judge.seconds.to_string());
-    let outcome = listen(&mut command);
-    if let Err(error) = std::fs::remove_dir_all(&work) {
-        eprintln!("left behind: {}: {error}", work.display());
-    }
-    outcome
+    listen(command.envs(environment))
 }
 
 fn listen(command: &mut Command) -> Result<Outcome> {
