@@ -400,12 +400,12 @@ check_container_namespaces() {
 check_network_host() { same net "$(readlink /proc/self/ns/net)" "$(podman run --rm --network host bb readlink /proc/self/ns/net)"; }
 check_network_none() { same interfaces lo "$(once bb ls /sys/class/net)"; }
 # busybox's wget, linked statically against glibc, looks names up and dies of it; its nc does not.
-fetch() { podman run --rm bb sh -c "printf 'GET / HTTP/1.0\r\n\r\n' | timeout 3 nc $1 80"; }
+page_of() { podman run --rm bb sh -c "printf 'GET / HTTP/1.0\r\n\r\n' | timeout 3 nc $1 80"; }
 check_network_bridge() {
     podman run -d --name web bb sh -c 'mkdir /www; echo served > /www/index.html; httpd -f -p 80 -h /www' > "$WORK/bridge.log" 2>&1 || skip "no bridge network here: $(tail -n 1 "$WORK/bridge.log")"
     address=$(podman inspect --format '{{.NetworkSettings.IPAddress}}' web)
     until_true "the server" timeout 1 bash -c "echo > /dev/tcp/$address/80"
-    has page served "$(fetch "$address")"
+    has page served "$(page_of "$address")"
     has "hosts" web "$(podman exec web cat /etc/hosts)"
 }
 check_network_publish() {

@@ -10,17 +10,21 @@
 # packages: golang-golang-x-sys-dev
 # limit: 60
 
+# The programs are built when their source can be had: a judge's own namespaces have no network.
+fetch() {
+    [ "$(uname -m)" = x86_64 ] || skip_all "its root filesystem is for x86-64"
+    [ ! -d "$(built)" ] || return 0
+    # Made beside its place and renamed: what was interrupted is never taken for whole.
+    rm -rf "$CACHE"/*
+    bash "$here/runtime-tools/build.sh" "$(built).half" 2>&1 || skip_all "its programs could not be built"
+    mv "$(built).half" "$(built)"
+}
+
+built() { echo "$CACHE/$(cat "$here"/runtime-tools/* | sha256sum | cut -c1-16)"; }
+
 setup() {
-    local key
-    key=$(cat "$here"/runtime-tools/* | sha256sum | cut -c1-16)
-    export BUILT=$CACHE/$key
-    if [ ! -d "$BUILT" ]; then
-        [ "$(uname -m)" = x86_64 ] || skip_all "its root filesystem is for x86-64"
-        # Made beside its place and renamed: what was interrupted is never taken for whole.
-        rm -rf "$CACHE"/*
-        bash "$here/runtime-tools/build.sh" "$BUILT.half" 2>&1 || skip_all "its programs could not be built"
-        mv "$BUILT.half" "$BUILT"
-    fi
+    BUILT=$(built)
+    export BUILT
     printf '#!/bin/sh\n[ "$1" != kill ] || sleep 0.3\nexec %s "$@"\n' "$RUNTIME" > "$WORK/runtime"
     chmod 755 "$WORK/runtime"
 }

@@ -39,7 +39,8 @@ pub(super) fn steps(
     }
     let shown = |errno| SandboxError::host("make the directory of the control groups", "fsmount", "tmpfs", errno);
     let (made, names) = directory(groups, attributes).map_err(shown)?;
-    let mut steps = vec![Step::Attach { mount: made, target: place(&mount.target, Leaf::Dir)?, keep: None }];
+    let mut steps =
+        vec![Step::Attach { mount: made, target: place(&mount.target, Leaf::Dir)?, keep: None, in_turn: false }];
     for (name, group) in names {
         let target = place(&format!("{}/{name}", mount.target), Leaf::Dir)?;
         steps.push(attach(group, attributes, target)?);
@@ -89,5 +90,5 @@ fn attach(group: &Path, attributes: MountAttr, target: Target) -> Result<Step, S
     let copy = mount::open_tree_clone(location.as_fd(), c"", false).map_err(|errno| host("open_tree", errno))?;
     mount::mount_setattr(copy.as_fd(), false, attributes, MountAttr::NONE, Some(Propagation::Private))
         .map_err(|errno| host("mount_setattr", errno))?;
-    Ok(Step::Attach { mount: copy, target, keep: None })
+    Ok(Step::Attach { mount: copy, target, keep: None, in_turn: false })
 }

@@ -43,7 +43,7 @@ pub(super) fn steps(
         }
     }
     let place = Target::new(Base::Root, "/dev", Leaf::Dir, Links::Refuse).ok_or_else(|| host("open", Errno::EINVAL))?;
-    let mut steps = vec![Step::Attach { mount, target: place, keep: Some(Base::Dev) }];
+    let mut steps = vec![Step::Attach { mount, target: place, keep: Some(Base::Dev), in_turn: true }];
     steps.extend(copies);
     Ok(steps)
 }

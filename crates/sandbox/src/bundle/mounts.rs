@@ -66,7 +66,7 @@ pub(super) fn steps(
                 let keep = bound_kernels(mount, &copy, &mut kept).map_err(named)?;
                 let links = if keep.is_some() { Links::Refuse } else { Links::Follow };
                 let target = kept.target(&mount.target, leaf, links)?;
-                steps.push(Step::Attach { mount: copy, target, keep });
+                steps.push(Step::Attach { mount: copy, target, keep, in_turn: true });
             }
             BundleShown::Filesystem { kind, options, .. } if mount.target == "/dev" && kind.as_c_str() == c"tmpfs" => {
                 // Nodes of our own tmpfs are meant to be used, whatever the options say of others.
@@ -79,7 +79,7 @@ pub(super) fn steps(
             {
                 let Some((devpts, terminal)) = terminal.take() else { continue };
                 let target = kept.target(&mount.target, Leaf::Dir, Links::Refuse)?;
-                steps.push(Step::Attach { mount: devpts, target, keep: None });
+                steps.push(Step::Attach { mount: devpts, target, keep: None, in_turn: true });
                 if kept.dev {
                     steps.push(Step::Console { terminal });
                 }
@@ -95,7 +95,7 @@ pub(super) fn steps(
                     let copy = super::copy_up::tmpfs(root, earlier, mount, options, ids).map_err(named)?;
                     change(&copy, mount, false).map_err(|errno| unchanged(mount, errno)).map_err(named)?;
                     let target = kept.target(&mount.target, Leaf::Dir, Links::Follow)?;
-                    steps.push(Step::Attach { mount: copy, target, keep: None });
+                    steps.push(Step::Attach { mount: copy, target, keep: None, in_turn: true });
                     continue;
                 }
                 let (links, keep) = kernels(kind, mount, &mut kept);

@@ -47,7 +47,7 @@ pub(super) fn steps(plan: &Plan, mount: &PlannedMount) -> Result<Vec<Step>, Sand
         }
     }
     let place = target(Base::Root, "/dev", Leaf::Dir)?;
-    let mut steps = vec![Step::Attach { mount: made, target: place, keep: Some(Base::Dev) }];
+    let mut steps = vec![Step::Attach { mount: made, target: place, keep: Some(Base::Dev), in_turn: false }];
     steps.extend(copies);
     Ok(steps)
 }
@@ -134,7 +134,12 @@ pub(crate) fn copy(device: &DevicePlan, name: &str) -> Result<Step, SandboxError
             "change its owner or mode on the host (udev), give less access as in --device PATH:r, or run as root",
         ));
     }
-    Ok(Step::Attach { mount: node_of_host(device)?, target: target(Base::Dev, name, Leaf::File)?, keep: None })
+    Ok(Step::Attach {
+        mount: node_of_host(device)?,
+        target: target(Base::Dev, name, Leaf::File)?,
+        keep: None,
+        in_turn: false,
+    })
 }
 
 /// A detached copy of a device node of the host, which is the device that the plan says.

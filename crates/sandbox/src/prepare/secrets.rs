@@ -39,7 +39,12 @@ pub(super) fn steps(plan: &Plan) -> Result<Vec<Step>, SandboxError> {
     }
     let attributes = MountAttr::RDONLY.and(MountAttr::NOSUID).and(MountAttr::NODEV).and(MountAttr::NOEXEC);
     mount::mount_setattr(made.as_fd(), false, attributes, MountAttr::NONE, None).map_err(raw("mount_setattr"))?;
-    steps.push(Step::Attach { mount: made, target: place(SECRETS_DIR, Leaf::Dir)?, keep: Some(Base::Secrets) });
+    steps.push(Step::Attach {
+        mount: made,
+        target: place(SECRETS_DIR, Leaf::Dir)?,
+        keep: Some(Base::Secrets),
+        in_turn: false,
+    });
     steps.extend(elsewhere);
     Ok(steps)
 }

@@ -51,7 +51,10 @@ pub(super) fn steps(
             && let Some((devpts, terminal)) = terminal.take()
         {
             let place = target(Base::Dev, "pts", Leaf::Dir, Links::Refuse)?;
-            steps.extend([Step::Attach { mount: devpts, target: place, keep: None }, Step::Console { terminal }]);
+            steps.extend([
+                Step::Attach { mount: devpts, target: place, keep: None, in_turn: false },
+                Step::Console { terminal },
+            ]);
             continue;
         }
         add_mount(mount, plan, sources, &mut steps)?;
@@ -131,19 +134,24 @@ fn add_mount(
         Shown::HostSys { recursive } => {
             let (copy, leaf) = volume::open(&BindPlan::plain("/sys", *recursive), mount, None)?;
             let place = target(Base::Root, &mount.target, leaf, Links::Refuse)?;
-            steps.push(Step::Attach { mount: copy, target: place, keep: Some(Base::Sys) });
+            steps.push(Step::Attach { mount: copy, target: place, keep: Some(Base::Sys), in_turn: false });
         }
         Shown::HostProc { recursive } => {
             let (copy, leaf) = volume::open(&BindPlan::plain("/proc", *recursive), mount, None)?;
             let place = target(Base::Root, &mount.target, leaf, Links::Refuse)?;
-            steps.push(Step::Attach { mount: copy, target: place, keep: Some(Base::Proc) });
+            steps.push(Step::Attach { mount: copy, target: place, keep: Some(Base::Proc), in_turn: false });
         }
         // A host that shows none of its message queues has none to share by path.
         Shown::HostDir { source } if !Path::new(source).exists() => {}
         Shown::HostDir { source } => {
             let (copy, leaf) = volume::open(&BindPlan::plain(source, false), mount, None)?;
             let name = mount.target.strip_prefix("/dev/").unwrap_or(&mount.target);
-            steps.push(Step::Attach { mount: copy, target: target(Base::Dev, name, leaf, Links::Refuse)?, keep: None });
+            steps.push(Step::Attach {
+                mount: copy,
+                target: target(Base::Dev, name, leaf, Links::Refuse)?,
+                keep: None,
+                in_turn: false,
+            });
         }
         Shown::Sysfs => steps.push(kernel("sysfs", &[], Some(Base::Sys))?),
         Shown::Dev => steps.extend(dev::steps(plan, mount)?),
@@ -204,6 +212,7 @@ fn add_mount(
                 mount: copy,
                 target: target(Base::Root, &mount.target, Leaf::File, Links::Cover)?,
                 keep: None,
+                in_turn: false,
             });
         }
     }
@@ -228,7 +237,7 @@ fn attach(mount: &PlannedMount, detached: OwnedFd, leaf: Leaf) -> Result<Step, S
         Some(path) if !path.starts_with("shm/") => (Base::Dev, path, Links::Refuse),
         _ => (Base::Root, mount.target.as_str(), Links::Follow),
     };
-    Ok(Step::Attach { mount: detached, target: target(base, path, leaf, links)?, keep: None })
+    Ok(Step::Attach { mount: detached, target: target(base, path, leaf, links)?, keep: None, in_turn: false })
 }
 
 /// Ids are those of the container: its own process makes the mount.

@@ -104,14 +104,14 @@ impl<'a> Stage<'a> {
                 }
                 Ok(())
             }
-            Step::Attach { mount, target, keep } => {
-                let Some(base) = keep else { return self.attach(mount.as_fd(), target) };
-                // mountinfo shows mounts by age (Linux 6.8): a copy made now stands where its turn is. What is not attached can be copied
-                // since 6.15; before, its place in that list is another.
-                let kept =
-                    mount::open_tree_clone(mount.as_fd(), c"", false).or_else(|_| files::duplicate(mount.as_fd()))?;
-                self.attach(kept.as_fd(), target)?;
-                self.keep(*base, kept);
+            Step::Attach { mount, target, keep, in_turn } => {
+                // What is not attached can be copied since Linux 6.15; before, its place in the list is another.
+                let copy = if *in_turn { mount::open_tree_clone(mount.as_fd(), c"", true).ok() } else { None };
+                let attached = copy.as_ref().unwrap_or(mount);
+                self.attach(attached.as_fd(), target)?;
+                if let Some(base) = keep {
+                    self.keep(*base, files::duplicate(attached.as_fd())?);
+                }
                 Ok(())
             }
             Step::AttachSecret { name, target } => {

@@ -79,8 +79,9 @@ pub(crate) enum Step {
         propagation: Vec<Propagation>,
         options: Vec<(CString, CString)>,
     },
-    /// Attaches a mount that the parent prepared; `keep` makes it a base.
-    Attach { mount: OwnedFd, target: Target, keep: Option<Base> },
+    /// Attaches a mount that the parent prepared; `keep` makes it a base. `in_turn`: a copy that is made now, because mountinfo
+    /// shows mounts by their age (since Linux 6.8), and who reads it expects them in the order in which they were asked for.
+    Attach { mount: OwnedFd, target: Target, keep: Option<Base>, in_turn: bool },
     /// Shows a file of the secrets' tmpfs at another place.
     AttachSecret { name: CString, target: Target },
     /// The program's terminal as `/dev/console`, once its file system is attached.
