@@ -66,7 +66,7 @@ pub(super) fn steps(
                 let keep = bound_kernels(mount, &copy, &mut kept).map_err(named)?;
                 let links = if keep.is_some() { Links::Refuse } else { Links::Follow };
                 let target = kept.target(&mount.target, leaf, links)?;
-                steps.push(Step::Attach { mount: copy, target, keep, in_turn: true });
+                steps.push(Step::Attach { mount: copy, target, keep, in_turn: false });
             }
             BundleShown::Filesystem { kind, options, .. } if mount.target == "/dev" && kind.as_c_str() == c"tmpfs" => {
                 // Nodes of our own tmpfs are meant to be used, whatever the options say of others.

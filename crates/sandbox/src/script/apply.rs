@@ -105,7 +105,8 @@ impl<'a> Stage<'a> {
                 Ok(())
             }
             Step::Attach { mount, target, keep, in_turn } => {
-                // What is not attached can be copied since Linux 6.15; before, its place in the list is another.
+                // A file system that was just made can be copied since Linux 6.15; before, its place in the list is another. (Copies of
+                // attached mounts never can: their namespace is the parent's.)
                 let copy = if *in_turn { mount::open_tree_clone(mount.as_fd(), c"", true).ok() } else { None };
                 let attached = copy.as_ref().unwrap_or(mount);
                 self.attach(attached.as_fd(), target)?;
