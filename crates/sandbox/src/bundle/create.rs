@@ -77,7 +77,7 @@ pub fn create(
     process::umask(0);
     let prepared = prepare::prepare(bundle, dir, groups)?;
     let own_clocks = bundle.namespaces.contains(&"time").then(ClockOffsets::default);
-    let inherited = Inherited::take(&bundle.process, bundle.kernel.clocks.or(own_clocks))?;
+    let inherited = Inherited::take(&bundle.process, bundle.kernel.clocks.or(own_clocks)).map_err(words::inherited)?;
     let entered = enter::enter(&prepared.script).map_err(clone_failed)?;
     drop(inherited);
     let outcome = caller.born(entered.pid).and_then(|()| accompany(&entered, bundle, &prepared, caller));
