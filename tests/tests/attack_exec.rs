@@ -142,7 +142,12 @@ fn overwrite_main(root: &Root, command: &mut Command) -> String {
         for f in /proc/self/fd/9 $p/exe; do { echo pwned > $f; } 2>/dev/null && echo WRITTEN; done
         # A program that runs is busy to writers anyway; its mode is not, unless its mount is read-only.
         chmod 777 /proc/self/fd/9 2>/dev/null && echo CHANGED; done; true";
-    let said = inside(root, script);
+    // The container runs from the clone on, and its program from the exec on: until then nobody can look at it.
+    let mut said = String::new();
+    until("the program", || {
+        said = inside(root, script);
+        !said.is_empty()
+    });
     drop(reader);
     root.ctr("stop").args(["-t", "0", "c"]).run();
     hanging.wait().ok();

@@ -20,6 +20,7 @@ const NEEDED: &[&str] = &[
     "ctr-attach",
     "ctr-logs",
     "ctr-stop",
+    "ctr-oci",
     "ctr-rm",
     "ctr-volume",
     "ctr-gc",
@@ -92,7 +93,26 @@ impl Stage {
         say("A program that does not exist: at once, with the reason.");
         self.fails("ctr-run", &["--entrypoint", "/nothing", "hello"], 127)?;
         say("Collect what is dead.");
-        self.ctr("ctr-gc", &["--grace", "0s"])
+        self.ctr("ctr-gc", &["--grace", "0s"])?;
+        self.bundle()
+    }
+
+    /// The second face of the launcher, which engines call.
+    fn bundle(&self) -> Result<()> {
+        say("The same program from an OCI bundle, as Podman, containerd, Docker and Slurm have their containers run.");
+        self.ctr("ctr-oci", &["spec"])?;
+        if !is_root() {
+            println!(
+                "\nAn engine of an ordinary user calls ctr-oci in a user namespace of its own: running it by hand is skipped."
+            );
+            return Ok(());
+        }
+        println!("$ sed -i 's|\"terminal\": true|\"terminal\": false|; s|\"sh\"|\"/hello\"|' config.json");
+        let path = self.directory.join("config.json");
+        let config = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        fs::write(&path, config.replace("\"terminal\": true", "\"terminal\": false").replace("\"sh\"", "\"/hello\""))
+            .with_context(|| format!("write {}", path.display()))?;
+        self.ctr("ctr-oci", &["--root", "bundles", "run", "first"])
     }
 
     fn command(&self, binary: &str, words: &[&str]) -> Command {
@@ -140,6 +160,11 @@ impl Stage {
 
 fn holds_entries(directory: &Path) -> bool {
     fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 fn say(text: &str) {

@@ -1,7 +1,7 @@
 //! The second face of the launcher: containers as bundles describe them (runtime-spec), created and started apart.
 //!
-//! `ctr-oci` makes a [`Bundle`] of a `config.json`; [`create`] prepares it, makes the container's first process and brings it to
-//! the point before its program; [`start`] lets it go on. The picture is at the head of `create.rs`.
+//! `ctr-oci` makes a [`Bundle`] of a `config.json`; [`create()`] prepares it, makes the container's first process and brings it to
+//! the point before its program; [`start()`] lets it go on. The picture is at the head of `create.rs`.
 
 mod cgroups;
 mod copy_up;

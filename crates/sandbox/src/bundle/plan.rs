@@ -1,5 +1,5 @@
 //! What a bundle comes to (runtime-spec): everything is said, nothing is ctr's own choice. Pure data, which `ctr-oci` makes of
-//! a `config.json` and [`super::create`] carries out.
+//! a `config.json` and [`super::create()`] carries out.
 
 use std::ffi::CString;
 use std::path::PathBuf;
