@@ -15,6 +15,13 @@ pub struct Extent {
     pub count: u32,
 }
 
+impl Extent {
+    /// As records have them: `CONTAINER:OUTSIDE:COUNT`.
+    pub fn lines(extents: &[Self]) -> Vec<String> {
+        extents.iter().map(|e| format!("{}:{}:{}", e.inside, e.outside, e.count)).collect()
+    }
+}
+
 /// The maps of a user namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct IdMap {

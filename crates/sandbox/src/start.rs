@@ -91,8 +91,8 @@ fn container_record(plan: &Plan, labels: std::collections::BTreeMap<String, Stri
         isolation: IsolationRecord {
             namespaces: plan.namespaces.iter().map(|name| (*name).to_owned()).collect(),
             userns: plan.userns.mode.name().to_owned(),
-            uid_map: extents(&plan.userns.map.uids),
-            gid_map: extents(&plan.userns.map.gids),
+            uid_map: Extent::lines(&plan.userns.map.uids),
+            gid_map: Extent::lines(&plan.userns.map.gids),
             network: plan.network.clone(),
             capabilities: plan.process.capabilities.clone(),
             seccomp: plan.process.seccomp.name().to_owned(),
@@ -103,10 +103,6 @@ fn container_record(plan: &Plan, labels: std::collections::BTreeMap<String, Stri
             pids: plan.cgroups.pids,
         },
     }
-}
-
-fn extents(extents: &[Extent]) -> Vec<String> {
-    extents.iter().map(|e| format!("{}:{}:{}", e.inside, e.outside, e.count)).collect()
 }
 
 /// Starts `plan` in `embryo`, whose record has been written. When it fails, nothing of the container is left. When it
@@ -134,7 +130,7 @@ pub fn start(
     let entered = enter::enter(&script).map_err(|errno| clone_failed(plan, errno))?;
     drop(inherited);
     // The child is on its way; this is written beside it, not before it.
-    let recorded = write_process(embryo.dir(), &entered);
+    let recorded = write_process(embryo.dir(), entered.pid);
     let executed = match entered.wait_for_report(|| groups.frozen()) {
         Ok(()) => entered.wait_for_exec().map_err(|failed| explain(plan, &script, failed)),
         Err(frozen) => Err(frozen),
@@ -169,13 +165,14 @@ fn clone_failed(plan: &Plan, errno: Errno) -> SandboxError {
     }
 }
 
-fn write_process(dir: &Path, entered: &Entered) -> Result<(), ContainerError> {
+/// Records the container's first process in its directory.
+pub(crate) fn write_process(dir: &Path, pid: i32) -> Result<(), ContainerError> {
     let proc = |source| ContainerError::Io { action: "read", path: PathBuf::from("/proc"), source };
-    let stat = ctr_sys::procfs::process_stat(entered.pid).map_err(proc)?;
+    let stat = ctr_sys::procfs::process_stat(pid).map_err(proc)?;
     let record = ProcessRecord {
         version: RECORD_VERSION,
         boot_id: ctr_sys::procfs::boot_id().map_err(proc)?,
-        pid: entered.pid,
+        pid,
         start_time: stat.map_or(0, |stat| stat.start_time),
         started_at: Timestamp::now(),
     };

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ctr_cli::{Context as _, Failure};
-use ctr_core::container::{ContainerRecord, Embryo, IsolationRecord, LogMode, Place, ProcessRecord, RECORD_VERSION};
+use ctr_core::container::{ContainerRecord, Embryo, IsolationRecord, LogMode, Place, RECORD_VERSION};
 use ctr_core::timestamp::Timestamp;
 use ctr_sandbox::SandboxError;
-use ctr_sandbox::bundle::{self, Bundle, Caller, Created};
-use ctr_sys::{process, procfs};
+use ctr_sandbox::bundle::{self, Bundle, Created};
+use ctr_sandbox::idmap::Extent;
+use ctr_sys::process;
 
 use crate::args::{self, Global, NewContainer};
 use crate::cgroup::{self, Groups};
@@ -42,12 +43,12 @@ pub(crate) fn make(global: &Global, states: &States, args: &NewContainer, stays:
     let dir = bundle_dir(args)?;
     let config = config::load(&dir.join("config.json")).map_err(|error| Failure::hinted(error, hint_of_config))?;
     seal(&config)?;
-    let mut translated = translated(global, args, &dir, &config)?;
+    let mut translated = translated(args, &dir, &config)?;
     let profile = config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     crate::seccomp::apply(states.root(), profile, &mut translated.process)?;
     let umask = process::umask(0);
     let mut embryo = reserve(states, args)?;
-    let groups = cgroup::make(global, states, &args.id, &config, args)?;
+    let mut groups = cgroup::make(global, states, &args.id, &config, args)?;
     let oci = OciRecord {
         version: config.oci_version.clone(),
         bundle: dir.clone(),
@@ -64,10 +65,9 @@ pub(crate) fn make(global: &Global, states: &States, args: &NewContainer, stays:
         .map_err(|error| Failure::hinted(error, ctr_core::container::ContainerError::hint))?;
     let console = args.console_socket.as_deref().map(Console::connect).transpose()?;
     check_terminal(&translated, console.is_some(), stays)?;
-    let mut outside = Outside { args, oci: &oci, created_at, dir: embryo.dir().to_owned(), umask };
-    let mut groups = groups;
-    let created =
-        bundle::create(&translated, embryo.dir(), groups.take_joined(), &mut outside).map_err(sandbox_failure)?;
+    let outside = Outside { args, oci: &oci, created_at, umask };
+    let created = bundle::create(&translated, embryo.dir(), groups.take_joined(), &mut |pid| outside.hooks(pid))
+        .map_err(sandbox_failure)?;
     let own_terminal = created.terminal.is_some() && console.is_none();
     let finished = finish(args, &mut embryo, console, &created);
     if let Err(error) = finished {
@@ -102,13 +102,12 @@ fn seal(config: &Config) -> Result<(), Failure> {
     Err(Failure::new("cannot run from where the container cannot write this program").caused_by(&error))
 }
 
-fn translated(global: &Global, args: &NewContainer, dir: &Path, config: &Config) -> Result<Bundle, Failure> {
+fn translated(args: &NewContainer, dir: &Path, config: &Config) -> Result<Bundle, Failure> {
     let options = translate::Options {
         no_pivot: args.no_pivot,
         keep_keyring: args.no_new_keyring,
         preserve_fds: args.preserve_fds,
     };
-    let _ = global;
     let translated = translate::bundle(config, dir, &options, &translate::Facts::of_host(config))
         .map_err(|error| Failure::hinted(error, |error| error.hint().map(str::to_owned)))?;
     for warning in &translated.warnings {
@@ -178,8 +177,8 @@ fn record(args: &NewContainer, dir: &Path, config: &Config, bundle: &Bundle, gro
         isolation: IsolationRecord {
             namespaces: bundle.namespaces.iter().map(|kind| (*kind).to_owned()).collect(),
             userns: if bundle.namespaces.contains(&"user") { "map" } else { "host" }.to_owned(),
-            uid_map: extents(&bundle.map.uids),
-            gid_map: extents(&bundle.map.gids),
+            uid_map: Extent::lines(&bundle.map.uids),
+            gid_map: Extent::lines(&bundle.map.gids),
             network: if bundle.namespaces.contains(&"net") { "none" } else { "host" }.to_owned(),
             capabilities: plan.capabilities.clone(),
             seccomp: plan.seccomp.name().to_owned(),
@@ -192,17 +191,11 @@ fn record(args: &NewContainer, dir: &Path, config: &Config, bundle: &Bundle, gro
     }
 }
 
-fn extents(extents: &[ctr_sandbox::idmap::Extent]) -> Vec<String> {
-    extents.iter().map(|e| format!("{}:{}:{}", e.inside, e.outside, e.count)).collect()
-}
-
 /// What happens outside while the container is being created.
 struct Outside<'a> {
     args: &'a NewContainer,
     oci: &'a OciRecord,
     created_at: Timestamp,
-    /// The container's directory.
-    dir: PathBuf,
     /// The caller's, for hooks.
     umask: u32,
 }
@@ -222,27 +215,9 @@ impl Outside<'_> {
         };
         ctr_cli::to_json(&document, false).unwrap_or_default().into_bytes()
     }
-}
 
-impl Caller for Outside<'_> {
-    fn born(&mut self, pid: i32) -> Result<(), SandboxError> {
-        let io = |action, path: PathBuf| {
-            move |source| SandboxError::from(ctr_core::container::ContainerError::Io { action, path, source })
-        };
-        let stat = procfs::process_stat(pid).map_err(io("read", "/proc".into()))?;
-        let record = ProcessRecord {
-            version: RECORD_VERSION,
-            boot_id: procfs::boot_id().map_err(io("read", "/proc".into()))?,
-            pid,
-            start_time: stat.map_or(0, |stat| stat.start_time),
-            started_at: Timestamp::now(),
-        };
-        let path = self.dir.join("process");
-        let json = ctr_cli::to_json(&record, false).map_err(|error| SandboxError::request(error.to_string()))?;
-        ctr_sys::small::write_new(&path, json.as_bytes(), 0o600).map_err(io("write", path))
-    }
-
-    fn hooks(&mut self, pid: i32) -> Result<[Vec<u8>; 2], SandboxError> {
+    /// Those of the container that belong to the runtime's namespaces.
+    fn hooks(&self, pid: i32) -> Result<[Vec<u8>; 2], SandboxError> {
         let creating = self.state(pid, Status::Creating);
         process::umask(self.umask);
         let all = &self.oci.hooks;

@@ -34,16 +34,12 @@ use crate::options::ClockOffsets;
 use crate::plan::ProcessPlan;
 use crate::script::Step;
 use crate::seccomp::listener::{Announced, Notify};
+use crate::start::write_process;
 use crate::terminal::Terminal;
 
-/// What happens outside while a container is being created.
-pub trait Caller {
-    /// The container's first process exists; its mounts are being made.
-    fn born(&mut self, pid: i32) -> Result<(), SandboxError>;
-    /// Runs the hooks that belong to the caller. Returns the state for hooks in the container: while it is being created, and
-    /// when it is started.
-    fn hooks(&mut self, pid: i32) -> Result<[Vec<u8>; 2], SandboxError>;
-}
+/// Runs the hooks that belong to the caller, for the container whose first process has this id. Returns the state for hooks in
+/// the container: while it is being created, and when it is started.
+pub type CallersHooks<'a> = dyn FnMut(i32) -> Result<[Vec<u8>; 2], SandboxError> + 'a;
 
 /// A container that was created: its first process waits for the start.
 #[derive(Debug)]
@@ -71,7 +67,7 @@ pub fn create(
     bundle: &Bundle,
     dir: &Path,
     groups: JoinedGroups,
-    caller: &mut dyn Caller,
+    hooks: &mut CallersHooks<'_>,
 ) -> Result<Created, SandboxError> {
     // What is created from here on has exactly the mode that is asked for.
     process::umask(0);
@@ -80,7 +76,8 @@ pub fn create(
     let inherited = Inherited::take(&bundle.process, bundle.kernel.clocks.or(own_clocks)).map_err(words::inherited)?;
     let entered = enter::enter(&prepared.script).map_err(clone_failed)?;
     drop(inherited);
-    let outcome = caller.born(entered.pid).and_then(|()| accompany(&entered, bundle, &prepared, caller));
+    let recorded = write_process(dir, entered.pid).map_err(SandboxError::from);
+    let outcome = recorded.and_then(|()| accompany(&entered, bundle, &prepared, hooks));
     if let Err(error) = outcome {
         entered.kill();
         let _ = signal::restore(entered.mask);
@@ -112,14 +109,14 @@ fn accompany(
     entered: &Entered,
     bundle: &Bundle,
     prepared: &prepare::Prepared,
-    caller: &mut dyn Caller,
+    hooks: &mut CallersHooks<'_>,
 ) -> Result<(), SandboxError> {
     loop {
         match entered.next_word() {
             Word::Created => return Ok(()),
             Word::Asks => {
                 super::netdev::take(bundle, entered.pid)?;
-                let states = caller.hooks(entered.pid)?;
+                let states = hooks(entered.pid)?;
                 for (document, state) in prepared.documents.iter().zip(states) {
                     if let Some(document) = document {
                         files::write_all(document.as_fd(), &state)

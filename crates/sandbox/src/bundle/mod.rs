@@ -15,7 +15,7 @@ mod plan;
 mod prepare;
 mod words;
 
-pub use create::{Caller, Created, create, not_executed, start};
+pub use create::{CallersHooks, Created, create, not_executed, start};
 pub use plan::{
     AttributeChange, Bundle, BundleMount, BundleShown, DeviceNode, HookPlan, MountIdmap, NetDevice, NodeKind,
     PropagationChange, Rootfs,
