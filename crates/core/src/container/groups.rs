@@ -115,6 +115,20 @@ pub fn is_group_of(group: &Path, id: &str) -> bool {
         && group.ancestors().nth(2).and_then(Path::file_name).is_some_and(|name| name == "ctr")
 }
 
+/// Gives a v1 cpuset group the CPUs and memory nodes of the one above: one without any takes no process, and a new one has none.
+/// The error is about this file.
+pub fn fill_cpuset(dir: &Path) -> std::result::Result<(), (PathBuf, Error)> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let path = dir.join(file);
+        if fs::read_to_string(&path).is_ok_and(|own| !own.trim().is_empty()) {
+            continue;
+        }
+        let above = dir.parent().and_then(|above| fs::read_to_string(above.join(file)).ok()).unwrap_or_default();
+        ctr_sys::small::write_existing(&path, above.trim().as_bytes()).map_err(|error| (path, error))?;
+    }
+    Ok(())
+}
+
 /// Removes every group of container `id`, which has ended. The first that could not be removed is the error.
 pub fn remove_all(id: &str, root_hash: &str, recorded: &[String]) -> std::result::Result<(), SysError> {
     let mut result = Ok(());

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use ctr_core::container::groups;
 use ctr_sandbox::devices_bpf::{self, OrderedRule};
 use ctr_sys::{Errno, SysError, bpf, small};
 
@@ -125,18 +126,8 @@ pub(super) fn fill(group: &Group) -> Result<(), CgroupError> {
     Ok(())
 }
 
-/// A v1 group without CPUs or memory nodes takes no process, and a new one has none: it gets those of the one above.
 fn fill_cpuset(dir: &Path) -> Result<(), CgroupError> {
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        let path = dir.join(file);
-        if fs::read_to_string(&path).is_ok_and(|own| !own.trim().is_empty()) {
-            continue;
-        }
-        let above = dir.parent().and_then(|above| fs::read_to_string(above.join(file)).ok()).unwrap_or_default();
-        small::write_existing(&path, above.trim().as_bytes())
-            .map_err(|error| CgroupError::host("fill in", "write", &path, &error))?;
-    }
-    Ok(())
+    groups::fill_cpuset(dir).map_err(|(path, error)| CgroupError::host("fill in", "write", &path, &error))
 }
 
 /// Makes the rules of a v1 group what they shall be; `now`, if known, is what they are.

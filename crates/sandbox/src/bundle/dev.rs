@@ -35,7 +35,7 @@ pub(super) fn steps(
     }
     for device in nodes {
         let name = device.path.strip_prefix("/dev/").unwrap_or(&device.path);
-        parents(mount.as_fd(), name, ids).map_err(failed)?;
+        prepare::make_parents(mount.as_fd(), name, ids.outside(0, 0)).map_err(failed)?;
         match node(mount.as_fd(), device, name, ids) {
             Ok(()) => {}
             Err(error) if matches!(error.errno, Errno::EPERM | Errno::EACCES) => copies.extend(copy(device, name)?),
@@ -74,23 +74,6 @@ fn set_number(fs: BorrowedFd<'_>, key: &std::ffi::CStr, number: u32) -> RawResul
     mount::fsconfig_string(fs, key, &value)
 }
 
-/// The directories above a device: `net` for `net/tun`.
-fn parents(dir: BorrowedFd<'_>, name: &str, ids: &Ids) -> Result<(), SysError> {
-    for (end, _) in name.match_indices('/') {
-        let above = name.get(..end).unwrap_or_default();
-        match dirfd::mkdirat(dir, above.as_bytes(), 0o755) {
-            Ok(()) => own(dir, above, ids.outside(0, 0))?,
-            Err(error) if error.errno == Errno::EEXIST => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn own(dir: BorrowedFd<'_>, name: &str, (uid, gid): (u32, u32)) -> Result<(), SysError> {
-    if (uid, gid) == (0, 0) { Ok(()) } else { dirfd::chownat(dir, name.as_bytes(), uid, gid) }
-}
-
 fn node(dir: BorrowedFd<'_>, device: &DeviceNode, name: &str, ids: &Ids) -> Result<(), SysError> {
     let (kind, major, minor) = match device.kind {
         NodeKind::Char(major, minor) => (FileKind::CharDevice, major, minor),
@@ -98,7 +81,7 @@ fn node(dir: BorrowedFd<'_>, device: &DeviceNode, name: &str, ids: &Ids) -> Resu
         NodeKind::Fifo => (FileKind::Fifo, 0, 0),
     };
     dirfd::mknodat(dir, name.as_bytes(), kind, device.mode, dirfd::makedev(major, minor))?;
-    own(dir, name, ids.outside(device.uid, device.gid))
+    prepare::give(dir, name, ids.outside(device.uid, device.gid))
 }
 
 /// The host's node of the same path. A host that has none of a standard device cannot give it.

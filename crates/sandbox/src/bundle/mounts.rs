@@ -99,8 +99,7 @@ pub(super) fn steps(
                     continue;
                 }
                 let (links, keep) = kernels(kind, mount, &mut kept);
-                let place = if keep.is_some() { Kept::default() } else { Kept { ..copy_of(&kept) } };
-                let target = place.target(&mount.target, Leaf::Dir, links)?;
+                let target = kept.target(&mount.target, Leaf::Dir, links)?;
                 steps.push(Step::Mount {
                     kind: kind.clone(),
                     options: options.clone(),
@@ -132,7 +131,7 @@ fn own_groups(
 }
 
 fn propagations(mount: &BundleMount) -> Vec<Propagation> {
-    mount.propagation.iter().map(|change| propagation(change.kind)).collect()
+    mount.propagation.iter().map(|change| change.kind.attribute()).collect()
 }
 
 /// The kernel's directories are meant by their own names alone.
@@ -162,10 +161,6 @@ fn bound_kernels(mount: &BundleMount, copy: &OwnedFd, kept: &mut Kept) -> Result
 
 fn unchanged(mount: &BundleMount, errno: Errno) -> SandboxError {
     SandboxError::host(format!("set the attributes of {}", mount.target), "mount_setattr", mount.target.clone(), errno)
-}
-
-fn copy_of(kept: &Kept) -> Kept {
-    Kept { proc: kept.proc, sys: kept.sys, dev: kept.dev }
 }
 
 /// The kernel's own file systems at their own places: a link of the image must not lead them elsewhere, and later paths below
@@ -237,19 +232,9 @@ fn change(copy: &OwnedFd, mount: &BundleMount, recursive: bool) -> RawResult<()>
         mount::mount_setattr(copy.as_fd(), false, own.set, own.clear, None)?;
     }
     for change in &mount.propagation {
-        mount::mount_setattr(copy.as_fd(), change.recursive, none, none, Some(propagation(change.kind)))?;
+        mount::mount_setattr(copy.as_fd(), change.recursive, none, none, Some(change.kind.attribute()))?;
     }
     Ok(())
-}
-
-/// The same in the words of the system call.
-pub(super) fn propagation(kind: PropagationKind) -> Propagation {
-    match kind {
-        PropagationKind::Private => Propagation::Private,
-        PropagationKind::Slave => Propagation::Slave,
-        PropagationKind::Shared => Propagation::Shared,
-        PropagationKind::Unbindable => Propagation::Unbindable,
-    }
 }
 
 /// A devpts instance for the program's terminal as `bundle` asks for it; ids in the options are the container's.

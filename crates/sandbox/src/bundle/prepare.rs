@@ -226,7 +226,7 @@ fn last_steps(bundle: &Bundle, kept: &mounts::Kept, steps: &mut Vec<Step>) -> Re
     }
     steps.push(if bundle.no_pivot { Step::Chroot } else { Step::PivotRoot });
     if let kind @ (PropagationKind::Shared | PropagationKind::Unbindable) = bundle.rootfs.propagation {
-        steps.push(Step::RootPropagation { propagation: mounts::propagation(kind) });
+        steps.push(Step::RootPropagation { propagation: kind.attribute() });
     }
     Ok(())
 }

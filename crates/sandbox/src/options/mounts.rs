@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ctr_core::digest::Digest;
 use ctr_core::launch::LayerId;
+use ctr_sys::mount::Propagation;
 use serde::Serialize;
 
 /// A mount that was asked for.
@@ -131,6 +132,16 @@ impl PropagationKind {
             "unbindable" => Self::Unbindable,
             _ => return None,
         })
+    }
+
+    /// The same in the words of mount_setattr(2).
+    pub(crate) fn attribute(self) -> Propagation {
+        match self {
+            Self::Private => Propagation::Private,
+            Self::Slave => Propagation::Slave,
+            Self::Shared => Propagation::Shared,
+            Self::Unbindable => Propagation::Unbindable,
+        }
     }
 
     /// The name with `r`.

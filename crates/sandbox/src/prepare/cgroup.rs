@@ -304,18 +304,8 @@ fn is_v1_cpuset(group: &GroupPlan) -> bool {
     !group.v2 && group.controllers.iter().any(|name| name == "cpuset")
 }
 
-/// A v1 group without CPUs or memory nodes takes no process, and a new one has none: it gets those of the one above.
 fn fill_cpuset(dir: &Path) -> Result<(), SandboxError> {
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        let path = dir.join(file);
-        if fs::read_to_string(&path).is_ok_and(|own| !own.trim().is_empty()) {
-            continue;
-        }
-        let above =
-            dir.parent().map(|above| fs::read_to_string(above.join(file)).unwrap_or_default()).unwrap_or_default();
-        write(&path, above.trim()).map_err(|error| failed("fill in", "write", &path, &error))?;
-    }
-    Ok(())
+    groups::fill_cpuset(dir).map_err(|(path, error)| failed("fill in", "write", &path, &error))
 }
 
 /// Hands a controller down to the group `dir`, from the group that we were given.

@@ -39,7 +39,7 @@ pub(super) fn steps(plan: &Plan, mount: &PlannedMount) -> Result<Vec<Step>, Sand
     dev.names().map_err(failed)?;
     for device in &plan.devices {
         let name = device.path.strip_prefix("/dev/").unwrap_or(&device.path);
-        dev.parents(name).map_err(failed)?;
+        make_parents(dev.dir, name, dev.owner).map_err(failed)?;
         match dev.node(device, name) {
             Ok(()) => {}
             Err(error) if matches!(error.errno, Errno::EPERM | Errno::EACCES) => copies.push(copy(device, name)?),
@@ -71,6 +71,24 @@ fn tmpfs(mount: &PlannedMount, (uid, gid): (u32, u32)) -> RawResult<OwnedFd> {
     mount::fsmount(fs.as_fd(), volume::attributes(mount))
 }
 
+/// Makes the directories above a device, which belong to `owner`: `net` for `net/tun`.
+pub(crate) fn make_parents(dir: BorrowedFd<'_>, name: &str, owner: (u32, u32)) -> Result<(), SysError> {
+    for (end, _) in name.match_indices('/') {
+        let above = name.get(..end).unwrap_or_default();
+        match dirfd::mkdirat(dir, above.as_bytes(), 0o755) {
+            Ok(()) => give(dir, above, owner)?,
+            Err(error) if error.errno == Errno::EEXIST => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Gives what was just made to its owner; the maker is root.
+pub(crate) fn give(dir: BorrowedFd<'_>, name: &str, (uid, gid): (u32, u32)) -> Result<(), SysError> {
+    if (uid, gid) == (0, 0) { Ok(()) } else { dirfd::chownat(dir, name.as_bytes(), uid, gid) }
+}
+
 /// A `/dev` that is being filled.
 struct Dev<'a> {
     plan: &'a Plan,
@@ -79,32 +97,12 @@ struct Dev<'a> {
 }
 
 impl Dev<'_> {
-    fn own(&self, name: &str) -> Result<(), SysError> {
-        match self.owner {
-            (0, 0) => Ok(()),
-            (uid, gid) => dirfd::chownat(self.dir, name.as_bytes(), uid, gid),
-        }
-    }
-
     /// What every `/dev` has beside devices. Nobody needs to own these: directories are mounted on, links are read.
     fn names(&self) -> Result<(), SysError> {
         for name in DIRS {
             dirfd::mkdirat(self.dir, name.as_bytes(), 0o755)?;
         }
         LINKS.iter().try_for_each(|(name, points_to)| dirfd::symlinkat(points_to.as_bytes(), self.dir, name.as_bytes()))
-    }
-
-    /// The directories above a device: `net` for `net/tun`.
-    fn parents(&self, name: &str) -> Result<(), SysError> {
-        for (end, _) in name.match_indices('/') {
-            let dir = name.get(..end).unwrap_or_default();
-            match dirfd::mkdirat(self.dir, dir.as_bytes(), 0o755) {
-                Ok(()) => self.own(dir)?,
-                Err(error) if error.errno == Errno::EEXIST => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     /// Its owner is the container's user of the same number as on the host, root where there is none.
@@ -117,7 +115,7 @@ impl Dev<'_> {
         let userns = &self.plan.userns;
         let uid = userns.outside_uid(device.uid).unwrap_or(self.owner.0);
         let gid = userns.outside_gid(device.gid).unwrap_or(self.owner.1);
-        if (uid, gid) == (0, 0) { Ok(()) } else { dirfd::chownat(self.dir, name.as_bytes(), uid, gid) }
+        give(self.dir, name, (uid, gid))
     }
 }
 

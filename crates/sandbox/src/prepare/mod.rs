@@ -27,7 +27,7 @@ use std::time::Duration;
 
 pub(crate) use cgroup::Groups;
 pub(crate) use content::copy as copy_content;
-pub(crate) use dev::{LINKS as DEVICE_LINKS, copy as copy_of_device};
+pub(crate) use dev::{LINKS as DEVICE_LINKS, copy as copy_of_device, give, make_parents};
 pub(crate) use exec_failure::exec_failed;
 pub(crate) use files::keep_filter;
 pub(crate) use program::{candidates, steps as program_steps};

@@ -102,12 +102,7 @@ fn check(bind: &BindPlan, location: &OwnedFd, facts: FileFacts) -> Result<(), Sa
 
 fn set_attributes(copy: BorrowedFd<'_>, bind: &BindPlan, mount: &PlannedMount) -> RawResult<()> {
     let (all, clear) = (attributes(mount), cleared(mount));
-    let kind = match bind.propagation {
-        PropagationKind::Private => Propagation::Private,
-        PropagationKind::Slave => Propagation::Slave,
-        PropagationKind::Shared => Propagation::Shared,
-        PropagationKind::Unbindable => Propagation::Unbindable,
-    };
+    let kind = bind.propagation.attribute();
     if bind.writable_below && bind.recursive {
         mount::mount_setattr(copy, true, all.without(MountAttr::RDONLY), clear, Some(kind))?;
         return mount::mount_setattr(copy, false, all, clear, None);
