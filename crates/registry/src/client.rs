@@ -1,0 +1,223 @@
+//! One repository of one registry: the requests of the distribution specification, each as a method.
+
+use std::sync::Arc;
+
+use ctr_core::digest::Digest;
+use ctr_core::spec::MAX_DOCUMENT;
+use ctr_core::spec::oci::MediaType;
+
+use crate::error::RegistryError;
+use crate::http::{BodyReader, Http, Request, Response};
+use crate::url::{Origin, Url};
+
+/// What manifests we take, in the order of preference.
+const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+                      application/vnd.docker.distribution.manifest.list.v2+json, \
+                      application/vnd.docker.distribution.manifest.v2+json";
+
+/// A repository, spoken to as one user.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    pub(crate) http: Arc<Http>,
+    origin: Origin,
+    path: String,
+}
+
+/// A manifest or index as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawManifest {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Their digest.
+    pub digest: Digest,
+    /// What the server called it; nothing where that says nothing (`application/octet-stream`).
+    pub media_type: Option<MediaType>,
+}
+
+/// What a HEAD says of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// `Docker-Content-Digest`; only digests that we know.
+    pub digest: Option<Digest>,
+}
+
+/// The body of a blob.
+#[derive(Debug)]
+pub struct BlobBody {
+    /// Byte of the blob at which it begins: the one that was asked for, or 0 where the server knows no ranges.
+    pub start: u64,
+    /// The bytes. There may be more than the blob has: the reader caps.
+    pub body: BodyReader,
+}
+
+impl Repository {
+    /// The repository `path` of the registry at `origin`.
+    pub fn new(http: Arc<Http>, origin: Origin, path: &str) -> Self {
+        Self { http, origin, path: path.to_owned() }
+    }
+
+    /// Scheme, host and port of the registry.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The path of the repository.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// `/v2/PATH/REST`.
+    pub(crate) fn url(&self, rest: &str) -> Result<Url, RegistryError> {
+        let url = self.origin.url(&format!("/v2/{}/{rest}", self.path));
+        url.map_err(|source| RegistryError::Address { what: format!("the repository \"{}\"", self.path), source })
+    }
+
+    /// Sends a request with the credentials of the repository.
+    pub(crate) fn ask(&self, request: &mut Request<'_>) -> Result<Response, RegistryError> {
+        self.http.send(request)
+    }
+
+    /// An answer that is no success, as an error; `what` says what was asked for.
+    pub(crate) fn refused(&self, response: Response, what: &str) -> RegistryError {
+        let registry = self.origin.authority();
+        match response.status {
+            401 | 403 => {
+                let errors = response.errors();
+                RegistryError::Denied { registry, repository: self.path.clone(), credential: None, errors }
+            }
+            404 => RegistryError::NotFound { registry, what: what.to_owned(), errors: response.errors() },
+            429 => RegistryError::RateLimited { registry, wait: None, errors: response.errors() },
+            _ => response.into_error(),
+        }
+    }
+
+    /// The manifest or index that `reference`, a tag or a digest, means (distribution-spec "Pulling manifests").
+    pub fn manifest(&self, reference: &str) -> Result<RawManifest, RegistryError> {
+        let url = self.url(&format!("manifests/{reference}"))?;
+        let response = self.ask(&mut Request::get(url).header("accept", ACCEPT))?;
+        if response.status != 200 {
+            return Err(self.refused(response, &self.image(reference)));
+        }
+        let url = response.url.clone();
+        let media_type = media_type(&response);
+        let told = content_digest(&response);
+        let bytes = response.bytes("the manifest", MAX_DOCUMENT)?;
+        let digest = Digest::of(&bytes);
+        let wrong = |expected| Err(RegistryError::WrongDigest { url: url.clone(), expected, found: digest });
+        if let Ok(asked) = reference.parse::<Digest>()
+            && asked != digest
+        {
+            return wrong(asked);
+        }
+        match told {
+            Some(told) if told != digest => wrong(told),
+            _ => Ok(RawManifest { bytes, digest, media_type }),
+        }
+    }
+
+    /// Whether there is such a manifest, and its digest if the server tells it.
+    pub fn head(&self, reference: &str) -> Result<Option<Head>, RegistryError> {
+        let url = self.url(&format!("manifests/{reference}"))?;
+        let response = self.ask(&mut Request::head(url).header("accept", ACCEPT))?;
+        match response.status {
+            200 => Ok(Some(Head { digest: content_digest(&response) })),
+            404 => Ok(None),
+            _ => Err(self.refused(response, &self.image(reference))),
+        }
+    }
+
+    /// The bytes of a blob from `offset` on (distribution-spec "Pulling blobs", RFC 9110 section 14).
+    ///
+    /// Nothing is known of the content: the caller counts and hashes it.
+    pub fn blob(&self, digest: &Digest, size: u64, offset: u64) -> Result<BlobBody, RegistryError> {
+        let mut request = Request::get(self.url(&format!("blobs/{digest}"))?);
+        if offset > 0 {
+            request = request.header("range", format!("bytes={offset}-{}", size.saturating_sub(1).max(offset)));
+        }
+        let response = self.ask(&mut request)?;
+        let start = match response.status {
+            200 => 0,
+            206 if offset > 0 => {
+                let range = response.header("content-range").and_then(ContentRange::parse);
+                let fits = |range: &ContentRange| {
+                    range.start == offset && range.end < size && range.total.is_none_or(|total| total == size)
+                };
+                let Some(range) = range.filter(fits) else {
+                    let why = "its Content-Range is not the one that was asked for".to_owned();
+                    return Err(RegistryError::Protocol { url: response.url, why });
+                };
+                range.start
+            }
+            _ => return Err(self.refused(response, &format!("blob {digest}"))),
+        };
+        match response.length() {
+            Some(length) if length > size - start.min(size) => {
+                Err(RegistryError::TooLarge { what: "the blob", url: response.url, limit: size })
+            }
+            _ => Ok(BlobBody { start, body: response.into_body() }),
+        }
+    }
+
+    pub(crate) fn image(&self, reference: &str) -> String {
+        let separator = if reference.contains(':') { '@' } else { ':' };
+        format!("image {}{separator}{reference}", self.path)
+    }
+}
+
+/// `Content-Range: bytes START-END/TOTAL` (RFC 9110 section 14.4).
+#[derive(Debug, PartialEq, Eq)]
+struct ContentRange {
+    start: u64,
+    /// The last byte.
+    end: u64,
+    /// None: `*`.
+    total: Option<u64>,
+}
+
+impl ContentRange {
+    fn parse(text: &str) -> Option<Self> {
+        let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+        let (start, end) = range.split_once('-')?;
+        let (start, end) = (number(start)?, number(end)?);
+        let total = if total == "*" { None } else { Some(number(total)?) };
+        (start <= end).then_some(Self { start, end, total })
+    }
+}
+
+/// Digits only: `+5` is no length.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn content_digest(response: &Response) -> Option<Digest> {
+    response.header("docker-content-digest")?.parse().ok()
+}
+
+/// The type that a server tells, without its parameters. What plain file servers say of any file says nothing.
+fn media_type(response: &Response) -> Option<MediaType> {
+    let told = response.header("content-type")?.split(';').next()?.trim().to_ascii_lowercase();
+    let generic = ["application/octet-stream", "binary/octet-stream", "text/plain", "application/json", ""];
+    (!generic.contains(&told.as_str())).then_some(MediaType(told))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read_strictly() {
+        let range = |start, end, total| Some(ContentRange { start, end, total });
+        for (text, expected) in [
+            ("bytes 5-9/10", range(5, 9, Some(10))),
+            ("bytes 5-9/*", range(5, 9, None)),
+            ("bytes 9-5/10", None),
+            ("bytes */10", None),
+            ("bytes +5-9/10", None),
+            ("bytes 5-/10", None),
+            ("items 5-9/10", None),
+            ("", None),
+        ] {
+            assert_eq!(ContentRange::parse(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! A blocking client of OCI registries (distribution-spec 1.1). It knows no store and prints nothing.
+//!
+//! From the bottom up: [`url`] (who gets what is sent), [`http`] (redirects, retries, caps), `tls` (certificates), [`Repository`]
+//! (one method for each request of the specification).
+#![forbid(unsafe_code)]
+
+mod client;
+pub mod error;
+pub mod http;
+mod tls;
+pub mod url;
+
+pub use client::{BlobBody, Head, RawManifest, Repository};
+pub use error::RegistryError;
