@@ -10,6 +10,8 @@ use crate::error::RegistryError;
 use crate::http::{BodyReader, Http, Request, Response};
 use crate::url::{Origin, Url};
 
+/// The media type of an image index.
+pub(crate) const INDEX: &str = MediaType::INDEX;
 /// What manifests we take, in the order of preference.
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                       application/vnd.docker.distribution.manifest.list.v2+json, \

@@ -4,11 +4,16 @@
 //! (one method for each request of the specification).
 #![forbid(unsafe_code)]
 
+pub mod args;
 mod client;
 pub mod error;
 pub mod http;
+mod place;
+mod referrers;
 mod tls;
 pub mod url;
 
 pub use client::{BlobBody, Head, RawManifest, Repository};
 pub use error::RegistryError;
+pub use place::{Client, Place};
+pub use referrers::Referrer;

@@ -8,12 +8,14 @@ pub mod docker;
 mod error;
 mod json;
 mod launch;
+mod links;
 pub mod oci;
 pub mod platform;
 pub mod write;
 
 pub use error::SpecError;
 pub use launch::{UnpackedLayers, launch_record};
+pub use links::{Link, Links, MAX_LINKS, links};
 
 /// Largest image manifest, index or config that is parsed, in bytes (spec/limits.md). Registries promise 4 MiB.
 pub const MAX_DOCUMENT: u64 = 4 << 20;

@@ -98,6 +98,8 @@ pub struct Descriptor {
     pub platform: Option<Platform>,
     /// Annotations of the reference, sorted.
     pub annotations: BTreeMap<String, String>,
+    /// Where else the content may be had (descriptor.md "urls"). Foreign layers have nothing else.
+    pub urls: Vec<String>,
 }
 
 /// `org.opencontainers.image.ref.name`: the tag in the index of an image layout (image-layout.md "Index.json").
@@ -106,7 +108,14 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 impl Descriptor {
     /// A descriptor without platform and annotations.
     pub fn new(media_type: impl Into<MediaType>, digest: Digest, size: u64) -> Self {
-        Self { media_type: media_type.into(), digest, size, platform: None, annotations: BTreeMap::new() }
+        Self {
+            media_type: media_type.into(),
+            digest,
+            size,
+            platform: None,
+            annotations: BTreeMap::new(),
+            urls: Vec::new(),
+        }
     }
 
     /// Names a manifest or an index.
@@ -355,6 +364,7 @@ fn descriptor(from: &upstream::Descriptor, what: &'static str) -> Result<Descrip
         size: from.size(),
         platform,
         annotations: sorted(from.annotations().as_ref()),
+        urls: from.urls().clone().unwrap_or_default(),
     })
 }
 
