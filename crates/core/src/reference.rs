@@ -119,6 +119,27 @@ impl Reference {
         Ok(Self { domain: self.domain.clone(), path: self.path.clone(), tag: Some(tag.to_owned()), digest: None })
     }
 
+    /// The same name with `digest`; the tag stays as a remark.
+    #[must_use]
+    pub fn with_digest(&self, digest: Digest) -> Self {
+        Self { digest: Some(digest), ..self.clone() }
+    }
+
+    /// The name without its digest: with its tag, or the default one.
+    #[must_use]
+    pub fn without_digest(&self) -> Self {
+        let tag = self.tag.clone().or_else(|| Some(DEFAULT_TAG.to_owned()));
+        Self { tag, digest: None, ..self.clone() }
+    }
+
+    /// All that was written, the tag beside a digest too. [`Display`](fmt::Display) leaves that one out.
+    pub fn full(&self) -> String {
+        match (&self.tag, &self.digest) {
+            (Some(tag), Some(digest)) => format!("{}/{}:{tag}@{digest}", self.domain, self.path),
+            _ => self.to_string(),
+        }
+    }
+
     /// As people write it: without the default domain, where the shorter text still names the same image.
     pub fn familiar(&self) -> String {
         let full = self.to_string();
@@ -191,6 +212,11 @@ impl FromStr for Reference {
         };
         Ok(Self { domain: domain.to_owned(), path, tag, digest })
     }
+}
+
+/// Whether a name says its registry. One that does not is short: Docker reads it as a name of [`DEFAULT_DOMAIN`].
+pub fn has_domain(name: &str) -> bool {
+    split_domain(name).0.is_some()
 }
 
 /// Docker's rule: the part before the first slash is a host if it has a dot, a colon, an upper-case letter, or is
@@ -316,6 +342,7 @@ fn bad_separator(part: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
+    const HEX_DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
@@ -348,6 +375,30 @@ mod tests {
         assert_eq!(parsed.tag(), Some("12"));
         assert_eq!(parsed.familiar(), format!("debian@sha256:{HEX}"));
         assert_eq!(parsed.with_tag("x").unwrap().to_string(), "docker.io/library/debian:x");
+        assert_eq!(parsed.full(), format!("docker.io/library/debian:12@sha256:{HEX}"));
+        assert_eq!(parsed.full().parse::<Reference>().unwrap(), parsed, "nothing is lost");
+        assert_eq!(parsed.without_digest().full(), "docker.io/library/debian:12");
+        assert_eq!(parsed.without_digest().with_digest(HEX_DIGEST.parse().unwrap()), parsed);
+        let bare: Reference = format!("example.com/a@sha256:{HEX}").parse().unwrap();
+        assert_eq!((bare.tag(), bare.full()), (None, bare.to_string()));
+        assert_eq!(bare.without_digest().to_string(), "example.com/a:latest");
+    }
+
+    #[test]
+    fn a_short_name_says_no_registry() {
+        for (name, full) in [
+            ("debian", false),
+            ("me/app:1", false),
+            ("localhost", false),
+            ("a:5000", false),
+            ("localhost/a", true),
+            ("example.com/a", true),
+            ("host:5000/a", true),
+            ("[::1]/a", true),
+            ("Host/a", true),
+        ] {
+            assert_eq!(has_domain(name), full, "{name}");
+        }
     }
 
     #[test]

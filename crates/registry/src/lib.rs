@@ -1,11 +1,12 @@
 //! A blocking client of OCI registries (distribution-spec 1.1). It knows no store and prints nothing.
 //!
 //! From the bottom up: [`url`] (who gets what is sent), [`http`] (redirects, retries, caps), `tls` (certificates), [`Repository`]
-//! (one method for each request of the specification).
+//! (one method for each request of the specification). [`config`] says which registries a name leads to.
 #![forbid(unsafe_code)]
 
 pub mod args;
 mod client;
+pub mod config;
 pub mod error;
 pub mod http;
 mod place;
