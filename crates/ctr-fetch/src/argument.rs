@@ -2,13 +2,23 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ctr_cli::Failure;
+use ctr_core::reference::Reference;
 
 /// A source as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Argument {
+pub(crate) enum Argument {
+    /// A file or directory.
+    Local(Local),
+    /// An image name, for registries; normalized later.
+    Name(String),
+}
+
+/// A file or directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Local {
     /// What kind of thing lies at the path.
     pub(crate) kind: Kind,
     /// Directory or file.
@@ -33,7 +43,7 @@ pub(crate) enum Kind {
 impl Argument {
     /// Parses one SOURCE argument.
     ///
-    /// A tag begins at the first `:` behind the scheme, as skopeo(1) has it: a file name with a colon is given as a
+    /// Without a scheme it is a path if something lies there, or if it begins like one; else it is a name. A tag begins at the first `:` behind the scheme, as skopeo(1) has it: a file name with a colon is given as a
     /// bare path.
     pub(crate) fn parse(text: &OsStr) -> Result<Self, Failure> {
         let bytes = text.as_bytes();
@@ -59,19 +69,44 @@ impl Argument {
                     Err(_) => return Err(Failure::usage(format!("the tag of \"{shown}\" is not UTF-8"))),
                 },
             };
-            return Ok(Self { kind, path: PathBuf::from(OsString::from_vec(path.to_vec())), tag });
+            let path = PathBuf::from(OsString::from_vec(path.to_vec()));
+            return Ok(Self::Local(Local { kind, path, tag }));
+        }
+        if let Some(name) = bytes.strip_prefix(b"docker://") {
+            return match std::str::from_utf8(name) {
+                Ok(name) if !name.is_empty() => Ok(Self::Name(name.to_owned())),
+                _ => Err(Failure::usage(format!("\"{}\" names no image", text.display()))),
+            };
         }
         let known = |scheme: &&str| bytes.starts_with(scheme.as_bytes());
-        if let Some(scheme) = ["docker://", "http://", "https://", "dir:", "docker-daemon:"].iter().find(|s| known(s)) {
+        if let Some(scheme) = ["http://", "https://", "dir:", "docker-daemon:"].iter().find(|s| known(s)) {
             return Err(Failure::usage(format!("sources of the kind {scheme} are not supported yet"))
-                .hint("sources are a path, oci:DIR, oci-archive:FILE or docker-archive:FILE"));
+                .hint("sources are an image name, a path, oci:DIR, oci-archive:FILE or docker-archive:FILE"));
         }
         if bytes.is_empty() {
             return Err(Failure::usage("an empty source"));
         }
-        Ok(Self { kind: Kind::Path, path: PathBuf::from(text), tag: None })
+        let path = PathBuf::from(text);
+        match text.to_str().filter(|text| is_name(text, &path)) {
+            Some(name) => Ok(Self::Name(name.to_owned())),
+            None => Ok(Self::Local(Local { kind: Kind::Path, path, tag: None })),
+        }
     }
+}
 
+/// Whether a text without a scheme means an image: nothing of that name lies here that is one.
+fn is_name(text: &str, path: &Path) -> bool {
+    if text.starts_with(['/', '.']) || text.parse::<Reference>().is_err() {
+        return false;
+    }
+    match std::fs::metadata(path) {
+        Ok(found) => found.is_dir() && !path.join("oci-layout").exists(),
+        // A misspelt file is not asked for in a registry.
+        Err(_) => !path.extension().is_some_and(|end| end == "aci" || end == "tar"),
+    }
+}
+
+impl Local {
     /// The last part of the path without what only tells the format: `app` of `/x/App.tar.gz`.
     pub(crate) fn stem(&self) -> String {
         let canonical = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
@@ -102,9 +137,21 @@ mod tests {
             ("docker-archive:f.tar", Kind::DockerArchive, "f.tar", None),
         ] {
             let parsed = Argument::parse(OsStr::new(text)).unwrap();
-            assert_eq!(parsed, Argument { kind, path: path.into(), tag: tag.map(str::to_owned) }, "{text}");
+            let local = Local { kind, path: path.into(), tag: tag.map(str::to_owned) };
+            assert_eq!(parsed, Argument::Local(local), "{text}");
         }
-        for bad in ["", "oci:", "oci:dir:", "docker://debian", "oci-archive::x"] {
+        for (text, name) in [
+            ("debian", "debian"),
+            ("docker://debian:12", "debian:12"),
+            ("localhost:5000/a@sha256:x", ""),
+            ("example.com/app:1", "example.com/app:1"),
+            // A directory of this name lies here, but no image.
+            ("src", "src"),
+        ] {
+            let parsed = Argument::parse(OsStr::new(text)).unwrap();
+            assert_eq!(parsed == Argument::Name(name.to_owned()), !name.is_empty(), "{text}: {parsed:?}");
+        }
+        for bad in ["", "oci:", "oci:dir:", "docker://", "oci-archive::x", "https://example.com"] {
             assert!(Argument::parse(OsStr::new(bad)).is_err(), "{bad}");
         }
     }
@@ -114,7 +161,8 @@ mod tests {
         for (path, stem) in
             [("/x/App.aci", "app"), ("a.tar.gz", "a"), ("b.oci.tar.zst", "b"), (".aci", ".aci"), ("d", "d")]
         {
-            assert_eq!(Argument::parse(OsStr::new(path)).unwrap().stem(), stem);
+            let local = Local { kind: Kind::Path, path: path.into(), tag: None };
+            assert_eq!(local.stem(), stem);
         }
     }
 }

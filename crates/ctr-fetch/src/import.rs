@@ -46,6 +46,9 @@ pub(crate) fn import(
         unpacked.max_gid = unpacked.max_gid.max(done.max_gid);
     }
     let put = |bytes: &[u8], digest: Digest| txn.put_blob(bytes, Some((digest, bytes.len() as u64))).map_err(hinted);
+    for index in &image.indexes {
+        put(index, Digest::of(index))?;
+    }
     put(&image.config_bytes, image.manifest.config.digest)?;
     put(&image.manifest_bytes, image.digest)?;
     let launch = launch_record(image.digest, image.manifest.config.digest, &image.config, unpacked);

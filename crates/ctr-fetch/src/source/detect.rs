@@ -14,11 +14,11 @@ use super::appc::AppcArchive;
 use super::docker::DockerArchive;
 use super::layout::Layout;
 use super::members::{Members, Positioned};
-use crate::argument::{Argument, Kind};
+use crate::argument::{Kind, Local};
 
 /// Opens the source that `argument` names. A file that is compressed as a whole is unpacked into `scratch`, the
 /// caller's own directory, without a name.
-pub(crate) fn open(argument: &Argument, scratch: &Path) -> Result<Box<dyn Source>, Failure> {
+pub(crate) fn open(argument: &Local, scratch: &Path) -> Result<Box<dyn Source>, Failure> {
     let path = argument.path.as_path();
     let shown = path.display();
     let metadata = std::fs::metadata(path).context(|| format!("cannot open {shown}"))?;
@@ -59,7 +59,7 @@ pub(crate) fn open(argument: &Argument, scratch: &Path) -> Result<Box<dyn Source
     }
 }
 
-fn directory(argument: &Argument) -> Result<Box<dyn Source>, Failure> {
+fn directory(argument: &Local) -> Result<Box<dyn Source>, Failure> {
     let path = argument.path.as_path();
     let shown = path.display();
     if !matches!(argument.kind, Kind::Path | Kind::OciDirectory) {

@@ -7,10 +7,7 @@ use ctr_core::spec::MAX_DOCUMENT;
 use ctr_core::spec::oci::{self, Descriptor, Document, REF_NAME};
 
 use super::members::Members;
-use super::{Image, Source, Wanted, document, names};
-
-/// Indexes may name indexes. Nobody needs more levels.
-const MAX_INDEX_DEPTH: usize = 4;
+use super::{Image, MAX_INDEX_DEPTH, Source, Wanted, checked, names};
 
 /// An image layout.
 pub(super) struct Layout {
@@ -40,7 +37,7 @@ impl Layout {
     fn resolve(&self, entry: &Descriptor, wanted: &Wanted) -> Result<Vec<u8>, Failure> {
         let mut descriptor = entry.clone();
         for _ in 0..MAX_INDEX_DEPTH {
-            let bytes = document(&descriptor, self.open(&descriptor)?)?;
+            let bytes = checked(&descriptor, self.open(&descriptor)?)?;
             let parsed = oci::parse_document(&bytes, Some(&descriptor.media_type));
             match parsed.context(|| format!("cannot use {} of {}", descriptor.digest, self.members.place()))? {
                 Document::Manifest(_) => return Ok(bytes),
@@ -120,7 +117,7 @@ impl Source for Layout {
         let entry = self.entry(wanted)?;
         let bytes = self.resolve(&entry, wanted)?;
         let manifest = oci::parse_manifest(&bytes).context(|| format!("cannot use {}", self.members.place()))?;
-        let config = document(&manifest.config, self.open(&manifest.config)?)?;
+        let config = checked(&manifest.config, self.open(&manifest.config)?)?;
         Image::new(bytes, config, names::of_descriptor(&entry, &wanted.stem))
     }
 

@@ -1,7 +1,5 @@
 //! Where images come from. A source gives the documents of one image and streams its blobs; what it says is checked
 //! by the importer, against the digests, never believed.
-//!
-//! Registries will be one more [`Source`].
 
 mod appc;
 mod detect;
@@ -9,6 +7,7 @@ mod docker;
 mod layout;
 mod members;
 mod names;
+mod registry;
 
 use std::io::Read;
 
@@ -19,6 +18,10 @@ use ctr_core::spec::oci::{self, Descriptor, ImageConfig, Manifest};
 use ctr_core::spec::platform::Platform;
 
 pub(crate) use detect::open;
+pub(crate) use registry::Registry;
+
+/// Indexes may name indexes. Nobody needs more levels.
+const MAX_INDEX_DEPTH: usize = 4;
 
 /// Which image of a source is wanted.
 #[derive(Debug, Clone)]
@@ -45,6 +48,10 @@ pub(crate) struct Image {
     pub(crate) config_bytes: Vec<u8>,
     /// The config.
     pub(crate) config: ImageConfig,
+    /// The index that the source gave for the name, if it was one.
+    pub(crate) index: Option<Digest>,
+    /// The bytes of that index, and of those between it and the manifest.
+    pub(crate) indexes: Vec<Vec<u8>>,
     /// Names that the source gives the image.
     pub(crate) names: Vec<Reference>,
     /// What the user should know of it.
@@ -57,7 +64,17 @@ impl Image {
         let manifest = oci::parse_manifest(&manifest_bytes).context(|| "the image cannot be used")?;
         let config = oci::parse_config(&config_bytes, manifest.layers.len()).context(|| "the image cannot be used")?;
         let digest = Digest::of(&manifest_bytes);
-        Ok(Self { manifest_bytes, digest, manifest, config_bytes, config, names, notes: Vec::new() })
+        Ok(Self {
+            manifest_bytes,
+            digest,
+            manifest,
+            config_bytes,
+            config,
+            index: None,
+            indexes: Vec::new(),
+            names,
+            notes: Vec::new(),
+        })
     }
 }
 
@@ -71,7 +88,7 @@ pub(crate) trait Source {
 }
 
 /// Reads a document that a descriptor names: at most as long as it says, and with its digest.
-fn document(descriptor: &Descriptor, mut blob: impl Read) -> Result<Vec<u8>, Failure> {
+fn checked(descriptor: &Descriptor, mut blob: impl Read) -> Result<Vec<u8>, Failure> {
     let limit = ctr_core::spec::MAX_DOCUMENT;
     let name = descriptor.digest;
     if descriptor.size > limit {

@@ -1,0 +1,116 @@
+//! The sources of one command line, one after the other.
+
+use std::process::ExitCode;
+
+use ctr_cli::{Failure, OutputFormat, Progress};
+use ctr_core::digest::Digest;
+use ctr_core::launch::LaunchRecord;
+use ctr_core::reference::Reference;
+use ctr_core::spec::platform::Platform;
+use ctr_core::store::{Store, Txn};
+use ctr_layer::unpack::Ownership;
+use ctr_registry::Client;
+
+use crate::argument::Argument;
+use crate::import::{Unpacking, hinted, import};
+use crate::report::Fetched;
+use crate::source::{Source, Wanted};
+
+/// What is asked of every source.
+pub(crate) struct Request {
+    /// Name of the image in the store, in place of the one that the source gives it.
+    pub(crate) name: Option<Reference>,
+    /// Of an image for several platforms this one.
+    pub(crate) platform: Option<Platform>,
+}
+
+/// Brings sources in.
+pub(crate) struct Fetcher {
+    pub(crate) store: Store,
+    pub(crate) request: Request,
+    pub(crate) ownership: Ownership,
+    pub(crate) progress: Progress,
+    pub(crate) client: Client,
+}
+
+impl Fetcher {
+    /// The result of each is printed as soon as it is there; one that fails does not keep the others.
+    pub(crate) fn all(&self, arguments: &[Argument], format: OutputFormat) -> Result<ExitCode, Failure> {
+        let mut fetched = Vec::new();
+        let mut failed = false;
+        for argument in arguments {
+            let result = match argument {
+                Argument::Local(local) => self.local(local),
+                Argument::Name(name) => self.remote(name),
+            };
+            self.progress.clear();
+            match result {
+                Ok(image) => {
+                    if format == OutputFormat::Table {
+                        ctr_cli::print(&image.line())?;
+                    }
+                    fetched.push(image);
+                }
+                Err(failure) => {
+                    if let [_] = arguments {
+                        return Err(failure);
+                    }
+                    ctr_cli::print_error(&failure);
+                    failed = true;
+                }
+            }
+        }
+        if format == OutputFormat::Json {
+            ctr_cli::print_json(&fetched)?;
+        }
+        Ok(if failed { ExitCode::from(ctr_cli::exit::FAILURE) } else { ExitCode::SUCCESS })
+    }
+
+    /// Which image of a source is meant.
+    pub(crate) fn wanted(&self, tag: Option<String>, stem: String) -> Wanted {
+        Wanted { platform: self.request.platform.clone().unwrap_or_else(Platform::host), tag, stem }
+    }
+
+    /// Brings in the image that `source` has; `shown` names the source in messages.
+    pub(crate) fn bring(
+        &self,
+        txn: Txn,
+        source: &mut dyn Source,
+        wanted: &Wanted,
+        shown: &str,
+    ) -> Result<Fetched, Failure> {
+        let image = source.image(wanted)?;
+        self.check_platform(shown, &wanted.platform, &image.config.platform)?;
+        for note in &image.notes {
+            ctr_cli::note(format!("{shown}: {note}"));
+        }
+        let names = self.request.name.as_ref().map_or_else(|| image.names.clone(), |name| vec![name.clone()]);
+        self.tell_moved(&names, &image.digest)?;
+        let unpacking =
+            Unpacking { dialect: self.store.dialect(), ownership: self.ownership, progress: self.progress.clone() };
+        let launch: LaunchRecord = import(&self.store, txn, source, &image, &names, &unpacking)?;
+        Ok(Fetched::new(names.iter().map(ToString::to_string).collect(), &launch, false))
+    }
+
+    fn check_platform(&self, shown: &str, wanted: &Platform, found: &Platform) -> Result<(), Failure> {
+        if wanted.runs(found).is_some() {
+            return Ok(());
+        }
+        let text = format!("{shown} is an image for {found}");
+        if self.request.platform.is_some() {
+            return Err(Failure::new(format!("{text}, not for {wanted}")));
+        }
+        ctr_cli::warn(format!("{text}; this machine is {wanted} and may not be able to run it"));
+        Ok(())
+    }
+
+    /// A name that stood for another image until now: the user may not have meant that.
+    pub(crate) fn tell_moved(&self, names: &[Reference], digest: &Digest) -> Result<(), Failure> {
+        for name in names {
+            if let Some(old) = self.store.resolve(name).map_err(hinted)?.filter(|old| old != digest) {
+                ctr_cli::note(format!("{name} was {} and is now {}", old.short(), digest.short()));
+            }
+        }
+        Ok(())
+    }
+}
