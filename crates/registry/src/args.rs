@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ctr_core::quantity::parse_duration;
 
+use crate::config::Locations;
 use crate::http::Settings;
 
 /// How registries are spoken to: flatten this into the options of a binary.
@@ -39,12 +40,13 @@ pub struct RegistryArgs {
 }
 
 impl RegistryArgs {
-    /// What they say; the rest is default. `HOME` is read here: do it before a user namespace is entered.
+    /// What they say; the rest is default. The environment is read here: do it before a user namespace is entered.
     pub fn settings(&self) -> Settings {
         Settings {
             plain_http: self.plain_http,
             insecure_tls: self.insecure_tls,
             certificates: self.cert_dir.clone(),
+            registries: Some(Locations::of_caller()),
             home: std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()),
             connect_timeout: self.connect_timeout,
             idle_timeout: self.idle_timeout,

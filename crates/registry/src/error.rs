@@ -7,6 +7,7 @@ use std::time::Duration;
 use ctr_core::digest::Digest;
 use ctr_core::spec::SpecError;
 
+use crate::config::ConfigError;
 use crate::url::{Url, UrlError};
 
 /// A request or a transfer that failed. [`RegistryError::hint`] says what to do.
@@ -133,6 +134,9 @@ pub enum RegistryError {
         /// Why not.
         source: UrlError,
     },
+    /// registries.conf, or what it makes of a name.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A document that is refused.
     #[error("{url} sent a document that cannot be used")]
     Document {
@@ -232,6 +236,7 @@ impl RegistryError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Network { url, problem } => return network_hint(url, problem),
+            Self::Config(error) => return error.hint(),
             Self::NotFound { .. } => "look at the name and the tag; a private repository needs ctr-login".to_owned(),
             Self::Denied { registry, credential: None, .. } => format!("ctr-login {registry}"),
             Self::Denied { registry, credential: Some(_), .. } => {

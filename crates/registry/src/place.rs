@@ -1,10 +1,11 @@
 //! Where an image can be asked for: the registry of its name, and mirrors before it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ctr_core::reference::{DEFAULT_DOMAIN, Reference};
 
 use crate::client::Repository;
+use crate::config::{Candidate, Registries};
 use crate::error::RegistryError;
 use crate::http::{Http, Settings};
 
@@ -15,6 +16,7 @@ const DOCKER_HOST: &str = "registry-1.docker.io";
 #[derive(Debug, Clone)]
 pub struct Client {
     http: Arc<Http>,
+    registries: Arc<OnceLock<Registries>>,
 }
 
 /// One repository to ask.
@@ -26,12 +28,14 @@ pub struct Place {
     pub mirror: bool,
     /// Whether it may say what a tag means; digests are safe with anybody.
     pub tags: bool,
+    /// How the image is called there: a location of registries.conf may give it another tag too.
+    pub reference: Reference,
 }
 
 impl Client {
-    /// Nothing is asked yet.
+    /// Nothing is asked and no file is read yet.
     pub fn new(settings: Settings) -> Self {
-        Self { http: Arc::new(Http::new(settings)) }
+        Self { http: Arc::new(Http::new(settings)), registries: Arc::default() }
     }
 
     /// The connections.
@@ -39,11 +43,75 @@ impl Client {
         &self.http
     }
 
+    /// What registries.conf says. It is read when it is needed first.
+    pub fn registries(&self) -> Result<&Registries, RegistryError> {
+        if let Some(registries) = self.registries.get() {
+            return Ok(registries);
+        }
+        let loaded = match &self.http.settings().registries {
+            Some(locations) => Registries::load(locations)?,
+            None => Registries::default(),
+        };
+        Ok(self.registries.get_or_init(|| loaded))
+    }
+
     /// Whom to ask for `reference`, in this order; the last one is the registry that it names.
+    ///
+    /// A server that registries.conf calls insecure is asked whether it speaks TLS.
     pub fn places(&self, reference: &Reference) -> Result<Vec<Place>, RegistryError> {
-        let authority = if reference.domain() == DEFAULT_DOMAIN { DOCKER_HOST } else { reference.domain() };
-        let origin = self.http.origin(authority, false)?;
-        let repository = Repository::new(Arc::clone(&self.http), origin, reference.path());
-        Ok(vec![Place { repository, mirror: false, tags: true }])
+        self.registries()?.candidates(reference)?.iter().map(|candidate| self.place(candidate)).collect()
+    }
+
+    fn place(&self, candidate: &Candidate) -> Result<Place, RegistryError> {
+        let authority = if candidate.host() == DEFAULT_DOMAIN { DOCKER_HOST } else { candidate.host() };
+        let origin = if candidate.insecure() {
+            self.http.insecure_origin(authority)?
+        } else {
+            self.http.origin(authority, false)?
+        };
+        let repository = Repository::new(Arc::clone(&self.http), origin, candidate.path());
+        let (mirror, tags) = (candidate.is_mirror(), candidate.tags());
+        Ok(Place { repository, mirror, tags, reference: candidate.reference().clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Locations;
+
+    #[test]
+    fn places_are_those_of_registries_conf() {
+        // spec: REG-41, REG-42, REG-47
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("registries.conf");
+        let text = "[[registry]]\nprefix = 'example.com/a'\nlocation = 'localhost:1/x'\ninsecure = true\n\
+                    [[registry.mirror]]\nlocation = 'mirror.example.net/m'\npull-from-mirror = 'digest-only'\n\
+                    [[registry]]\nprefix = 'example.com/b'\nblocked = true\n";
+        std::fs::write(&path, text).unwrap();
+        let mut locations = Locations::from_variables(|_| None, false);
+        locations.explicit = Some(path);
+        let client = Client::new(Settings { registries: Some(locations), ..Settings::default() });
+        let places = |name: &str| {
+            let places = client.places(&name.parse().unwrap());
+            places.map(|places| {
+                let show = |place: &Place| {
+                    let repository = &place.repository;
+                    (format!("{}/{}", repository.origin(), repository.path()), place.mirror, place.tags)
+                };
+                places.iter().map(show).collect::<Vec<_>>()
+            })
+        };
+        // Nobody listens on port 1, so nobody speaks TLS there.
+        let mirrored = [
+            ("https://mirror.example.net/m/q".to_owned(), true, false),
+            ("http://localhost:1/x/q".to_owned(), false, true),
+        ];
+        assert_eq!(places("example.com/a/q").unwrap(), mirrored);
+        assert_eq!(
+            places("debian").unwrap(),
+            [("https://registry-1.docker.io/library/debian".to_owned(), false, true)]
+        );
+        assert!(matches!(places("example.com/b"), Err(RegistryError::Config(_))));
     }
 }

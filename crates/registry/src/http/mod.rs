@@ -11,7 +11,7 @@ mod response;
 pub mod retry;
 mod settings;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +38,8 @@ pub struct Http {
     shared: Arc<Shared>,
     certificates: Certificates,
     agents: Mutex<HashMap<Origin, Agent>>,
+    /// Servers whose certificates are not checked.
+    unchecked: Mutex<HashSet<Origin>>,
 }
 
 /// What bodies need too.
@@ -140,7 +142,7 @@ impl Http {
     pub fn new(settings: Settings) -> Self {
         let certificates = Certificates::new(&settings.certificates, settings.home.as_deref());
         let shared = Arc::new(Shared { settings, began: Instant::now(), cancelled: AtomicBool::new(false) });
-        Self { shared, certificates, agents: Mutex::new(HashMap::new()) }
+        Self { shared, certificates, agents: Mutex::default(), unchecked: Mutex::default() }
     }
 
     /// The settings.
@@ -164,6 +166,28 @@ impl Http {
             return Origin::new(Scheme::Http, authority).map_err(address);
         }
         Ok(secure)
+    }
+
+    /// How a registry is spoken to that registries.conf calls insecure: https with any certificate if it speaks TLS, else
+    /// http. One request finds out.
+    pub(crate) fn insecure_origin(&self, authority: &str) -> Result<Origin, RegistryError> {
+        if self.settings().plain_http {
+            return self.origin(authority, true);
+        }
+        let address = |source| RegistryError::Address { what: format!("the registry \"{authority}\""), source };
+        let secure = Origin::new(Scheme::Https, authority).map_err(address)?;
+        self.unchecked.lock().unwrap_or_else(PoisonError::into_inner).insert(secure.clone());
+        let mut ping = Request::get(secure.url("/v2/").map_err(address)?);
+        ping.repeatable = false;
+        match self.send(&mut ping) {
+            Err(RegistryError::Network { .. }) => Origin::new(Scheme::Http, authority).map_err(address),
+            Err(error @ (RegistryError::Budget { .. } | RegistryError::Cancelled)) => Err(error),
+            _ => Ok(secure),
+        }
+    }
+
+    fn is_unchecked(&self, origin: &Origin) -> bool {
+        self.settings().insecure_tls || self.unchecked.lock().unwrap_or_else(PoisonError::into_inner).contains(origin)
     }
 
     /// Sends a request, follows its redirects, and makes it again as long as it is repeatable and its failure may pass.
@@ -294,7 +318,7 @@ impl Http {
             config = config.proxy(None);
         }
         if origin.scheme == Scheme::Https {
-            config = config.tls_config(self.certificates.config(origin, settings.insecure_tls)?);
+            config = config.tls_config(self.certificates.config(origin, self.is_unchecked(origin))?);
         }
         let agent: Agent = config.build().into();
         agents.insert(origin.clone(), agent.clone());

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::Locations;
+
 /// How requests are made. The defaults are spec/limits.md's.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -14,6 +16,8 @@ pub struct Settings {
     pub insecure_tls: bool,
     /// Directories like `certs.d`, before the user's and the system's.
     pub certificates: Vec<PathBuf>,
+    /// Where registries.conf lies; none: names are asked for where they say.
+    pub registries: Option<Locations>,
     /// The user's home directory, for `~/.config/containers/certs.d`.
     pub home: Option<PathBuf>,
     /// For resolving the name, connecting and TLS together.
@@ -37,6 +41,7 @@ impl Default for Settings {
             plain_http: false,
             insecure_tls: false,
             certificates: Vec::new(),
+            registries: None,
             home: None,
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
