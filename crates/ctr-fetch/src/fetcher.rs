@@ -10,6 +10,7 @@ use ctr_core::spec::platform::Platform;
 use ctr_core::store::{Store, Txn};
 use ctr_layer::unpack::Ownership;
 use ctr_registry::Client;
+use ctr_registry::policy::Policy;
 
 use crate::argument::Argument;
 use crate::import::{Unpacking, hinted, import};
@@ -31,6 +32,7 @@ pub(crate) struct Fetcher {
     pub(crate) ownership: Ownership,
     pub(crate) progress: Progress,
     pub(crate) client: Client,
+    pub(crate) policy: Policy,
 }
 
 impl Fetcher {

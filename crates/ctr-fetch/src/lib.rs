@@ -21,6 +21,7 @@ use ctr_core::store::{Store, StoreError};
 use ctr_layer::unpack::Ownership;
 use ctr_registry::Client;
 use ctr_registry::args::RegistryArgs;
+use ctr_registry::policy::PolicyError;
 use ctr_sys::userns::{StorageMap, enter_storage_map};
 use fetcher::{Fetcher, Request};
 use import::hinted;
@@ -69,6 +70,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let arguments = options.sources.iter().map(|text| Argument::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let request = Request::new(&options)?;
     let client = Client::new(options.registry.settings());
+    let policy = options.registry.policy().map_err(|error| Failure::hinted(error, PolicyError::hint))?;
     // Looked up before the user namespace is entered: there this user is root.
     let root = options.global.root_or(Store::default_root);
     // So is whose store it is.
@@ -83,7 +85,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let store = Store::open_or_create(&root).map_err(hinted)?;
     let ownership = if map.single_id() { Ownership::Record } else { Ownership::Chown };
     let progress = Progress::new();
-    let fetcher = Fetcher { store, request, ownership, progress, client };
+    let fetcher = Fetcher { store, request, ownership, progress, client, policy };
     fetcher.all(&arguments, options.global.format)
 }
 

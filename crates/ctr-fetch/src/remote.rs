@@ -2,6 +2,7 @@
 
 use ctr_cli::Failure;
 use ctr_core::reference::Reference;
+use ctr_registry::policy::PolicyError;
 
 use crate::fetcher::Fetcher;
 use crate::import::{hinted, is_there};
@@ -11,6 +12,7 @@ use crate::source::Registry;
 impl Fetcher {
     pub(crate) fn remote(&self, name: &str) -> Result<Fetched, Failure> {
         let reference: Reference = name.parse()?;
+        self.policy.check(&reference).map_err(|error| Failure::hinted(error, PolicyError::hint))?;
         let mut registry = Registry::new(&self.client, reference.clone())?;
         if let Some(known) = self.unchanged(&reference, &registry)? {
             return Ok(known);

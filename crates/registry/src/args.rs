@@ -7,6 +7,7 @@ use ctr_core::quantity::parse_duration;
 
 use crate::config::Locations;
 use crate::http::Settings;
+use crate::policy::{Policy, PolicyError};
 
 /// How registries are spoken to: flatten this into the options of a binary.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
@@ -25,6 +26,9 @@ pub struct RegistryArgs {
     /// File with credentials, in place of the usual ones [env: REGISTRY_AUTH_FILE]
     #[arg(long, value_name = "FILE")]
     pub authfile: Option<PathBuf>,
+    /// Policy that says which images may be taken, in place of the user's or the system's containers-policy.json(5)
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Give up after so long, whatever is going on [default: never]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
@@ -40,6 +44,11 @@ pub struct RegistryArgs {
 }
 
 impl RegistryArgs {
+    /// The policy that they name, else the user's or the system's.
+    pub fn policy(&self) -> Result<Policy, PolicyError> {
+        Policy::load(self.policy.as_deref(), home().as_deref())
+    }
+
     /// What they say; the rest is default. The environment is read here: do it before a user namespace is entered.
     pub fn settings(&self) -> Settings {
         Settings {
@@ -47,7 +56,7 @@ impl RegistryArgs {
             insecure_tls: self.insecure_tls,
             certificates: self.cert_dir.clone(),
             registries: Some(Locations::of_caller()),
-            home: std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()),
+            home: home(),
             connect_timeout: self.connect_timeout,
             idle_timeout: self.idle_timeout,
             retries: self.retries,
@@ -55,4 +64,8 @@ impl RegistryArgs {
             ..Settings::default()
         }
     }
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
 }

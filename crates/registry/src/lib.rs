@@ -10,6 +10,7 @@ pub mod config;
 pub mod error;
 pub mod http;
 mod place;
+pub mod policy;
 mod referrers;
 mod tls;
 pub mod url;

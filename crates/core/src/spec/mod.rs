@@ -17,6 +17,11 @@ pub use error::SpecError;
 pub use launch::{UnpackedLayers, launch_record};
 pub use links::{Link, Links, MAX_LINKS, links};
 
+/// The value of JSON of any kind under the rules of image documents: capped, not too deep, no key twice.
+pub fn strict_json(bytes: &[u8]) -> Result<serde_json::Value, SpecError> {
+    json::parse(bytes, "the document")
+}
+
 /// Largest image manifest, index or config that is parsed, in bytes (spec/limits.md). Registries promise 4 MiB.
 pub const MAX_DOCUMENT: u64 = 4 << 20;
 
