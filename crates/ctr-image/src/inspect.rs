@@ -10,8 +10,8 @@ use ctr_core::store::Store;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::details::{Details, familiar, names_by_image};
-use crate::hinted;
+use ctr_export::hinted;
+use ctr_export::{Details, familiar, names_by_image};
 
 /// Show what is known of images
 #[derive(Debug, clap::Args)]

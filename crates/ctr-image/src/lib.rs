@@ -1,13 +1,10 @@
 //! `ctr-image`: list, inspect, tag, remove, export, pack and verify images.
 #![forbid(unsafe_code)]
 
-mod archive;
-mod details;
 mod export;
 mod inspect;
 mod list;
 mod names;
-mod new_file;
 mod pack;
 mod verify;
 
@@ -15,7 +12,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use ctr_cli::{Failure, GlobalArgs};
-use ctr_core::store::{Store, StoreError};
+use ctr_core::store::Store;
+use ctr_export::hinted;
 
 /// List, inspect, tag, remove, export, pack and verify images
 #[derive(Debug, Parser)]
@@ -65,9 +63,4 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
         Verb::Pack(options) => pack::run(options, global),
     }
     .map(|()| ExitCode::SUCCESS)
-}
-
-/// A store error with what the user can do about it.
-fn hinted(error: StoreError) -> Failure {
-    Failure::hinted(error, StoreError::hint)
 }

@@ -9,7 +9,7 @@ use ctr_core::store::{PREFIX_MIN, Store};
 use ctr_core::timestamp::Timestamp;
 use serde::Serialize;
 
-use crate::details::{Details, familiar, names_by_image};
+use ctr_export::{Details, familiar, names_by_image};
 
 /// List the images of the store
 #[derive(Debug, clap::Args)]

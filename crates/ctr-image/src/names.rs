@@ -9,8 +9,8 @@ use ctr_core::reference::Reference;
 use ctr_core::store::{ImageRef, Store};
 use serde::Serialize;
 
-use crate::details::{Details, familiar, names_by_image};
-use crate::hinted;
+use ctr_export::hinted;
+use ctr_export::{Details, familiar, names_by_image};
 
 /// Give an image another name
 #[derive(Debug, clap::Args)]

@@ -17,8 +17,7 @@ use ctr_layer::codec::Compression;
 use ctr_layer::pack::{PackOptions, PackedLayer, pack_layer};
 use serde::Serialize;
 
-use crate::archive::{self, OciArchive};
-use crate::new_file::NewFile;
+use ctr_export::{NewFile, OciArchive};
 
 /// Make an image file of a directory
 ///
@@ -162,7 +161,7 @@ fn image(
     let manifest = write::manifest(&config_descriptor, &layers, &BTreeMap::new());
     let digest = Digest::of(&manifest);
     let descriptor = Descriptor::new(MediaType::MANIFEST, digest, manifest.len() as u64);
-    let mut archive = OciArchive::begin(out, archive::entry(descriptor, name, None))?;
+    let mut archive = OciArchive::begin(out, &[ctr_export::entry(descriptor, name, None)])?;
     archive.blob(&digest, manifest.len() as u64, manifest.as_slice())?;
     archive.blob(&config_descriptor.digest, config.len() as u64, config.as_slice())?;
     archive.blob(&layer.digest, layer.size, blob)?;

@@ -24,8 +24,8 @@ use ctr_layer::pipeline::{Expected, list_blob};
 use ctr_layer::unpack::Ownership;
 use serde::Serialize;
 
-use crate::details::{Details, familiar, names_by_image};
-use crate::hinted;
+use ctr_export::hinted;
+use ctr_export::{Details, familiar, names_by_image};
 
 /// Differences that are told of one layer; the rest is counted.
 const TOLD: usize = 5;

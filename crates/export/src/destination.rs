@@ -10,7 +10,7 @@ use serde::Serialize;
 /// The forms of an exported image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Type {
+pub enum Type {
     /// One file of ours, which other tools read as an OCI archive
     Aci,
     /// The same under its other name
@@ -23,15 +23,18 @@ pub(super) enum Type {
 
 /// A destination as it was written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Destination {
-    pub(super) kind: Type,
-    pub(super) path: PathBuf,
+pub struct Destination {
+    /// The form.
+    pub kind: Type,
+    /// File or directory.
+    pub path: PathBuf,
     /// Tag or name behind the path.
-    pub(super) tag: Option<String>,
+    pub tag: Option<String>,
 }
 
 impl Destination {
-    pub(super) fn parse(text: &OsStr, kind: Option<Type>) -> Result<Self, Failure> {
+    /// Reads `oci:DIR[:TAG]` and the like; `kind` is what a path without a prefix becomes.
+    pub fn parse(text: &OsStr, kind: Option<Type>) -> Result<Self, Failure> {
         let bytes = text.as_bytes();
         for (scheme, named) in
             [(&b"oci:"[..], Type::Oci), (b"oci-archive:", Type::OciArchive), (b"docker-archive:", Type::DockerArchive)]

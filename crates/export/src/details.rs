@@ -13,17 +13,24 @@ use ctr_core::store::Store;
 use crate::hinted;
 
 /// An image of the store: its documents as they lie there, and what they say.
-pub(crate) struct Details {
-    pub(crate) digest: Digest,
-    pub(crate) manifest_bytes: Vec<u8>,
-    pub(crate) manifest: Manifest,
-    pub(crate) config_bytes: Vec<u8>,
-    pub(crate) config: ImageConfig,
-    pub(crate) launch: LaunchRecord,
+pub struct Details {
+    /// Digest of the manifest.
+    pub digest: Digest,
+    /// The manifest's bytes.
+    pub manifest_bytes: Vec<u8>,
+    /// What it says.
+    pub manifest: Manifest,
+    /// The config's bytes.
+    pub config_bytes: Vec<u8>,
+    /// What it says.
+    pub config: ImageConfig,
+    /// What a start needs.
+    pub launch: LaunchRecord,
 }
 
 impl Details {
-    pub(crate) fn load(store: &Store, digest: &Digest) -> Result<Self, Failure> {
+    /// Reads and checks them.
+    pub fn load(store: &Store, digest: &Digest) -> Result<Self, Failure> {
         let launch = store.launch_record(digest).map_err(hinted)?;
         let manifest_bytes = store.read_blob_capped(digest, MAX_DOCUMENT).map_err(hinted)?;
         let manifest = oci::parse_manifest(&manifest_bytes).context(|| format!("cannot use the manifest {digest}"))?;
@@ -34,14 +41,14 @@ impl Details {
     }
 
     /// Bytes of manifest, config and layers as they are kept, what the image weighs on the wire.
-    pub(crate) fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         let layers: u64 = self.manifest.layers.iter().map(|layer| layer.size).sum();
         layers + self.manifest_bytes.len() as u64 + self.config_bytes.len() as u64
     }
 }
 
 /// The names of every image; an image without a name is there with none.
-pub(crate) fn names_by_image(store: &Store) -> Result<BTreeMap<Digest, Vec<String>>, Failure> {
+pub fn names_by_image(store: &Store) -> Result<BTreeMap<Digest, Vec<String>>, Failure> {
     let mut images: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
     for digest in store.list_images().map_err(hinted)? {
         images.entry(digest).or_default();
@@ -57,6 +64,6 @@ pub(crate) fn names_by_image(store: &Store) -> Result<BTreeMap<Digest, Vec<Strin
 }
 
 /// A name as people write it: without the default registry.
-pub(crate) fn familiar(name: &str) -> String {
+pub fn familiar(name: &str) -> String {
     name.parse::<Reference>().map_or_else(|_| name.to_owned(), |name| name.familiar())
 }

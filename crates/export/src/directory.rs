@@ -11,13 +11,12 @@ use ctr_core::spec::oci::{self, Descriptor, REF_NAME};
 use ctr_core::spec::{MAX_DOCUMENT, write};
 use serde_json::Value;
 
-use super::Export;
-use super::destination::Destination;
+use crate::Export;
+use crate::blob::open_blob;
 use crate::new_file::NewFile;
 
 impl Export<'_> {
-    pub(super) fn directory(&self, destination: &Destination) -> Result<(), Failure> {
-        let target = &destination.path;
+    pub(crate) fn directory(&self, target: &Path) -> Result<(), Failure> {
         if target.join("oci-layout").exists() {
             return self.add_to(target);
         }
@@ -28,8 +27,8 @@ impl Export<'_> {
         let staged = Staged::create(target)?;
         fs::create_dir_all(staged.path.join("blobs/sha256")).context(failed)?;
         fs::write(staged.path.join("oci-layout"), write::OCI_LAYOUT).context(failed)?;
-        self.blobs(&staged.path)?;
-        fs::write(staged.path.join("index.json"), write::index(&[self.entry()])).context(failed)?;
+        self.fill(&staged.path)?;
+        fs::write(staged.path.join("index.json"), write::index(&self.entries())).context(failed)?;
         staged.publish(target)
     }
 
@@ -46,21 +45,23 @@ impl Export<'_> {
         let index = read("index.json")?;
         oci::parse_index(&index).context(failed)?;
         fs::create_dir_all(target.join("blobs/sha256")).context(failed)?;
-        self.blobs(target)?;
+        self.fill(target)?;
         let mut index: Value = serde_json::from_slice(&index).context(failed)?;
-        replace_entry(&mut index, &self.entry());
+        for entry in self.entries() {
+            replace_entry(&mut index, &entry);
+        }
         let mut file = NewFile::create(&target.join("index.json"))?;
         file.write_all(&serde_json::to_vec(&index).context(failed)?).context(failed)?;
         file.publish()
     }
 
-    fn blobs(&self, layout: &Path) -> Result<(), Failure> {
-        for (digest, bytes) in self.documents() {
-            put(layout, &digest, bytes.len() as u64, bytes)?;
+    fn fill(&self, layout: &Path) -> Result<(), Failure> {
+        for document in self.documents() {
+            put(layout, &document.digest, document.bytes.len() as u64, document.bytes.as_slice())?;
         }
-        for layer in &self.details.manifest.layers {
-            let bar = self.bar(layer);
-            put(layout, &layer.digest, layer.size, bar.reading(self.blob(layer)?))?;
+        for blob in self.blobs() {
+            let bar = self.bar(blob);
+            put(layout, &blob.digest, blob.size, bar.reading(open_blob(self.store, blob)?))?;
             bar.finish("written");
         }
         Ok(())

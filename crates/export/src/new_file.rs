@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ctr_cli::{Context as _, Failure};
 
 /// A file that is being written. Dropped without [`NewFile::publish`], it leaves nothing.
-pub(crate) struct NewFile {
+pub struct NewFile {
     file: File,
     staged: PathBuf,
     target: PathBuf,
@@ -18,7 +18,7 @@ pub(crate) struct NewFile {
 
 impl NewFile {
     /// Will be `target`, which may be there already.
-    pub(crate) fn create(target: &Path) -> Result<Self, Failure> {
+    pub fn create(target: &Path) -> Result<Self, Failure> {
         let failed = || format!("cannot create {}", target.display());
         let name = target.file_name().ok_or_else(|| Failure::new(failed()).because("it names no file"))?;
         if target.is_dir() {
@@ -38,7 +38,7 @@ impl NewFile {
     }
 
     /// A file without a name on the same filesystem, for what is needed on the way.
-    pub(crate) fn scratch(&self) -> Result<File, Failure> {
+    pub fn scratch(&self) -> Result<File, Failure> {
         let failed = || format!("cannot write beside {}", self.target.display());
         if let Some(file) = ctr_sys::unnamed::create(parent(&self.target)).context(failed)? {
             return Ok(file);
@@ -50,7 +50,7 @@ impl NewFile {
     }
 
     /// Gives the file its name; it is on the disk then.
-    pub(crate) fn publish(self) -> Result<(), Failure> {
+    pub fn publish(self) -> Result<(), Failure> {
         let failed = || format!("cannot write {}", self.target.display());
         ctr_sys::durable::fsync(&self.file).context(failed)?;
         if self.unnamed {
