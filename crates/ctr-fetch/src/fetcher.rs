@@ -1,5 +1,7 @@
 //! The sources of one command line, one after the other.
 
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ctr_cli::{Failure, OutputFormat, Progress};
@@ -14,6 +16,8 @@ use ctr_registry::policy::Policy;
 
 use crate::argument::Argument;
 use crate::import::{Unpacking, hinted, import};
+use crate::lock::Lock;
+use crate::pull::Pull;
 use crate::report::Fetched;
 use crate::source::{Source, Wanted};
 
@@ -23,6 +27,10 @@ pub(crate) struct Request {
     pub(crate) name: Option<Reference>,
     /// Of an image for several platforms this one.
     pub(crate) platform: Option<Platform>,
+    /// When registries are asked.
+    pub(crate) pull: Pull,
+    /// Whether a tag has to mean the digest beside it.
+    pub(crate) check_tag: bool,
 }
 
 /// Brings sources in.
@@ -33,11 +41,21 @@ pub(crate) struct Fetcher {
     pub(crate) progress: Progress,
     pub(crate) client: Client,
     pub(crate) policy: Policy,
+    /// Names are what this file says, and no others.
+    pub(crate) locked: Option<(Lock, PathBuf)>,
+    /// What registries.conf has to no avail was told.
+    pub(crate) warned: Cell<bool>,
 }
 
 impl Fetcher {
-    /// The result of each is printed as soon as it is there; one that fails does not keep the others.
-    pub(crate) fn all(&self, arguments: &[Argument], format: OutputFormat) -> Result<ExitCode, Failure> {
+    /// The result of each is printed as soon as it is there; one that fails does not keep the others. What came by name is
+    /// written to `lock`, if all came.
+    pub(crate) fn all(
+        &self,
+        arguments: &[Argument],
+        lock: Option<&Path>,
+        format: OutputFormat,
+    ) -> Result<ExitCode, Failure> {
         let mut fetched = Vec::new();
         let mut failed = false;
         for argument in arguments {
@@ -62,6 +80,11 @@ impl Fetcher {
                 }
             }
         }
+        if let Some(path) = lock.filter(|_| !failed) {
+            let mut lock = Lock::default();
+            fetched.iter().filter_map(Fetched::entry).for_each(|entry| lock.insert(entry.clone()));
+            lock.write(path)?;
+        }
         if format == OutputFormat::Json {
             ctr_cli::print_json(&fetched)?;
         }
@@ -70,7 +93,8 @@ impl Fetcher {
 
     /// Which image of a source is meant.
     pub(crate) fn wanted(&self, tag: Option<String>, stem: String) -> Wanted {
-        Wanted { platform: self.request.platform.clone().unwrap_or_else(Platform::host), tag, stem }
+        let platform = self.request.platform.clone().unwrap_or_else(Platform::host);
+        Wanted { platform, manifest: None, tag, stem }
     }
 
     /// Brings in the image that `source` has; `shown` names the source in messages.
@@ -82,6 +106,10 @@ impl Fetcher {
         shown: &str,
     ) -> Result<Fetched, Failure> {
         let image = source.image(wanted)?;
+        if let Some(manifest) = wanted.manifest.filter(|manifest| *manifest != image.digest) {
+            return Err(Failure::new(format!("{shown} has the image {}, not {manifest}", image.digest))
+                .because("the lock file names an image that the index of that name does not lead to"));
+        }
         self.check_platform(shown, &wanted.platform, &image.config.platform)?;
         for note in &image.notes {
             ctr_cli::note(format!("{shown}: {note}"));
@@ -91,7 +119,7 @@ impl Fetcher {
         let unpacking =
             Unpacking { dialect: self.store.dialect(), ownership: self.ownership, progress: self.progress.clone() };
         let launch: LaunchRecord = import(&self.store, txn, source, &image, &names, &unpacking)?;
-        Ok(Fetched::new(names.iter().map(ToString::to_string).collect(), &launch, false))
+        Ok(Fetched::new(names.iter().map(ToString::to_string).collect(), &launch, false).with_index(image.index))
     }
 
     fn check_platform(&self, shown: &str, wanted: &Platform, found: &Platform) -> Result<(), Failure> {

@@ -5,10 +5,14 @@ mod argument;
 mod fetcher;
 mod import;
 mod local;
+mod lock;
+mod names;
+mod pull;
 mod remote;
 mod report;
 mod source;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -25,6 +29,7 @@ use ctr_registry::policy::PolicyError;
 use ctr_sys::userns::{StorageMap, enter_storage_map};
 use fetcher::{Fetcher, Request};
 use import::hinted;
+use names::NameArgs;
 
 /// Bring images into the store
 ///
@@ -34,7 +39,7 @@ use import::hinted;
 pub struct Options {
     /// What to bring: NAME[:TAG][@DIGEST] from its registry, PATH (an .aci, an OCI layout or archive, a docker-archive, an appc image: found by content),
     /// oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG]
-    #[arg(required = true, value_name = "SOURCE")]
+    #[arg(required_unless_present_any = ["lock", "locked"], value_name = "SOURCE")]
     sources: Vec<OsString>,
     /// Name of the image in the store, in place of the one that the source gives it
     #[arg(long, value_name = "NAME")]
@@ -42,6 +47,8 @@ pub struct Options {
     /// Of an image for several platforms take this one, not this machine's
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
+    #[command(flatten)]
+    names: NameArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -52,6 +59,7 @@ const EXAMPLES: &str = "\
 Examples:
   ctr-fetch debian:12
   ctr-fetch registry.example.com/app@sha256:...
+  ctr-fetch --lock images.lock debian:12 registry.example.com/app && ctr-fetch --locked images.lock
   ctr-fetch app.aci
   ctr-fetch --name debian:12 oci:layout:12";
 
@@ -67,8 +75,9 @@ pub fn main() -> ExitCode {
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature that run_main takes")]
 fn run(options: Options) -> Result<ExitCode, Failure> {
-    let arguments = options.sources.iter().map(|text| Argument::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut arguments = options.sources.iter().map(|text| Argument::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let request = Request::new(&options)?;
+    let locked = options.names.of_lock(&request, &mut arguments)?;
     let client = Client::new(options.registry.settings());
     let policy = options.registry.policy().map_err(|error| Failure::hinted(error, PolicyError::hint))?;
     // Looked up before the user namespace is entered: there this user is root.
@@ -85,8 +94,8 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let store = Store::open_or_create(&root).map_err(hinted)?;
     let ownership = if map.single_id() { Ownership::Record } else { Ownership::Chown };
     let progress = Progress::new();
-    let fetcher = Fetcher { store, request, ownership, progress, client, policy };
-    fetcher.all(&arguments, options.global.format)
+    let fetcher = Fetcher { store, request, ownership, progress, client, policy, locked, warned: Cell::new(false) };
+    fetcher.all(&arguments, options.names.lock.as_deref(), options.global.format)
 }
 
 impl Request {
@@ -101,7 +110,8 @@ impl Request {
         }
         let platform = options.platform.as_deref().map(str::parse::<Platform>).transpose();
         let platform = platform.map_err(|error| Failure::usage(error.to_string()))?;
-        Ok(Self { name, platform })
+        let NameArgs { pull, check_tag, .. } = options.names;
+        Ok(Self { name, platform, pull, check_tag })
     }
 }
 

@@ -28,7 +28,8 @@ const MAX_INDEX_DEPTH: usize = 4;
 pub(crate) struct Wanted {
     /// The platform to choose from an index.
     pub(crate) platform: Platform,
-
+    /// The image that it has to be, whatever its platform; anything else is an error.
+    pub(crate) manifest: Option<Digest>,
     /// The tag behind the path.
     pub(crate) tag: Option<String>,
     /// What names an image that does not name itself.

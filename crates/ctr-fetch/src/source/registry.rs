@@ -6,14 +6,15 @@ use ctr_cli::{Context as _, Failure};
 use ctr_core::digest::Digest;
 use ctr_core::reference::Reference;
 use ctr_core::spec::oci::{self, Descriptor, Document, MediaType};
-use ctr_core::spec::platform::Platform;
-use ctr_registry::{Client, Place, RawManifest, RegistryError, Repository};
+use ctr_registry::{Client, Head, Place, RawManifest, RegistryError, Repository};
 
 use super::{Image, MAX_INDEX_DEPTH, Source, Wanted, checked};
 
 /// One image name and where it is asked for.
 pub(crate) struct Registry {
     reference: Reference,
+    /// Its name in the store.
+    name: Reference,
     places: Vec<Place>,
     /// The place that had the image: its blobs are there too.
     answered: usize,
@@ -28,28 +29,46 @@ impl Registry {
     /// Nothing is asked yet.
     pub(crate) fn new(client: &Client, reference: Reference) -> Result<Self, Failure> {
         let places = client.places(&reference).map_err(hinted)?;
-        Ok(Self { reference, places, answered: 0 })
+        Ok(Self { name: reference.clone(), reference, places, answered: 0 })
     }
 
-    /// Tag or digest: what stands behind `manifests/`.
-    fn target(&self) -> String {
-        let digest = self.reference.digest().map(ToString::to_string);
-        digest.or_else(|| self.reference.tag().map(str::to_owned)).unwrap_or_default()
+    /// The same, by another name in the store.
+    pub(crate) fn named(self, name: Reference) -> Self {
+        Self { name, ..self }
+    }
+
+    /// Fails unless the tag means the digest beside it now.
+    pub(crate) fn check_tag(&self) -> Result<(), Failure> {
+        let (Some(tag), Some(digest)) = (self.reference.tag(), self.reference.digest()) else { return Ok(()) };
+        let now = |place: &Place| {
+            let tag = place.reference.tag().unwrap_or(tag);
+            match place.repository.head(tag)? {
+                Some(Head { digest: Some(digest) }) => Ok(digest),
+                _ => place.repository.manifest(tag).map(|manifest| manifest.digest),
+            }
+        };
+        let (_, now) = self.ask(true, now)?;
+        if now == *digest {
+            return Ok(());
+        }
+        let name = self.reference.without_digest();
+        Err(Failure::new(format!("{name} is {now} now, not {digest}"))
+            .hint("leave --check-tag out to fetch what the digest names"))
     }
 
     /// The digest that the name has in the registry now, if that tells it without sending the manifest.
     pub(crate) fn current(&self) -> Result<Option<Digest>, Failure> {
-        let target = self.target();
-        let (_, head) = self.ask(|repository| repository.head(&target))?;
+        let by_tag = self.reference.digest().is_none();
+        let (_, head) = self.ask(by_tag, |place| place.repository.head(&target(place)))?;
         Ok(head.and_then(|head| head.digest))
     }
 
-    /// Asks one place after the other. What a mirror fails with is told, and the next one is asked.
-    fn ask<T>(&self, ask: impl Fn(&Repository) -> Result<T, RegistryError>) -> Result<(usize, T), Failure> {
-        let by_tag = self.reference.digest().is_none();
+    /// Asks one place after the other; with `by_tag` only those that may say what a tag means. What a mirror fails with
+    /// is told, and the next one is asked.
+    fn ask<T>(&self, by_tag: bool, ask: impl Fn(&Place) -> Result<T, RegistryError>) -> Result<(usize, T), Failure> {
         let allowed = self.places.iter().enumerate().filter(|(_, place)| place.tags || !by_tag);
         for (at, place) in allowed {
-            match ask(&place.repository) {
+            match ask(place) {
                 Ok(answer) => return Ok((at, answer)),
                 Err(error) if place.mirror => ctr_cli::note(format!("the mirror does not help: {error}")),
                 Err(error) => return Err(hinted(error)),
@@ -64,7 +83,7 @@ impl Registry {
     }
 
     /// From what the name means down to one manifest; the indexes on the way are kept.
-    fn resolve(&self, top: RawManifest, platform: &Platform) -> Result<(Vec<u8>, Vec<Vec<u8>>), Failure> {
+    fn resolve(&self, top: RawManifest, wanted: &Wanted) -> Result<(Vec<u8>, Vec<Vec<u8>>), Failure> {
         let repository = self.place()?;
         let mut indexes = Vec::new();
         let mut current = top;
@@ -77,7 +96,8 @@ impl Registry {
                         let what = format!("{} nests image indexes deeper than {MAX_INDEX_DEPTH}", self.reference);
                         return Err(Failure::new(what));
                     }
-                    let chosen = platform.choose(&index.manifests)?;
+                    let demanded = index.manifests.iter().position(|one| Some(one.digest) == wanted.manifest);
+                    let chosen = demanded.map_or_else(|| wanted.platform.choose(&index.manifests), Ok)?;
                     let next = index.manifests.into_iter().nth(chosen);
                     let next = next.ok_or_else(|| Failure::new("an empty image index"))?;
                     indexes.push(current.bytes);
@@ -85,6 +105,26 @@ impl Registry {
                 }
             }
         }
+    }
+}
+
+/// Digest or tag: what stands behind `manifests/`.
+fn target(place: &Place) -> String {
+    let digest = place.reference.digest().map(ToString::to_string);
+    digest.or_else(|| place.reference.tag().map(str::to_owned)).unwrap_or_default()
+}
+
+/// What the name means there. Some mirrors know digests only of what was asked for by tag: where the tag is known too,
+/// it is asked, and has to mean that digest.
+fn manifest(place: &Place) -> Result<RawManifest, RegistryError> {
+    let found = place.repository.manifest(&target(place));
+    let (Some(digest), Some(tag)) = (place.reference.digest(), place.reference.tag()) else { return found };
+    match found {
+        Err(error) if error.is_not_found() && place.tags => match place.repository.manifest(tag) {
+            Ok(by_tag) if by_tag.digest == *digest => Ok(by_tag),
+            _ => Err(error),
+        },
+        found => found,
     }
 }
 
@@ -106,14 +146,13 @@ fn described(repository: &Repository, descriptor: &Descriptor) -> Result<RawMani
 
 impl Source for Registry {
     fn image(&mut self, wanted: &Wanted) -> Result<Image, Failure> {
-        let target = self.target();
-        let (answered, top) = self.ask(|repository| repository.manifest(&target))?;
+        let (answered, top) = self.ask(self.reference.digest().is_none(), manifest)?;
         self.answered = answered;
         let index = top.digest;
-        let (manifest_bytes, indexes) = self.resolve(top, &wanted.platform)?;
+        let (manifest_bytes, indexes) = self.resolve(top, wanted)?;
         let manifest = oci::parse_manifest(&manifest_bytes).context(|| format!("cannot use {}", self.reference))?;
         let config = checked(&manifest.config, self.blob(&manifest.config)?)?;
-        let mut image = Image::new(manifest_bytes, config, vec![self.reference.clone()])?;
+        let mut image = Image::new(manifest_bytes, config, vec![self.name.clone()])?;
         image.index = (!indexes.is_empty()).then_some(index);
         image.indexes = indexes;
         Ok(image)
