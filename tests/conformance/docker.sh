@@ -42,7 +42,7 @@ state() { of "$1" .State.Status; }
 is() { [ "$(state "$1")" = "$2" ]; }
 in_log() { docker logs "$1" 2>&1 | grep -q "$2"; }
 
-check_info() { same runtime judged "$(docker info --format '{{.DefaultRuntime}}')"; }
+check_info() { same runtime ctr "$(docker info --format '{{.DefaultRuntime}}')"; }
 check_run() { same output "hello 1" "$(once $BB sh -c 'echo hello $$')"; }
 check_run_status() {
     code "status 0" 0 once $BB true

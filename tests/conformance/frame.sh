@@ -3,6 +3,7 @@
 #   frame.sh JUDGE --fetch      runs its `fetch`, in the machine's own namespaces: what comes from the network is brought to CACHE
 #   frame.sh JUDGE GLOB         sets up JUDGE.sh and runs each of its checks whose name matches, in the order in which they stand
 #   frame.sh JUDGE --one NAME   one check, called by the above
+#   frame.sh JUDGE --transcript runs the sessions transcripts/JUDGE*.txt instead of the checks and prints them with what they print
 # all but the first in a mount, a network and a PID namespace of its own, with
 #   RUNTIME   the runtime, an absolute path
 #   WORK      an empty directory, removed at the end     CACHE   a directory that is kept between runs
@@ -103,10 +104,48 @@ all() {
     echo @end
 }
 
+# A session is what a user types: "$ COMMAND", or "HOST$ COMMAND" after the judge's function `at HOST`. Lines without a prompt are run and
+# not shown: they make things and wait. The runtime is where documentation has it.
+transcripts() {
+    local file
+    private_host
+    mount -t tmpfs -o mode=755 bin /usr/local/bin
+    cp "$RUNTIME" /usr/local/bin/ctr-oci
+    RUNTIME=/usr/local/bin/ctr-oci
+    setup
+    trap teardown EXIT
+    for file in "$here/transcripts/$judge".txt "$here/transcripts/$judge".*.txt; do
+        [ -f "$file" ] || continue
+        echo "@transcript $(basename "$file" .txt)"
+        session "$file"
+    done
+    echo @end
+}
+session() {
+    local line last=0 prompt='^([a-z0-9]*)\$ (.*)'
+    while IFS= read -r line <&9; do
+        if [[ $line =~ $prompt ]]; then
+            [ -z "${BASH_REMATCH[1]}" ] || at "${BASH_REMATCH[1]}"
+            echo "| $line"
+            typed "$last" "${BASH_REMATCH[2]}" > "$WORK/typed" 2>&1 < /dev/null && last=0 || last=$?
+            without_places < "$WORK/typed" | sed 's/^/| /'
+        elif [[ $line != '#'* ]]; then
+            eval "$line" || die "in $1: $line"
+        fi
+    done 9< "$1"
+}
+# typed STATUS COMMAND: a command after one that ended with that status.
+typed() { (exit "$1"); eval "$2"; }
+# Ids are cut and places of the judge are not shown.
+without_places() {
+    tr -d '\r' | sed -E "s#$WORK#/srv#g; s/\b([0-9a-f]{12})[0-9a-f]{52}\b/\1/g; s/(SWMTKN-1-[0-9a-z]{6})[0-9a-z-]*/\1.../g; s/[[:space:]]+\$//"
+}
+
 # shellcheck disable=SC1090
 . "$here/$judge.sh"
 case $2 in
 --fetch) fetch && echo @end ;;
 --one) set -e && check "$3" ;;
+--transcript) transcripts ;;
 *) all "$2" ;;
 esac

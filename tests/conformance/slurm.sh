@@ -38,11 +38,13 @@ NodeName=node NodeAddr=10.77.9.1 CPUs=$(nproc) State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:8
 END
     printf 'CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n' > "$WORK/etc/cgroup.conf"
+    # `exec`: Slurm calls all of these by `sh -c` and sends signals to the processes of the task. A shell in between dies of SIGTERM, Slurm takes
+    # the task for ended, and waits for the end of its output, which the container has open; RunTimeKill comes after that.
     cat > "$WORK/etc/oci.conf" << END
 RunTimeQuery="$RUNTIME --root $STATE state %n.%u.%j.%s.%t"
-RunTimeKill="$RUNTIME --root $STATE kill -a %n.%u.%j.%s.%t"
+RunTimeKill="$RUNTIME --root $STATE kill -a %n.%u.%j.%s.%t KILL"
 RunTimeDelete="$RUNTIME --root $STATE delete --force %n.%u.%j.%s.%t"
-RunTimeRun="$RUNTIME --root $STATE run -b %b %n.%u.%j.%s.%t"
+RunTimeRun="exec $RUNTIME --root $STATE run -b %b %n.%u.%j.%s.%t"
 END
 }
 
@@ -52,6 +54,8 @@ setup() {
     fetch
     export LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$ROOT/usr/lib/$(uname -m)-linux-gnu/slurm-wlm
     sweep "$GROUP"
+    # slurmstepd ends by a signal when it has refused a step.
+    ulimit -c 0
     # The daemons look up the machine's own name, and want a network device beside the loopback.
     ip link add node type bridge && ip addr add 10.77.9.1/24 dev node && ip link set node up
     printf '127.0.0.1 localhost\n10.77.9.1 %s node\n' "$(hostname -s)" > "$WORK/hosts"
@@ -140,6 +144,25 @@ check_scancel() {
     # srun's own status is no matter of the runtime: Slurm 22.05 gives 0 here, with runc too.
     wait $waited || true
     until_true "nothing is left" nothing_is_left cancel
+}
+# SIGTERM reaches the program, which has time to end by itself.
+check_scancel_term() {
+    bundle term
+    srun --container="$b" sh -c 'trap "echo ended by itself; exit 3" TERM; echo ready; while :; do sleep 0.1; done' > "$WORK/term.out" 2>&1 &
+    local waited=$!
+    until_true "it is ready" grep -x ready "$WORK/term.out"
+    scancel "$(squeue -h -o %i)"
+    until_true "its end" idle
+    wait $waited || true
+    has "output" "ended by itself" "$(cat "$WORK/term.out")"
+    until_true "nothing is left" nothing_is_left term
+}
+check_two_tasks() {
+    bundle tasks
+    out=$(srun --ntasks=2 --overcommit --container="$b" hostname 2>&1) && found=0 || found=$?
+    ! grep -q 'unexpected number of tasks 2' "$WORK/slurmd.log" || skip "Slurm 22.05 starts one task of a container on a node, and refuses more itself"
+    same "status" 0 "$found"
+    same "lines" "in-slurm in-slurm" "$(echo "$out" | xargs)"
 }
 check_time_limit() { skip "Slurm's shortest time limit is a minute"; }
 check_two_nodes() { skip "one node: the judge has one host"; }

@@ -37,6 +37,8 @@ docker_of() {
     shift
     docker -H "unix://$WORK/$host/socket" "$@"
 }
+# Where a session types.
+at() { export DOCKER_HOST=unix://$WORK/$1/socket; }
 # service NAME [OPTION...] COMMAND: a service whose image is on every node.
 service() {
     local name=$1

@@ -11,7 +11,7 @@ dockerd_on() {
     host "$1" "$2"
     mkdir -p "$dir/lib"
     cat > "$dir/daemon.json" <<END
-{"runtimes": {"judged": {"path": "$RUNTIME"}}, "default-runtime": "judged", "storage-driver": "overlay2",
+{"runtimes": {"ctr": {"path": "$RUNTIME"}}, "default-runtime": "ctr", "storage-driver": "overlay2",
  "cgroup-parent": "/$3", "exec-opts": ["native.cgroupdriver=cgroupfs"], "data-root": "$dir/lib", "exec-root": "/run/docker",
  "hosts": ["unix://$dir/socket"], "userland-proxy-path": "$ROOT/usr/sbin/docker-proxy", "init-path": "$ROOT/usr/bin/tini-static"}
 END

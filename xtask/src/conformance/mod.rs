@@ -6,11 +6,15 @@
 //!
 //! `--only A,B` picks judges, `--check GLOB` picks checks, `--runtime PROGRAM` takes another runtime than ctr-oci (a path, or a name on
 //! `PATH`: `runc` has lists of its own, and they stand beside ours), `--no-build` takes the ctr-oci of the last build.
+//!
+//! `--transcript` runs what users type first, `tests/conformance/transcripts/JUDGE*.txt`, instead of the checks, and puts it with what it
+//! printed into docs/engines.md.
 
 mod driver;
 mod expected;
 mod judge;
 mod page;
+mod transcript;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -39,12 +43,16 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let runtime: Option<String> = arguments.value("--runtime")?;
     let built = arguments.flag("--no-build");
     let bless = arguments.flag("--bless");
+    let transcript = arguments.flag("--transcript");
     arguments.finish()?;
     let judges = chosen(judge::all()?, only.as_deref())?;
     if !shell::is_root() {
         bail!("the judges are engines of root; run them as root");
     }
     let runtime = find_runtime(runtime, built)?;
+    if transcript {
+        return transcript::renew(&judges, &runtime);
+    }
     let side = side(&runtime);
     let (mut rows, mut changes) = (Vec::new(), Vec::new());
     for judge in &judges {
