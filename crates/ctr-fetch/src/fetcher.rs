@@ -31,6 +31,8 @@ pub(crate) struct Request {
     pub(crate) pull: Pull,
     /// Whether a tag has to mean the digest beside it.
     pub(crate) check_tag: bool,
+    /// Most downloads at once.
+    pub(crate) jobs: usize,
 }
 
 /// Brings sources in.
@@ -100,7 +102,7 @@ impl Fetcher {
     /// Brings in the image that `source` has; `shown` names the source in messages.
     pub(crate) fn bring(
         &self,
-        txn: Txn,
+        txn: &Txn,
         source: &mut dyn Source,
         wanted: &Wanted,
         shown: &str,
@@ -116,8 +118,12 @@ impl Fetcher {
         }
         let names = self.request.name.as_ref().map_or_else(|| image.names.clone(), |name| vec![name.clone()]);
         self.tell_moved(&names, &image.digest)?;
-        let unpacking =
-            Unpacking { dialect: self.store.dialect(), ownership: self.ownership, progress: self.progress.clone() };
+        let unpacking = Unpacking {
+            dialect: self.store.dialect(),
+            ownership: self.ownership,
+            progress: self.progress.clone(),
+            jobs: self.request.jobs,
+        };
         let launch: LaunchRecord = import(&self.store, txn, source, &image, &names, &unpacking)?;
         Ok(Fetched::new(names.iter().map(ToString::to_string).collect(), &launch, false).with_index(image.index))
     }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ctr_cli::{Bar, Failure, Progress};
+use ctr_cli::{Failure, Progress};
 use ctr_core::digest::Digest;
 use ctr_core::launch::{LaunchRecord, LayerId};
 use ctr_core::reference::Reference;
@@ -15,36 +15,30 @@ use ctr_layer::install::{Target, install};
 use ctr_layer::pipeline::Expected;
 use ctr_layer::unpack::{Ownership, Unpacked};
 
+use crate::download::{Downloads, Follower, Remote};
 use crate::source::{Image, Source};
 
 /// Brings `image` of `source` in under `names`; what the store has already is not read again.
 pub(crate) fn import(
     store: &Store,
-    txn: Txn,
+    txn: &Txn,
     source: &dyn Source,
     image: &Image,
     names: &[Reference],
     unpacking: &Unpacking,
 ) -> Result<LaunchRecord, Failure> {
-    if let Some(launch) = complete(store, &txn, image)? {
+    if let Some(launch) = complete(store, txn, image)? {
         for name in names {
             if store.resolve(name).map_err(hinted)? != Some(image.digest) {
-                store.tag(name, &image.digest).map_err(hinted)?;
+                txn.tag(name, &image.digest, image.index).map_err(hinted)?;
             }
         }
         return Ok(launch);
     }
-    let mut unpacked = UnpackedLayers::default();
-    let mut chain = None;
-    for (position, (descriptor, diff_id)) in image.manifest.layers.iter().zip(&image.config.diff_ids).enumerate() {
-        let chain_id = chain_id(chain, diff_id);
-        chain = Some(chain_id);
-        let layer = Layer { source, descriptor, diff_id: *diff_id, chain_id, below: &unpacked.layers, position };
-        let (id, done) = bring(&txn, &layer, unpacking)?;
-        unpacked.layers.push(id);
-        unpacked.max_uid = unpacked.max_uid.max(done.max_uid);
-        unpacked.max_gid = unpacked.max_gid.max(done.max_gid);
-    }
+    let unpacked = match source.remote() {
+        None => layers(txn, image, &Blobs::Local(source), unpacking)?,
+        Some(remote) => remote_layers(store, txn, image, remote, unpacking)?,
+    };
     let put = |bytes: &[u8], digest: Digest| txn.put_blob(bytes, Some((digest, bytes.len() as u64))).map_err(hinted);
     for index in &image.indexes {
         put(index, Digest::of(index))?;
@@ -52,8 +46,57 @@ pub(crate) fn import(
     put(&image.config_bytes, image.manifest.config.digest)?;
     put(&image.manifest_bytes, image.digest)?;
     let launch = launch_record(image.digest, image.manifest.config.digest, &image.config, unpacked);
-    txn.commit_image(&launch, names).map_err(hinted)?;
+    txn.add_image(&launch, names, image.index).map_err(hinted)?;
     Ok(launch)
+}
+
+/// Layers that lie far away. Where one came damaged, all that is missing is asked for once more.
+fn remote_layers(
+    store: &Store,
+    txn: &Txn,
+    image: &Image,
+    remote: &dyn Remote,
+    unpacking: &Unpacking,
+) -> Result<UnpackedLayers, Failure> {
+    let mut again = true;
+    loop {
+        let blobs = image.manifest.layers.iter().enumerate();
+        let blobs = blobs.map(|(position, layer)| (label(position, layer), layer.clone()));
+        let downloads = Downloads::new(store, txn, remote, blobs, &unpacking.progress);
+        match downloads.beside(unpacking.jobs, || layers(txn, image, &Blobs::Remote(&downloads), unpacking)) {
+            Err(_) if again && downloads.damaged() => {
+                ctr_cli::note("a layer came damaged; it is asked for once more");
+                again = false;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Where the blobs of the layers are read.
+enum Blobs<'a> {
+    Local(&'a dyn Source),
+    Remote(&'a Downloads<'a>),
+}
+
+/// Finds or unpacks the layers, from the lowest up.
+fn layers(txn: &Txn, image: &Image, blobs: &Blobs<'_>, unpacking: &Unpacking) -> Result<UnpackedLayers, Failure> {
+    let mut unpacked = UnpackedLayers::default();
+    let mut chain = None;
+    for (position, (descriptor, diff_id)) in image.manifest.layers.iter().zip(&image.config.diff_ids).enumerate() {
+        let chain_id = chain_id(chain, diff_id);
+        chain = Some(chain_id);
+        let layer = Layer { blobs, descriptor, diff_id: *diff_id, chain_id, below: &unpacked.layers, position };
+        let (id, done) = bring(txn, &layer, unpacking)?;
+        unpacked.layers.push(id);
+        unpacked.max_uid = unpacked.max_uid.max(done.max_uid);
+        unpacked.max_gid = unpacked.max_gid.max(done.max_gid);
+    }
+    Ok(unpacked)
+}
+
+fn label(position: usize, descriptor: &Descriptor) -> String {
+    format!("layer {} {}", position + 1, descriptor.digest.short())
 }
 
 /// A store error with what the user can do about it.
@@ -114,11 +157,13 @@ pub(crate) struct Unpacking {
     pub(crate) ownership: Ownership,
     /// Where progress is shown.
     pub(crate) progress: Progress,
+    /// Most downloads at once.
+    pub(crate) jobs: usize,
 }
 
 /// A layer that the store may lack.
 struct Layer<'a> {
-    source: &'a dyn Source,
+    blobs: &'a Blobs<'a>,
     descriptor: &'a Descriptor,
     diff_id: Digest,
     chain_id: Digest,
@@ -130,24 +175,21 @@ struct Layer<'a> {
 /// Finds the layer in the store, or unpacks it; then its blob is there too.
 fn bring(txn: &Txn, layer: &Layer<'_>, unpacking: &Unpacking) -> Result<(LayerId, LayerDone), Failure> {
     let find = || txn.find_layer(&layer.chain_id, &layer.diff_id).map_err(hinted);
-    let label = format!("layer {} {}", layer.position + 1, layer.descriptor.digest.short());
-    let bar = unpacking.progress.bar(&label, Some(layer.descriptor.size));
     if let Some(found) = find()? {
-        bring_blob(txn, layer, &bar)?;
+        bring_blob(txn, layer, unpacking)?;
         return Ok(found);
     }
     // Whoever came first brings it; we wait and then find it.
     let lock = txn.lock_digest(&layer.diff_id).map_err(hinted)?;
     if let Some(found) = find()? {
-        bring_blob(txn, layer, &bar)?;
+        bring_blob(txn, layer, unpacking)?;
         return Ok(found);
     }
     let staging = txn.layer_staging().map_err(hinted)?.hold(lock);
-    let unpacked = unpack(txn, layer, &staging.fs(), unpacking, &bar);
+    let unpacked = unpack(txn, layer, &staging.fs(), unpacking);
     let unpacked = unpacked.map_err(|failure| in_layer(layer, failure))?;
     let done = unpacked.done(layer.diff_id, layer.chain_id);
     let id = txn.publish_layer(staging, done.clone()).map_err(hinted)?;
-    bar.finish("unpacked");
     Ok((id, done))
 }
 
@@ -155,18 +197,31 @@ fn in_layer(layer: &Layer<'_>, failure: Failure) -> Failure {
     failure.within(format!("cannot bring in layer {} ({})", layer.position + 1, layer.descriptor.digest))
 }
 
-/// Reads the blob once: it goes into the store, and its tree into the directory `target`.
-fn unpack(txn: &Txn, layer: &Layer<'_>, target: &Path, unpacking: &Unpacking, bar: &Bar) -> Result<Unpacked, Failure> {
+/// Unpacks the blob into the directory `target`; it goes into the store on the way, or as it was downloaded.
+fn unpack(txn: &Txn, layer: &Layer<'_>, target: &Path, unpacking: &Unpacking) -> Result<Unpacked, Failure> {
     let below: Vec<PathBuf> = layer.below.iter().map(|id| txn.layer_fs(id)).collect();
     let target = Target { dir: target, below: &below, dialect: unpacking.dialect, ownership: unpacking.ownership };
     let descriptor = layer.descriptor;
-    let mut sink = txn.blob_sink(descriptor.digest, descriptor.size).map_err(hinted)?;
+    let failed = |error| Failure::hinted(error, LayerError::hint);
     let expected =
         Expected { blob: Some(descriptor.digest), size: Some(descriptor.size), diff_id: Some(layer.diff_id) };
-    let source = bar.reading(layer.source.blob(descriptor)?);
-    let unpacked = install(source, &expected, Some(&mut sink), &target)
-        .map_err(|error| Failure::hinted(error, LayerError::hint))?;
-    txn.finish_blob(sink).map_err(hinted)?;
+    let unpacked = match layer.blobs {
+        Blobs::Local(source) => {
+            let bar = unpacking.progress.bar(&label(layer.position, descriptor), Some(descriptor.size));
+            let mut sink = txn.blob_sink(descriptor.digest, descriptor.size).map_err(hinted)?;
+            let blob = bar.reading(source.blob(descriptor)?);
+            let unpacked = install(blob, &expected, Some(&mut sink), &target).map_err(failed)?;
+            txn.finish_blob(sink).map_err(hinted)?;
+            bar.finish("unpacked");
+            unpacked
+        }
+        Blobs::Remote(downloads) => {
+            // Its digest is checked before its end is read.
+            let expected = Expected { blob: None, ..expected };
+            let blob = downloads.read(layer.position).ok_or_else(|| Failure::new("no such download"))?;
+            install(blob, &expected, None, &target).map_err(failed)?
+        }
+    };
     if unpacked.devices_as_files > 0 {
         let count = unpacked.devices_as_files;
         ctr_cli::note(format!("layer {}: {count} devices became empty files", layer.position + 1));
@@ -175,12 +230,17 @@ fn unpack(txn: &Txn, layer: &Layer<'_>, target: &Path, unpacking: &Unpacking, ba
 }
 
 /// The blob of a layer whose tree is there: it may have been brought in another compression.
-fn bring_blob(txn: &Txn, layer: &Layer<'_>, bar: &Bar) -> Result<(), Failure> {
+fn bring_blob(txn: &Txn, layer: &Layer<'_>, unpacking: &Unpacking) -> Result<(), Failure> {
     let Descriptor { digest, size, .. } = layer.descriptor;
+    let source = match layer.blobs {
+        Blobs::Local(source) => *source,
+        Blobs::Remote(downloads) => return downloads.read(layer.position).map_or(Ok(()), Follower::wait),
+    };
+    let bar = unpacking.progress.bar(&label(layer.position, layer.descriptor), Some(*size));
     if txn.has_blob(digest, *size).map_err(hinted)? {
         bar.finish("already there");
     } else {
-        let source = bar.reading(layer.source.blob(layer.descriptor)?);
+        let source = bar.reading(source.blob(layer.descriptor)?);
         txn.copy_blob(source, Some((*digest, *size))).map_err(hinted).map_err(|f| in_layer(layer, f))?;
         bar.finish("stored");
     }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod argument;
+mod download;
 mod fetcher;
 mod import;
 mod local;
@@ -47,6 +48,9 @@ pub struct Options {
     /// Of an image for several platforms take this one, not this machine's
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
+    /// Most blobs to download at once
+    #[arg(long, short, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
+    jobs: u8,
     #[command(flatten)]
     names: NameArgs,
     #[command(flatten)]
@@ -111,7 +115,8 @@ impl Request {
         let platform = options.platform.as_deref().map(str::parse::<Platform>).transpose();
         let platform = platform.map_err(|error| Failure::usage(error.to_string()))?;
         let NameArgs { pull, check_tag, .. } = options.names;
-        Ok(Self { name, platform, pull, check_tag })
+        let jobs = usize::from(options.jobs);
+        Ok(Self { name, platform, pull, check_tag, jobs })
     }
 }
 

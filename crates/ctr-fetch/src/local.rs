@@ -63,6 +63,6 @@ impl Fetcher {
         let txn = self.store.begin().map_err(hinted)?;
         let mut source = source::open(local, txn.dir())?;
         let wanted = self.wanted(local.tag.clone(), local.stem());
-        self.bring(txn, source.as_mut(), &wanted, &local.path.display().to_string())
+        self.bring(&txn, source.as_mut(), &wanted, &local.path.display().to_string())
     }
 }

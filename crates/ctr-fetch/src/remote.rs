@@ -130,7 +130,7 @@ impl Fetcher {
         let txn = self.store.begin().map_err(hinted)?;
         let mut wanted = self.wanted(None, String::new());
         wanted.manifest = asked.manifest;
-        self.bring(txn, registry, &wanted, &asked.reference.full())
+        self.bring(&txn, registry, &wanted, &asked.reference.full())
     }
 
     /// The platform that is asked for.
@@ -151,6 +151,7 @@ impl Fetcher {
             None => self.request.pull == Pull::Never || Platform::host().runs(&platform).is_some(),
         };
         let whole = fits && is_there(&self.store, &launch);
-        Ok(whole.then_some((Stored { image, index: None }, launch)))
+        let index = self.store.index_of(&asked.name).map_err(hinted)?;
+        Ok(whole.then_some((Stored { image, index }, launch)))
     }
 }

@@ -118,6 +118,7 @@ fn print_table(checked: &Checked) -> Result<(), Failure> {
             DamageKind::Image => "image",
             DamageKind::Layer => "layer",
             DamageKind::Blob => "blob",
+            DamageKind::Referrers => "referrers",
         };
         let id: String = damage.id.chars().take(12).collect();
         table.row([kind, &id, &damage.problem, &damage.images.join(", ")]);

@@ -294,7 +294,7 @@ impl Verifier<'_> {
         if right == details.launch {
             return None;
         }
-        let repaired = self.repair && self.txn.add_image(&right, &[]).is_ok();
+        let repaired = self.repair && self.txn.add_image(&right, &[], None).is_ok();
         let what = "it does not say what the image config says".to_owned();
         Some(Problem { object: "launch record".to_owned(), what, repaired })
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use super::layout::Layout;
+use super::lock::DigestLock;
 use super::record;
 use crate::digest::{Digest, Hasher};
 
@@ -71,6 +72,8 @@ pub(crate) struct StagedBlob {
     pub(crate) file: File,
     pub(crate) digest: Digest,
     pub(crate) size: u64,
+    /// Held until the blob can be found.
+    pub(crate) _lock: Option<DigestLock>,
 }
 
 impl BlobWriter {
@@ -118,7 +121,7 @@ impl BlobWriter {
         }
         let file = self.file.try_clone().map_err(StoreError::io("keep open", &self.path))?;
         self.finished = true;
-        Ok(StagedBlob { path: self.path.clone(), file, digest: found, size: self.written })
+        Ok(StagedBlob { path: self.path.clone(), file, digest: found, size: self.written, _lock: None })
     }
 }
 

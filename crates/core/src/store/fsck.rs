@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::gc::Reach;
 use super::layer::{self, LayerState};
 use super::layout::Layout;
-use super::{Store, StoreError, blob, image, record};
+use super::{Store, StoreError, blob, image, record, referrers};
 use crate::digest::Digest;
 use crate::launch::LayerId;
 
@@ -30,6 +30,8 @@ pub enum DamageKind {
     Layer,
     /// A blob.
     Blob,
+    /// The list of what refers to an image.
+    Referrers,
 }
 
 /// One damaged or missing object.
@@ -103,6 +105,7 @@ impl Store {
         let users = check_images(layout, &mut checked)?;
         check_blobs(layout, &users, &mut checked, &mut each)?;
         check_layers(layout, &users, &mut checked)?;
+        check_referrers(layout, &mut checked)?;
         Ok(checked)
     }
 
@@ -219,6 +222,18 @@ fn check_images(layout: &Layout, checked: &mut Checked) -> Result<Users, StoreEr
         }
     }
     Ok(users)
+}
+
+/// A list that cannot be read keeps nobody knows what: without it the collector can work again.
+fn check_referrers(layout: &Layout, checked: &mut Checked) -> Result<(), StoreError> {
+    for name in record::names_in(&layout.referrers())? {
+        let Ok(subject) = Digest::from_hex(&name) else { continue };
+        if let Err(error) = referrers::read(layout, &subject) {
+            let path = layout.referrers().join(&name);
+            checked.damage.push(damage(DamageKind::Referrers, name, path, error.to_string()));
+        }
+    }
+    Ok(())
 }
 
 fn check_blobs(

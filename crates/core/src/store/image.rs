@@ -21,6 +21,9 @@ pub const PREFIX_MIN: usize = 6;
 pub(crate) struct RefRecord {
     pub(crate) name: String,
     pub(crate) digest: Digest,
+    /// The index that led to the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<Digest>,
 }
 
 /// A name in the store.
@@ -30,6 +33,8 @@ pub struct RefEntry {
     pub name: String,
     /// Digest of the image manifest.
     pub digest: Digest,
+    /// The index that the registry gave for the name, if it was one.
+    pub index: Option<Digest>,
     /// When it was last fetched or tagged.
     pub updated: SystemTime,
 }
@@ -54,10 +59,15 @@ pub struct ImageRef {
 
 /// Reads the reference `name` (normalized).
 pub(crate) fn read_ref(layout: &Layout, name: &str) -> Result<Option<Digest>, StoreError> {
+    Ok(read_record(layout, name)?.map(|found| found.digest))
+}
+
+/// The record of the reference `name` (normalized).
+pub(crate) fn read_record(layout: &Layout, name: &str) -> Result<Option<RefRecord>, StoreError> {
     let path = layout.reference(name);
     match record::read_json::<RefRecord>(&path)? {
         None => Ok(None),
-        Some(found) if found.name == name => Ok(Some(found.digest)),
+        Some(found) if found.name == name => Ok(Some(found)),
         Some(found) => Err(StoreError::damaged(&path, format!("it holds the name \"{}\", not \"{name}\"", found.name))),
     }
 }
@@ -154,7 +164,7 @@ fn read_entry(layout: &Layout, path: &std::path::Path) -> Result<Option<RefEntry
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StoreError::io("look at", path)(error)),
     };
-    Ok(Some(RefEntry { name: found.name, digest: found.digest, updated }))
+    Ok(Some(RefEntry { name: found.name, digest: found.digest, index: found.index, updated }))
 }
 
 /// Digests of all images that have a launch record.

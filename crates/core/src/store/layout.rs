@@ -93,7 +93,7 @@ pub(crate) struct Layout {
 }
 
 /// Directories below `store/`.
-const DIRECTORIES: &[&str] = &["blobs/sha256", "layers", "images", "refs", "files", "partial", "tmp"];
+const DIRECTORIES: &[&str] = &["blobs/sha256", "layers", "images", "refs", "files", "partial", "referrers", "tmp"];
 
 impl Layout {
     pub(crate) fn new(root: &Path) -> Self {
@@ -147,6 +147,10 @@ impl Layout {
 
     pub(crate) fn partial(&self) -> PathBuf {
         self.store.join("partial")
+    }
+
+    pub(crate) fn referrers(&self) -> PathBuf {
+        self.store.join("referrers")
     }
 
     pub(crate) fn tmp(&self) -> PathBuf {

@@ -92,6 +92,24 @@ impl DigestLock {
     }
 }
 
+impl DigestLock {
+    /// Takes the lock, waiting for it as long as `go_on` says so.
+    pub(crate) fn take_while(
+        path: &Path,
+        digest: &Digest,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Self>, StoreError> {
+        let file = open(path, true)?;
+        while go_on() {
+            let taken = lock::lock_within(&file, LockKind::Exclusive, range(digest), LINE_SLICE);
+            if taken.map_err(StoreError::sys("lock", path))? {
+                return Ok(Some(Self { _file: file }));
+            }
+        }
+        Ok(None)
+    }
+}
+
 fn range(digest: &Digest) -> LockRange {
     let hex = digest.hex();
     let number = hex.get(..15).and_then(|head| u64::from_str_radix(head, 16).ok()).unwrap_or(0);

@@ -13,7 +13,9 @@ mod keep;
 mod layer;
 pub mod layout;
 pub mod lock;
+mod partial;
 mod record;
+mod referrers;
 mod txn;
 
 use std::fs::{self, File, Metadata};
@@ -26,7 +28,9 @@ pub use image::{ImageRef, PREFIX_MIN, RefEntry, Refs};
 pub use layer::{LayerDone, LayerStaging};
 pub use layout::{FORMAT_VERSION, XattrDialect};
 pub use lock::{DigestLock, Gate};
-pub use txn::Txn;
+pub use partial::Partial;
+pub use referrers::{Referrer, Referrers};
+pub use txn::{Download, Txn};
 
 use crate::digest::Digest;
 use crate::launch::{LaunchRecord, LayerId};
@@ -122,6 +126,16 @@ impl Store {
         image::resolve(&self.layout, name)
     }
 
+    /// The index that the registry gave for a name, if it was one when the name was fetched.
+    pub fn index_of(&self, name: &Reference) -> Result<Option<Digest>, StoreError> {
+        Ok(image::read_record(&self.layout, &name.to_string())?.and_then(|found| found.index))
+    }
+
+    /// What is known to refer to a manifest or index.
+    pub fn referrers(&self, subject: &Digest) -> Result<Option<Referrers>, StoreError> {
+        referrers::read(&self.layout, subject)
+    }
+
     /// Finds an image by name, `name@digest`, `sha256:...`, or the beginning of a digest that is unique.
     pub fn find_image(&self, text: &str) -> Result<ImageRef, StoreError> {
         image::find(&self.layout, text)
@@ -192,7 +206,7 @@ impl Store {
 
     /// Points `name` at an image of the store.
     pub fn tag(&self, name: &Reference, image: &Digest) -> Result<(), StoreError> {
-        self.begin()?.tag(name, image)
+        self.begin()?.tag(name, image, None)
     }
 
     /// Takes a name away; `false` if there was none. The image stays until gc finds it unused.

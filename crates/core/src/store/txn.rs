@@ -25,6 +25,8 @@ use super::image::RefRecord;
 use super::keep::{self, Kept};
 use super::layer::{self, LayerDone, LayerStaging, LayerState, StagedLayer};
 use super::lock::DigestLock;
+use super::partial::Partial;
+use super::referrers::Referrers;
 use super::{Store, StoreError, record};
 use crate::digest::Digest;
 use crate::launch::{LaunchRecord, LayerId};
@@ -39,6 +41,23 @@ pub struct Txn {
     _lock: File,
     counter: AtomicU64,
     state: Mutex<State>,
+}
+
+/// A blob to be downloaded.
+#[derive(Debug)]
+pub enum Download {
+    /// The store has it.
+    There,
+    /// It has not all of it.
+    Partial(Box<Partial>),
+    /// Nobody wants to wait any more.
+    Cancelled,
+}
+
+/// Downloads have locks of their own: a thread that unpacks a layer holds the one of its diff id, and that of a layer
+/// that is not compressed is also its blob's digest.
+fn download_lock(digest: &Digest) -> Digest {
+    Digest::of(format!("download {digest}").as_bytes())
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +114,17 @@ impl Txn {
         taken
     }
 
+    fn lock_digest_while(&self, digest: &Digest, go_on: &dyn Fn() -> bool) -> Result<Option<DigestLock>, StoreError> {
+        let path = self.store.layout.lock();
+        if let Some(lock) = DigestLock::try_take(&path, digest)? {
+            return Ok(Some(lock));
+        }
+        self.state().waiting += 1;
+        let taken = self.publish_pending().and_then(|()| DigestLock::take_while(&path, digest, go_on));
+        self.state().waiting -= 1;
+        taken
+    }
+
     /// A blob to be written. With `expected`, no byte more than the size is taken, and [`Txn::finish_blob`] refuses
     /// other content.
     pub fn blob_writer(&self, expected: Option<(Digest, u64)>) -> Result<BlobWriter, StoreError> {
@@ -138,6 +168,36 @@ impl Txn {
                 Err(error) => return Err(StoreError::io("read the source of", self.dir.join("blob"))(error)),
             }
         }
+    }
+
+    /// A blob that comes over a network: where an earlier run ended, or the news that it is there. Waits while another
+    /// process or thread brings it, and asks now and then whether to `go_on` waiting.
+    pub fn download(&self, digest: &Digest, size: u64, go_on: &dyn Fn() -> bool) -> Result<Download, StoreError> {
+        if self.has_blob(digest, size)? {
+            return Ok(Download::There);
+        }
+        let Some(lock) = self.lock_digest_while(&download_lock(digest), go_on)? else { return Ok(Download::Cancelled) };
+        if self.has_blob(digest, size)? {
+            return Ok(Download::There);
+        }
+        let path = self.store.layout.partial().join(digest.hex());
+        Partial::open(path, *digest, size, lock).map(Box::new).map(Download::Partial)
+    }
+
+    /// Checks a download that is complete. Like any blob it is published at the latest with the commit; until then it
+    /// lies where it came, so that no crash costs it.
+    pub fn finish_partial(&self, partial: Partial) -> Result<(), StoreError> {
+        let staged = partial.seal()?;
+        self.state().blobs.push(staged);
+        self.publish_if_awaited()
+    }
+
+    /// Keeps what refers to `subject` with it. The manifests that it names are blobs of the store.
+    pub fn put_referrers(&self, referrers: &Referrers) -> Result<(), StoreError> {
+        self.publish_pending()?;
+        let path = self.store.layout.referrers().join(referrers.subject.hex());
+        let _gate = self.store.gate_shared()?;
+        record::publish(&self.fresh("referrers"), &path, &record::to_json(&path, referrers)?)
     }
 
     /// Whether the store, or this transaction, has this blob with this very content; its bytes are read and hashed, so
@@ -319,11 +379,18 @@ impl Txn {
     ///
     /// Fails without a name changed if a layer or blob that the image needs is not in the store.
     pub fn commit_image(self, launch: &LaunchRecord, names: &[Reference]) -> Result<(), StoreError> {
-        self.add_image(launch, names)
+        self.add_image(launch, names, None)
     }
 
     /// [`Txn::commit_image`] for a transaction that brings several images.
-    pub fn add_image(&self, launch: &LaunchRecord, names: &[Reference]) -> Result<(), StoreError> {
+    ///
+    /// `index` is what the registry gave for the names, if it was an index; its blob is in the store.
+    pub fn add_image(
+        &self,
+        launch: &LaunchRecord,
+        names: &[Reference],
+        index: Option<Digest>,
+    ) -> Result<(), StoreError> {
         self.publish_pending()?;
         let layout = &self.store.layout;
         // No object can vanish between the check and the name: gc needs the gate alone.
@@ -343,7 +410,7 @@ impl Txn {
         let image = layout.image(&launch.image);
         record::publish(&self.fresh("image"), &image, &record::to_json(&image, launch)?)?;
         for name in names {
-            self.write_ref(name, launch.image)?;
+            self.write_ref(name, launch.image, index)?;
         }
         Ok(())
     }
@@ -357,21 +424,21 @@ impl Txn {
             .try_for_each(|d| record::sync_dir(d))
     }
 
-    fn write_ref(&self, name: &Reference, digest: Digest) -> Result<(), StoreError> {
+    fn write_ref(&self, name: &Reference, digest: Digest, index: Option<Digest>) -> Result<(), StoreError> {
         let name = name.to_string();
         let path = self.store.layout.reference(&name);
-        let bytes = record::to_json(&path, &RefRecord { name, digest })?;
+        let bytes = record::to_json(&path, &RefRecord { name, digest, index })?;
         record::publish(&self.fresh("ref"), &path, &bytes)
     }
 
     /// Points `name` at an image of the store.
-    pub(crate) fn tag(&self, name: &Reference, image: &Digest) -> Result<(), StoreError> {
+    pub fn tag(&self, name: &Reference, image: &Digest, index: Option<Digest>) -> Result<(), StoreError> {
         let _gate = self.store.gate_shared()?;
         if super::image::read_launch(&self.store.layout, image)?.is_none() {
             return Err(StoreError::NoImage(image.to_string()));
         }
         self.settle()?;
-        self.write_ref(name, *image)
+        self.write_ref(name, *image, index)
     }
 }
 

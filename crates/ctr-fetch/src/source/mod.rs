@@ -17,6 +17,8 @@ use ctr_core::reference::Reference;
 use ctr_core::spec::oci::{self, Descriptor, ImageConfig, Manifest};
 use ctr_core::spec::platform::Platform;
 
+use crate::download::Remote;
+
 pub(crate) use detect::open;
 pub(crate) use registry::Registry;
 
@@ -86,6 +88,11 @@ pub(crate) trait Source {
 
     /// A stream of the blob that `descriptor` of that image names. Nothing about it was checked.
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Failure>;
+
+    /// The source as something far away, whose blobs are better brought several at once.
+    fn remote(&self) -> Option<&dyn Remote> {
+        None
+    }
 }
 
 /// Reads a document that a descriptor names: at most as long as it says, and with its digest.

@@ -1,12 +1,15 @@
 //! Images of registries: the mirrors of a name and its own registry are asked in their order.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ctr_cli::{Context as _, Failure};
 use ctr_core::digest::Digest;
 use ctr_core::reference::Reference;
 use ctr_core::spec::oci::{self, Descriptor, Document, MediaType};
 use ctr_registry::{Client, Head, Place, RawManifest, RegistryError, Repository};
+
+use crate::download::{Remote, Stopped};
 
 use super::{Image, MAX_INDEX_DEPTH, Source, Wanted, checked};
 
@@ -16,8 +19,9 @@ pub(crate) struct Registry {
     /// Its name in the store.
     name: Reference,
     places: Vec<Place>,
-    /// The place that had the image: its blobs are there too.
-    answered: usize,
+    /// The place that had the image: its blobs are there too. Another one where its content was damaged.
+    answered: AtomicUsize,
+    client: Client,
 }
 
 /// A registry error with what the user can do about it.
@@ -29,7 +33,9 @@ impl Registry {
     /// Nothing is asked yet.
     pub(crate) fn new(client: &Client, reference: Reference) -> Result<Self, Failure> {
         let places = client.places(&reference).map_err(hinted)?;
-        Ok(Self { name: reference.clone(), reference, places, answered: 0 })
+        client.http().resume();
+        let answered = AtomicUsize::new(0);
+        Ok(Self { name: reference.clone(), reference, places, answered, client: client.clone() })
     }
 
     /// The same, by another name in the store.
@@ -78,7 +84,8 @@ impl Registry {
     }
 
     fn place(&self) -> Result<&Repository, Failure> {
-        let place = self.places.get(self.answered).ok_or_else(|| Failure::new("no registry"))?;
+        let place =
+            self.places.get(self.answered.load(Ordering::Relaxed)).ok_or_else(|| Failure::new("no registry"))?;
         Ok(&place.repository)
     }
 
@@ -144,10 +151,42 @@ fn described(repository: &Repository, descriptor: &Descriptor) -> Result<RawMani
     Ok(RawManifest { media_type: Some(descriptor.media_type.clone()), ..found })
 }
 
+impl Remote for Registry {
+    fn open(&self, descriptor: &Descriptor, offset: u64) -> Result<(u64, Box<dyn Read + Send + '_>), Stopped> {
+        for place in self.places.iter().skip(self.answered.load(Ordering::Relaxed)) {
+            match place.repository.blob(&descriptor.digest, descriptor.size, offset) {
+                Ok(body) => return Ok((body.start, Box::new(body.body))),
+                Err(RegistryError::Status { status: 416, .. } | RegistryError::Protocol { .. }) if offset > 0 => {
+                    return Err(Stopped::NoRange);
+                }
+                // A digest is safe with anybody: what a mirror lacks, the next one may have.
+                Err(error) if place.mirror => ctr_cli::note(format!("the mirror does not help: {error}")),
+                Err(error) => return Err(Stopped::Failed(hinted(error))),
+            }
+        }
+        Err(Stopped::Failed(Failure::new("no registry")))
+    }
+
+    fn cancel(&self) {
+        self.client.http().cancel();
+    }
+
+    fn distrust(&self) {
+        let answered = self.answered.load(Ordering::Relaxed);
+        if answered + 1 < self.places.len() {
+            self.answered.store(answered + 1, Ordering::Relaxed);
+        }
+    }
+
+    fn begin(&self) {
+        self.client.http().resume();
+    }
+}
+
 impl Source for Registry {
     fn image(&mut self, wanted: &Wanted) -> Result<Image, Failure> {
         let (answered, top) = self.ask(self.reference.digest().is_none(), manifest)?;
-        self.answered = answered;
+        self.answered.store(answered, Ordering::Relaxed);
         let index = top.digest;
         let (manifest_bytes, indexes) = self.resolve(top, wanted)?;
         let manifest = oci::parse_manifest(&manifest_bytes).context(|| format!("cannot use {}", self.reference))?;
@@ -156,6 +195,10 @@ impl Source for Registry {
         image.index = (!indexes.is_empty()).then_some(index);
         image.indexes = indexes;
         Ok(image)
+    }
+
+    fn remote(&self) -> Option<&dyn Remote> {
+        Some(self)
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Failure> {

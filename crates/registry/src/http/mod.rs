@@ -230,6 +230,11 @@ impl Http {
         }
     }
 
+    /// Takes [`Http::cancel`] back: what is asked from now on is of another piece of work.
+    pub fn resume(&self) {
+        self.shared.cancelled.store(false, Ordering::Relaxed);
+    }
+
     fn follow(&self, request: &mut Request<'_>) -> Result<Response, RegistryError> {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {

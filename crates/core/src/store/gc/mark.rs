@@ -12,7 +12,7 @@ use crate::launch::LayerId;
 use crate::store::image::{self, RefEntry};
 use crate::store::keep::{self, Kept};
 use crate::store::layout::Layout;
-use crate::store::{StoreError, record};
+use crate::store::{StoreError, record, referrers};
 
 /// The objects that something uses.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(super) struct Marked {
     pub(super) images: BTreeSet<Digest>,
     pub(super) layers: BTreeSet<LayerId>,
     pub(super) blobs: BTreeSet<Digest>,
+    /// Indexes that names came with. Those of their images that are there stay.
+    pub(super) indexes: BTreeSet<Digest>,
     /// Names that go, with the reason.
     pub(super) dropped: Vec<(RefEntry, String)>,
     /// Directories in `tmp/` whose owner lives.
@@ -38,6 +40,7 @@ pub(super) fn mark(
     mark_names(layout, roots, policy, &mut marked)?;
     mark_transactions(layout, &mut marked)?;
     mark_young(layout, policy, &mut marked)?;
+    mark_indexes(layout, &mut marked, reach);
     // Whoever must be whole: a damaged one keeps everything, since nobody knows what belongs to it.
     for digest in marked.images.clone() {
         match image::read_launch(layout, &digest) {
@@ -67,7 +70,46 @@ pub(super) fn mark(
             Err(error) => marked.unreadable.push(format!("image of container {container}: {error}")),
         }
     }
+    mark_referrers(layout, &mut marked, reach)?;
     Ok(marked)
+}
+
+/// An index keeps its own blob and its images that were fetched. One that is lost keeps nothing: its names have images.
+fn mark_indexes(layout: &Layout, marked: &mut Marked, reach: &mut Reach) {
+    for index in marked.indexes.clone() {
+        match reach.follow(layout, &index, &mut marked.blobs) {
+            Ok(()) => {
+                let fetched = reach.nested(&index).filter(|manifest| layout.image(manifest).exists());
+                marked.images.extend(fetched);
+            }
+            Err(StoreError::NoBlob(_)) => {}
+            Err(error) => marked.unreadable.push(error.to_string()),
+        }
+    }
+}
+
+/// Referrers stay as long as what they refer to; that may be a referrer in turn.
+fn mark_referrers(layout: &Layout, marked: &mut Marked, reach: &mut Reach) -> Result<(), StoreError> {
+    let mut open = Vec::new();
+    for list in referrers::all(layout)? {
+        match list {
+            Ok(list) => open.push(list),
+            Err(error) => marked.unreadable.push(error.to_string()),
+        }
+    }
+    loop {
+        let (used, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(|list| marked.blobs.contains(&list.subject));
+        if used.is_empty() {
+            return Ok(());
+        }
+        for referrer in used.iter().flat_map(|list| &list.manifests) {
+            match reach.follow(layout, &referrer.digest, &mut marked.blobs) {
+                Ok(()) | Err(StoreError::NoBlob(_)) => {}
+                Err(error) => marked.unreadable.push(error.to_string()),
+            }
+        }
+        open = rest;
+    }
 }
 
 fn mark_names(layout: &Layout, roots: &ContainerRoots, policy: &Policy, marked: &mut Marked) -> Result<(), StoreError> {
@@ -86,6 +128,7 @@ fn mark_names(layout: &Layout, roots: &ContainerRoots, policy: &Policy, marked: 
             Some(reason) if !roots.images.contains_key(&entry.digest) => marked.dropped.push((entry, reason)),
             _ => {
                 marked.images.insert(entry.digest);
+                marked.indexes.extend(entry.index);
             }
         }
     }

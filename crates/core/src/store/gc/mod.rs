@@ -75,6 +75,8 @@ pub enum ItemKind {
     OldLayer,
     /// A blob.
     Blob,
+    /// The list of what refers to an image.
+    Referrers,
     /// A file that was imported, known again.
     KnownFile,
     /// A partial download.
@@ -92,6 +94,7 @@ impl ItemKind {
             Self::Layer => "layer",
             Self::OldLayer => "old layer",
             Self::Blob => "blob",
+            Self::Referrers => "referrers",
             Self::KnownFile => "known file",
             Self::Partial => "partial",
             Self::Staging => "staging",

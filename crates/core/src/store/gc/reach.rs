@@ -53,6 +53,12 @@ impl Reach {
         }
         Ok(())
     }
+
+    /// The manifests that an index, which was followed, lists.
+    pub(super) fn nested(&self, index: &Digest) -> impl Iterator<Item = Digest> + '_ {
+        let found = self.known.get(index).into_iter().flatten();
+        found.filter(|descriptor| descriptor.nested).map(|descriptor| descriptor.digest)
+    }
 }
 
 fn read(layout: &Layout, manifest: &Digest) -> Result<Vec<Descriptor>, StoreError> {

@@ -54,6 +54,10 @@ fn plan_objects(layout: &Layout, marked: &Marked, policy: &Policy, plan: &mut Pl
         };
         plan.items.push(Item { kind: ItemKind::Layer, id: digest.hex(), path, reason });
     }
+    for (subject, path) in unused(layout.referrers(), &|subject| marked.blobs.contains(subject))? {
+        let reason = "what they refer to is not used".to_owned();
+        plan.items.push(Item { kind: ItemKind::Referrers, id: subject.to_string(), path, reason });
+    }
     for (digest, path) in unused(layout.blobs(), &|digest| marked.blobs.contains(digest))? {
         let reason = "no image refers to it".to_owned();
         plan.items.push(Item { kind: ItemKind::Blob, id: digest.to_string(), path, reason });
@@ -110,16 +114,18 @@ pub(super) fn sweep(layout: &Layout, plan: &Plan, trash: &Path) -> (Vec<(Item, P
     let mut failed = Vec::new();
     let step = |item: &Item| match item.kind {
         ItemKind::Name | ItemKind::KnownFile | ItemKind::Partial | ItemKind::Staging | ItemKind::OldLayer => 0,
-        ItemKind::Image => 1,
+        ItemKind::Image | ItemKind::Referrers => 1,
         ItemKind::Layer | ItemKind::Blob => 2,
     };
-    for (number, lasting) in [None, Some(layout.refs()), Some(layout.images())].into_iter().enumerate() {
+    let lists = Some(layout.referrers()).filter(|dir| dir.is_dir());
+    let gone = [vec![], vec![layout.refs()], [layout.images()].into_iter().chain(lists).collect()];
+    for (number, lasting) in gone.into_iter().enumerate() {
         let mut items = plan.items.iter().enumerate().filter(|(_, item)| step(item) == number).peekable();
         if items.peek().is_none() {
             continue;
         }
         // Also for names that another process took away, and was killed before it made that last.
-        if let Some(Err(error)) = lasting.map(|dir| record::sync_dir(&dir)) {
+        if let Err(error) = lasting.iter().try_for_each(|dir| record::sync_dir(dir)) {
             // What they refer to stays until they are known to be gone.
             failed.push(error);
             break;
