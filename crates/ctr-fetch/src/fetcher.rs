@@ -66,6 +66,7 @@ impl Fetcher {
                 Argument::Name(name) => self.remote(name),
             };
             self.progress.clear();
+            self.client.take_notes().iter().for_each(ctr_cli::warn);
             match result {
                 Ok(image) => {
                     if format == OutputFormat::Table {

@@ -24,9 +24,9 @@ use ctr_core::reference::Reference;
 use ctr_core::spec::platform::Platform;
 use ctr_core::store::{Store, StoreError};
 use ctr_layer::unpack::Ownership;
-use ctr_registry::Client;
 use ctr_registry::args::RegistryArgs;
 use ctr_registry::policy::PolicyError;
+use ctr_registry::{Client, RegistryError};
 use ctr_sys::userns::{StorageMap, enter_storage_map};
 use fetcher::{Fetcher, Request};
 use import::hinted;
@@ -84,6 +84,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let locked = options.names.of_lock(&request, &mut arguments)?;
     let client = Client::new(options.registry.settings());
     let policy = options.registry.policy().map_err(|error| Failure::hinted(error, PolicyError::hint))?;
+    find_credentials(&client, &arguments)?;
     // Looked up before the user namespace is entered: there this user is root.
     let root = options.global.root_or(Store::default_root);
     // So is whose store it is.
@@ -118,6 +119,19 @@ impl Request {
         let jobs = usize::from(options.jobs);
         Ok(Self { name, platform, pull, check_tag, jobs })
     }
+}
+
+/// Credential programs run as the user that this process still is.
+fn find_credentials(client: &Client, arguments: &[Argument]) -> Result<(), Failure> {
+    for argument in arguments {
+        let Argument::Name(name) = argument else { continue };
+        // What is wrong with a name is told when its turn comes.
+        let Ok(reference) = name.parse::<Reference>() else { continue };
+        if let Err(error @ RegistryError::Auth(_)) = client.find_credentials(&reference) {
+            return Err(Failure::hinted(error, RegistryError::hint));
+        }
+    }
+    Ok(())
 }
 
 fn userns_failure(error: &ctr_sys::SysError) -> Failure {

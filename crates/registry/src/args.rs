@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ctr_core::quantity::parse_duration;
 
+use crate::auth::Places;
 use crate::config::Locations;
 use crate::http::Settings;
 use crate::policy::{Policy, PolicyError};
@@ -56,6 +57,7 @@ impl RegistryArgs {
             insecure_tls: self.insecure_tls,
             certificates: self.cert_dir.clone(),
             registries: Some(Locations::of_caller()),
+            credentials: Some(Places::from_environment(self.authfile.as_deref())),
             home: home(),
             connect_timeout: self.connect_timeout,
             idle_timeout: self.idle_timeout,

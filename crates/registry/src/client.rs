@@ -6,8 +6,9 @@ use ctr_core::digest::Digest;
 use ctr_core::spec::MAX_DOCUMENT;
 use ctr_core::spec::oci::MediaType;
 
+use crate::auth::{Authenticator, Scopes, Verdict, challenges};
 use crate::error::RegistryError;
-use crate::http::{BodyReader, Http, Request, Response};
+use crate::http::{BodyReader, Http, Payload, Request, Response};
 use crate::url::{Origin, Url};
 
 /// The media type of an image index.
@@ -23,6 +24,7 @@ pub struct Repository {
     pub(crate) http: Arc<Http>,
     origin: Origin,
     path: String,
+    login: Option<Arc<Authenticator>>,
 }
 
 /// A manifest or index as it came.
@@ -55,7 +57,13 @@ pub struct BlobBody {
 impl Repository {
     /// The repository `path` of the registry at `origin`.
     pub fn new(http: Arc<Http>, origin: Origin, path: &str) -> Self {
-        Self { http, origin, path: path.to_owned() }
+        Self { http, origin, path: path.to_owned(), login: None }
+    }
+
+    /// The same repository, with the credentials of a user.
+    #[must_use]
+    pub fn with_login(self, login: Arc<Authenticator>) -> Self {
+        Self { login: Some(login), ..self }
     }
 
     /// Scheme, host and port of the registry.
@@ -74,9 +82,24 @@ impl Repository {
         url.map_err(|source| RegistryError::Address { what: format!("the repository \"{}\"", self.path), source })
     }
 
-    /// Sends a request with the credentials of the repository.
+    /// Sends a request that reads, with the credentials of the repository.
     pub(crate) fn ask(&self, request: &mut Request<'_>) -> Result<Response, RegistryError> {
-        self.http.send(request)
+        self.ask_for(Scopes::pull(&self.path), request)
+    }
+
+    /// Sends a request that needs `scopes`. A body that is a stream is sent once, whatever the answer.
+    pub(crate) fn ask_for(&self, scopes: Scopes, request: &mut Request<'_>) -> Result<Response, RegistryError> {
+        let Some(login) = &self.login else { return self.http.send(request) };
+        let mut attempt = login.attempt(scopes);
+        loop {
+            request.authorization = attempt.authorization()?;
+            let mut response = self.http.send(request)?;
+            let verdict = attempt.judge(response.status, response.url.origin(), &challenges(&response))?;
+            if verdict == Verdict::Final || matches!(request.payload, Payload::Stream { .. }) {
+                response.credential = attempt.source().map(str::to_owned);
+                return Ok(response);
+            }
+        }
     }
 
     /// An answer that is no success, as an error; `what` says what was asked for.
@@ -84,8 +107,9 @@ impl Repository {
         let registry = self.origin.authority();
         match response.status {
             401 | 403 => {
+                let credential = response.credential.clone();
                 let errors = response.errors();
-                RegistryError::Denied { registry, repository: self.path.clone(), credential: None, errors }
+                RegistryError::Denied { registry, repository: self.path.clone(), credential, errors }
             }
             404 => RegistryError::NotFound { registry, what: what.to_owned(), errors: response.errors() },
             429 => RegistryError::RateLimited { registry, wait: None, errors: response.errors() },

@@ -137,6 +137,9 @@ pub enum RegistryError {
     /// registries.conf, or what it makes of a name.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A login that failed before the registry could say no.
+    #[error(transparent)]
+    Auth(Box<crate::auth::AuthError>),
     /// A document that is refused.
     #[error("{url} sent a document that cannot be used")]
     Document {
@@ -214,6 +217,12 @@ fn wait_of(wait: Option<Duration>) -> String {
     wait.map(|wait| format!(" and asks to wait {}", ctr_core::quantity::format_duration(wait))).unwrap_or_default()
 }
 
+impl From<crate::auth::AuthError> for RegistryError {
+    fn from(error: crate::auth::AuthError) -> Self {
+        Self::Auth(Box::new(error))
+    }
+}
+
 impl RegistryError {
     /// Whether the same request may succeed in a moment.
     pub fn is_passing(&self) -> bool {
@@ -245,6 +254,7 @@ impl RegistryError {
             Self::RateLimited { registry, .. } => {
                 format!("log in with ctr-login {registry}, or name a mirror in registries.conf")
             }
+            Self::Auth(error) => return error.hint(),
             Self::WrongDigest { .. } => {
                 "the registry or something on the way is damaged; try another mirror".to_owned()
             }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod auth;
 mod client;
 pub mod config;
 pub mod error;

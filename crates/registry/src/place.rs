@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use ctr_core::reference::{DEFAULT_DOMAIN, Reference};
 
+use crate::auth::{AuthError, CredentialStore, Logins, RealmRules};
 use crate::client::Repository;
 use crate::config::{Candidate, Registries};
 use crate::error::RegistryError;
@@ -17,6 +18,7 @@ const DOCKER_HOST: &str = "registry-1.docker.io";
 pub struct Client {
     http: Arc<Http>,
     registries: Arc<OnceLock<Registries>>,
+    logins: Arc<OnceLock<Logins>>,
 }
 
 /// One repository to ask.
@@ -35,7 +37,7 @@ pub struct Place {
 impl Client {
     /// Nothing is asked and no file is read yet.
     pub fn new(settings: Settings) -> Self {
-        Self { http: Arc::new(Http::new(settings)), registries: Arc::default() }
+        Self { http: Arc::new(Http::new(settings)), registries: Arc::default(), logins: Arc::default() }
     }
 
     /// The connections.
@@ -55,6 +57,33 @@ impl Client {
         Ok(self.registries.get_or_init(|| loaded))
     }
 
+    /// Who the user is to registries. Rules and credentials are read when they are needed first.
+    pub fn logins(&self) -> Result<&Logins, RegistryError> {
+        if let Some(logins) = self.logins.get() {
+            return Ok(logins);
+        }
+        let made = match &self.http.settings().credentials {
+            Some(places) => Logins::new(Arc::new(CredentialStore::new(places)), RealmRules::read(places.rules())?),
+            None => Logins::anonymous(),
+        };
+        Ok(self.logins.get_or_init(|| made))
+    }
+
+    /// Reads the credentials for `reference`, and keeps them: credential programs have to run as the user, before a user
+    /// namespace is entered.
+    pub fn find_credentials(&self, reference: &Reference) -> Result<(), RegistryError> {
+        let credentials = self.logins()?.credentials();
+        for candidate in self.registries()?.candidates(reference)? {
+            credentials.find(candidate.host(), candidate.path()).map_err(AuthError::from)?;
+        }
+        Ok(())
+    }
+
+    /// What the user should be told about credentials that were not used; each once.
+    pub fn take_notes(&self) -> Vec<String> {
+        self.logins.get().map(Logins::take_notes).unwrap_or_default()
+    }
+
     /// Whom to ask for `reference`, in this order; the last one is the registry that it names.
     ///
     /// A server that registries.conf calls insecure is asked whether it speaks TLS.
@@ -69,7 +98,8 @@ impl Client {
         } else {
             self.http.origin(authority, false)?
         };
-        let repository = Repository::new(Arc::clone(&self.http), origin, candidate.path());
+        let login = self.logins()?.of(candidate.host(), &origin, &self.http);
+        let repository = Repository::new(Arc::clone(&self.http), origin, candidate.path()).with_login(login);
         let (mirror, tags) = (candidate.is_mirror(), candidate.tags());
         Ok(Place { repository, mirror, tags, reference: candidate.reference().clone() })
     }

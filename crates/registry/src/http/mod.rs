@@ -22,6 +22,7 @@ pub use settings::Settings;
 use ureq::http::{Method, Request as Raw, Uri};
 use ureq::{Agent, SendBody};
 
+use crate::auth::Secret;
 use crate::error::{NetworkProblem, RegistryError};
 use crate::tls::Certificates;
 use crate::url::{Origin, Scheme, Url};
@@ -73,7 +74,7 @@ pub struct Request<'a> {
     /// Headers besides those that every request has.
     pub headers: Vec<(&'static str, String)>,
     /// Value of `Authorization`. It goes to the origin of [`Request::url`] only.
-    pub authorization: Option<String>,
+    pub authorization: Option<Secret>,
     /// What is sent.
     pub payload: Payload<'a>,
     /// Whether it may be made again after a failure: the answer must be the same each time.
@@ -270,7 +271,7 @@ impl Http {
         }
         // Credentials belong to the server that the request was made for, not to where it sends us.
         if let Some(authorization) = request.authorization.as_ref().filter(|_| url.origin() == request.url.origin()) {
-            raw = raw.header("authorization", authorization);
+            raw = raw.header("authorization", authorization.expose());
         }
         let result = match &mut request.payload {
             Payload::Empty if matches!(request.method, Method::POST | Method::PUT | Method::PATCH) => {
@@ -288,6 +289,7 @@ impl Http {
             status: head.status.as_u16(),
             headers: head.headers,
             url: url.clone(),
+            credential: None,
             body,
             shared: self.shared.clone(),
         };

@@ -26,6 +26,8 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The URL that answered, behind all redirects.
     pub url: Url,
+    /// Where the credential was from that the request was made with, or that was refused before.
+    pub credential: Option<String>,
     pub(super) body: ureq::Body,
     pub(super) shared: Arc<Shared>,
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::Places;
 use crate::config::Locations;
 
 /// How requests are made. The defaults are spec/limits.md's.
@@ -18,6 +19,8 @@ pub struct Settings {
     pub certificates: Vec<PathBuf>,
     /// Where registries.conf lies; none: names are asked for where they say.
     pub registries: Option<Locations>,
+    /// Where credentials lie; none: nobody is logged in anywhere.
+    pub credentials: Option<Places>,
     /// The user's home directory, for `~/.config/containers/certs.d`.
     pub home: Option<PathBuf>,
     /// For resolving the name, connecting and TLS together.
@@ -42,6 +45,7 @@ impl Default for Settings {
             insecure_tls: false,
             certificates: Vec::new(),
             registries: None,
+            credentials: None,
             home: None,
             connect_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
