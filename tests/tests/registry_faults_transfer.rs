@@ -202,7 +202,7 @@ fn case_09_stall_and_drip() {
             let answer = call.ordinary();
             fault(answer.body([b' '; 2000]), drip).with("Content-Length", "2000")
         });
-        let done = scene.fetch().args(["--retries", "1"]).run();
+        let done = scene.fetch().run();
         assert_eq!(done.code, 1, "{place}: {done}");
         if place != "body" {
             done.says(message);
@@ -233,7 +233,7 @@ fn case_11_killed_and_run_again() {
     let killed = || {
         let scene = Scene::new();
         scene.server.on(On::get(scene.image.big()).first(1), |call| call.ordinary().stall(CUT));
-        let mut running = scene.fetch().args(["--idle-timeout", "30s"]).start();
+        let mut running = scene.fetch_patiently().start();
         until("the beginning is on disk", || scene.begun() == CUT as u64);
         running.child.kill().unwrap();
         assert_eq!(running.wait().code, 128 + 9);
@@ -272,7 +272,7 @@ fn case_12_two_at_once() {
         std::thread::sleep(Duration::from_millis(300));
         call.ordinary()
     });
-    let running: Vec<_> = (0..3).map(|_| scene.fetch().args(["--idle-timeout", "30s"]).start()).collect();
+    let running: Vec<_> = (0..3).map(|_| scene.fetch_patiently().start()).collect();
     for one in running {
         one.wait().ok();
     }
@@ -282,7 +282,7 @@ fn case_12_two_at_once() {
 
     let scene = Scene::new();
     scene.server.on(On::get(scene.image.big()).first(1), |call| call.ordinary().stall(CUT));
-    let patient = scene.fetch().args(["--idle-timeout", "30s"]);
+    let patient = scene.fetch_patiently();
     let mut first = patient.start();
     until("the beginning is on disk", || scene.begun() == CUT as u64);
     let second = patient.start();

@@ -7,9 +7,10 @@ use crate::oci::digest;
 use crate::scratch::{Cmd, Root, names};
 use crate::store_check;
 
-/// The least patience that the binaries can be given: a test with a stall ends soon. `--idle-timeout` is long enough for
-/// a machine that does many other things.
+/// Little patience, so that a test with a stall ends soon; enough for a machine that does many other things.
 pub const IMPATIENT: [&str; 6] = ["--connect-timeout", "5s", "--idle-timeout", "400ms", "--retries", "2"];
+/// For what must not end by itself.
+pub const PATIENT: [&str; 6] = ["--connect-timeout", "30s", "--idle-timeout", "30s", "--retries", "2"];
 
 /// Server, store, and what is between them.
 pub struct Scene {
@@ -37,12 +38,22 @@ impl Scene {
 
     /// `ctr-NAME` with nothing of the caller's configuration, and with little patience.
     pub fn ctr(&self, name: &str) -> Cmd {
+        self.own(name).args(IMPATIENT)
+    }
+
+    /// `ctr-fetch` of `demo:1` that waits long.
+    pub fn fetch_patiently(&self) -> Cmd {
+        self.own("fetch").args(PATIENT).arg(self.server.name("demo:1"))
+    }
+
+    /// `ctr-NAME` with nothing of the caller's configuration.
+    pub fn own(&self, name: &str) -> Cmd {
         let empty = self.root.file("registries.conf");
         if !empty.exists() {
             fs::write(&empty, "").expect("write");
         }
         let cmd = self.root.ctr(name).env("HOME", self.root.file("home"));
-        cmd.env("CONTAINERS_REGISTRIES_CONF", empty).env("XDG_RUNTIME_DIR", self.root.file("home")).args(IMPATIENT)
+        cmd.env("CONTAINERS_REGISTRIES_CONF", empty).env("XDG_RUNTIME_DIR", self.root.file("home"))
     }
 
     /// `ctr-fetch` of `demo:1`.

@@ -28,16 +28,27 @@ impl Platform {
     }
 }
 
+/// Most platforms that an error lists.
+const SHOWN: usize = 20;
+/// Most characters of each: they come from outside.
+const SHOWN_CHARACTERS: usize = 40;
+
 fn available(descriptors: &[Descriptor]) -> String {
     let mut names: Vec<String> = descriptors
         .iter()
         .filter_map(|d| d.platform.as_ref())
         .filter(|p| p.os != "unknown")
-        .map(ToString::to_string)
+        .map(|p| p.to_string().chars().take(SHOWN_CHARACTERS).collect())
         .collect();
     names.sort();
     names.dedup();
-    if names.is_empty() { "none that names a platform".to_owned() } else { names.join(", ") }
+    let more = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    match (names.is_empty(), more) {
+        (true, _) => "none that names a platform".to_owned(),
+        (false, 0) => names.join(", "),
+        (false, more) => format!("{} and {more} more", names.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -49,6 +60,15 @@ mod tests {
     fn descriptor(platform: Option<&str>) -> Descriptor {
         let platform = platform.map(|p| p.parse().unwrap());
         Descriptor { platform, ..Descriptor::new(MediaType::MANIFEST, Digest::of(b"x"), 1) }
+    }
+
+    #[test]
+    fn errors_do_not_list_without_end() {
+        let long = format!("linux/{}", "a".repeat(1000));
+        let many: Vec<String> = (0..100).map(|n| format!("plan9/a{n:02}")).chain([long]).collect();
+        let offered: Vec<Descriptor> = many.iter().map(|name| descriptor(Some(name))).collect();
+        let error = "linux/amd64".parse::<Platform>().unwrap().choose(&offered).unwrap_err().to_string();
+        assert!(error.ends_with("plan9/a18 and 81 more)") && error.len() < 500, "{error}");
     }
 
     #[test]
