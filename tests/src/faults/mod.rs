@@ -41,6 +41,6 @@ pub use request::Request;
 pub use response::Response;
 pub use rule::{Call, On};
 pub use sample::{Sample, sample};
-pub use scene::{IMPATIENT, PATIENT, Scene};
+pub use scene::{HASTY, PATIENT, Scene};
 pub use server::{Fixed, Seen, Server, Site};
 pub use tokens::{Guard, Tokens};

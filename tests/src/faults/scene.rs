@@ -7,9 +7,9 @@ use crate::oci::digest;
 use crate::scratch::{Cmd, Root, names};
 use crate::store_check;
 
-/// Little patience, so that a test with a stall ends soon; enough for a machine that does many other things.
-pub const IMPATIENT: [&str; 6] = ["--connect-timeout", "5s", "--idle-timeout", "400ms", "--retries", "2"];
-/// For what must not end by itself.
+/// For tests in which a server goes silent: it is given up soon.
+pub const HASTY: [&str; 6] = ["--connect-timeout", "10s", "--idle-timeout", "600ms", "--retries", "2"];
+/// For all others: also on a machine that does many other things, nobody is given up.
 pub const PATIENT: [&str; 6] = ["--connect-timeout", "30s", "--idle-timeout", "30s", "--retries", "2"];
 
 /// Server, store, and what is between them.
@@ -36,14 +36,19 @@ impl Scene {
         Self { image: sample(), server, root }
     }
 
-    /// `ctr-NAME` with nothing of the caller's configuration, and with little patience.
+    /// `ctr-NAME` with nothing of the caller's configuration, and with patience.
     pub fn ctr(&self, name: &str) -> Cmd {
-        self.own(name).args(IMPATIENT)
+        self.own(name).args(PATIENT)
     }
 
-    /// `ctr-fetch` of `demo:1` that waits long.
-    pub fn fetch_patiently(&self) -> Cmd {
-        self.own("fetch").args(PATIENT).arg(self.server.name("demo:1"))
+    /// `ctr-fetch` of `demo:1`.
+    pub fn fetch(&self) -> Cmd {
+        self.ctr("fetch").arg(self.server.name("demo:1"))
+    }
+
+    /// The same with little patience.
+    pub fn fetch_hastily(&self) -> Cmd {
+        self.own("fetch").args(HASTY).arg(self.server.name("demo:1"))
     }
 
     /// `ctr-NAME` with nothing of the caller's configuration.
@@ -54,11 +59,6 @@ impl Scene {
         }
         let cmd = self.root.ctr(name).env("HOME", self.root.file("home"));
         cmd.env("CONTAINERS_REGISTRIES_CONF", empty).env("XDG_RUNTIME_DIR", self.root.file("home"))
-    }
-
-    /// `ctr-fetch` of `demo:1`.
-    pub fn fetch(&self) -> Cmd {
-        self.ctr("fetch").arg(self.server.name("demo:1"))
     }
 
     /// What registries.conf says.

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rcgen::{
@@ -62,7 +63,10 @@ impl Authority {
     /// A new one.
     #[allow(clippy::new_without_default, reason = "it makes keys")]
     pub fn new() -> Self {
-        let mut params = params("ctr-tests authority", &[], Valid::Now);
+        // Each has a name of its own: two of the same name are taken for each other, until the signature shows it.
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("ctr-tests authority {}", MADE.fetch_add(1, Ordering::Relaxed));
+        let mut params = params(&name, &[], Valid::Now);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().expect("a key");

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 pub use response::{BodyReader, MAX_ERROR_BODY, Response, of_io};
 pub use settings::Settings;
 use ureq::http::{Method, Request as Raw, Uri};
-use ureq::{Agent, SendBody};
+use ureq::{Agent, AsSendBody, SendBody};
 
 use crate::auth::Secret;
 use crate::error::{NetworkProblem, RegistryError};
@@ -58,9 +58,16 @@ impl Shared {
             return Err(RegistryError::Cancelled);
         }
         match self.settings.budget {
-            Some(budget) if self.began.elapsed() > budget => Err(RegistryError::Budget { budget }),
+            Some(budget) if self.began.elapsed() >= budget => Err(RegistryError::Budget { budget }),
             _ => Ok(()),
         }
+    }
+}
+
+impl Shared {
+    /// What is left of the budget.
+    fn left(&self) -> Option<Duration> {
+        self.settings.budget.map(|budget| budget.saturating_sub(self.began.elapsed()))
     }
 }
 
@@ -275,16 +282,16 @@ impl Http {
         }
         let result = match &mut request.payload {
             Payload::Empty if matches!(request.method, Method::POST | Method::PUT | Method::PATCH) => {
-                agent.run(raw.header("content-length", "0").body(&b""[..]).map_err(|_| malformed())?)
+                self.run(&agent, raw.header("content-length", "0").body(&b""[..]).map_err(|_| malformed())?)
             }
-            Payload::Empty => agent.run(raw.body(SendBody::none()).map_err(|_| malformed())?),
-            Payload::Bytes(bytes) => agent.run(raw.body(*bytes).map_err(|_| malformed())?),
+            Payload::Empty => self.run(&agent, raw.body(SendBody::none()).map_err(|_| malformed())?),
+            Payload::Bytes(bytes) => self.run(&agent, raw.body(*bytes).map_err(|_| malformed())?),
             Payload::Stream { length, from } => {
                 let raw = raw.header("content-length", length.to_string());
-                agent.run(raw.body(SendBody::from_reader(from)).map_err(|_| malformed())?)
+                self.run(&agent, raw.body(SendBody::from_reader(from)).map_err(|_| malformed())?)
             }
         };
-        let (head, body) = result.map_err(|error| response::network(error, url))?.into_parts();
+        let (head, body) = result.map_err(|error| response::failed(error, url, &self.shared))?.into_parts();
         let response = Response {
             status: head.status.as_u16(),
             headers: head.headers,
@@ -300,6 +307,18 @@ impl Http {
                 url: url.clone(),
                 why: "it compresses what must come as it is".to_owned(),
             }),
+        }
+    }
+
+    /// One exchange; its body too ends with the budget.
+    fn run<S: AsSendBody>(
+        &self,
+        agent: &Agent,
+        request: Raw<S>,
+    ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+        match self.shared.left() {
+            Some(left) => agent.run(agent.configure_request(request).timeout_global(Some(left)).build()),
+            None => agent.run(request),
         }
     }
 

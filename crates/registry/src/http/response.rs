@@ -121,7 +121,8 @@ impl std::fmt::Debug for BodyReader {
 impl Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.shared.check().map_err(io::Error::other)?;
-        let read = self.inner.read(buffer).map_err(|error| io::Error::other(network(error.into(), &self.url)))?;
+        let read =
+            self.inner.read(buffer).map_err(|error| io::Error::other(failed(error.into(), &self.url, &self.shared)))?;
         self.window.bytes += read as u64;
         let settings = &self.shared.settings;
         let elapsed = self.window.began.elapsed();
@@ -146,8 +147,16 @@ pub fn of_io(error: io::Error, url: &Url) -> RegistryError {
     }
 }
 
+/// What went wrong: the caller's time is over, or [`network`].
+pub(super) fn failed(error: ureq::Error, url: &Url, shared: &Shared) -> RegistryError {
+    match (&error, shared.settings.budget) {
+        (ureq::Error::Timeout(ureq::Timeout::Global), Some(budget)) => RegistryError::Budget { budget },
+        _ => network(error, url),
+    }
+}
+
 /// What went wrong below HTTP.
-pub(super) fn network(error: ureq::Error, url: &Url) -> RegistryError {
+fn network(error: ureq::Error, url: &Url) -> RegistryError {
     use ureq::Error;
     let url = url.clone();
     let problem = match error {
@@ -197,6 +206,7 @@ fn certificate(why: &rustls::CertificateError) -> String {
         E::NotValidYet | E::NotValidYetContext { .. } => "it is not valid yet; is the clock right?".to_owned(),
         E::UnknownIssuer => "it is signed by nobody that this host trusts".to_owned(),
         E::NotValidForName | E::NotValidForNameContext { .. } => "it is for another host".to_owned(),
+        E::BadSignature => "its signature is not of the authority that it names".to_owned(),
         E::Revoked => "it was revoked".to_owned(),
         other => format!("{other:?}"),
     }
