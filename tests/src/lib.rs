@@ -31,6 +31,7 @@ pub mod schema;
 pub mod scratch;
 pub mod servers;
 pub mod skip;
+pub mod static_tree;
 pub mod store_check;
 pub mod tarball;
 pub mod trace;

@@ -74,6 +74,7 @@ mod tests {
 
     #[test]
     fn names_stay_below_the_tree() {
+        // spec: REG-65
         for good in ["app", "team/app", "a/b/c", "docker/compose", "library/debian", "a.b/c-d"] {
             assert_eq!(good.parse::<Name>().unwrap().as_str(), good);
         }

@@ -99,6 +99,9 @@ server {
     add_header X-Content-Type-Options nosniff always;
     error_page 403 404 @ctr_unknown;
     error_page 405 @ctr_read_only;
+    if ($request_method !~ "^(?:GET|HEAD)$") {
+        return 405;
+    }
 
     location / {
         return 404;

@@ -87,6 +87,7 @@ fn an_image_is_laid_out_as_requests_ask_for_it() {
 
 #[test]
 fn a_server_of_another_user_can_read_all_of_it() {
+    // spec: REG-60
     let place = Place::new();
     let tree = place.tree();
     let writer = tree.writer(&name("a/b")).unwrap();
@@ -112,6 +113,7 @@ fn a_server_of_another_user_can_read_all_of_it() {
 
 #[test]
 fn tags_move_between_kinds() {
+    // spec: REG-61, REG-63
     let place = Place::new();
     let tree = place.tree();
     let writer = tree.writer(&name("app")).unwrap();
@@ -137,6 +139,7 @@ fn tags_move_between_kinds() {
 
 #[test]
 fn what_is_not_whole_is_refused() {
+    // spec: REG-63
     let place = Place::new();
     let tree = place.tree();
     let writer = tree.writer(&name("app")).unwrap();
@@ -187,6 +190,7 @@ fn writer_tag(tree: &Tree, repository: &str, tag: &str, digest: Digest) {
 
 #[test]
 fn removing_a_tag_keeps_what_others_need() {
+    // spec: REG-67
     let place = Place::new();
     let tree = place.tree();
     let writer = tree.writer(&name("app")).unwrap();
@@ -209,6 +213,7 @@ fn removing_a_tag_keeps_what_others_need() {
 
 #[test]
 fn links_in_the_tree_lead_nowhere() {
+    // spec: REG-65
     let place = Place::new();
     let tree = place.tree();
     fs::create_dir(place.root().join("elsewhere")).unwrap();
@@ -219,6 +224,7 @@ fn links_in_the_tree_lead_nowhere() {
 
 #[test]
 fn many_push_at_once() {
+    // spec: REG-66
     let place = Place::new();
     place.tree();
     std::thread::scope(|scope| {
@@ -241,6 +247,7 @@ fn many_push_at_once() {
 
 #[test]
 fn what_a_killed_push_left_is_removed_by_the_next() {
+    // spec: REG-66
     let place = Place::new();
     let tree = place.tree();
     let left = place.root().join("tree/.ctr/new/half");

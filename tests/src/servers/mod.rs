@@ -10,11 +10,13 @@
 //! images::skopeo_copy(&["--dest-tls-verify=false", "--dest-creds=bob:secret"], &images::busybox(), &format!("docker://{name}"));
 //! ```
 
+mod files;
 mod jwt;
 mod nginx;
 mod process;
 mod registry;
 
+pub use files::FileServer;
 pub use jwt::TokenServer;
 pub use nginx::Nginx;
 pub use registry::{DockerRegistry, Login, RunningRegistry};
