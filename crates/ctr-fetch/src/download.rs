@@ -17,6 +17,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ctr_cli::{Bar, Failure, Progress};
+use ctr_core::digest::Digest;
 use ctr_core::spec::oci::Descriptor;
 use ctr_core::store::{Download, Partial, Store, StoreError, Txn};
 
@@ -29,6 +30,9 @@ const MAX_FRUITLESS: usize = 3;
 pub(crate) trait Remote: Sync {
     /// The bytes of a blob from `offset` on, and at which byte they really begin: 0 if the server knows no ranges.
     fn open(&self, descriptor: &Descriptor, offset: u64) -> Result<(u64, Box<dyn Read + Send + '_>), Stopped>;
+
+    /// Brings what refers to `subjects` into the store.
+    fn referrers(&self, txn: &Txn, subjects: &[Digest]) -> Result<(), Failure>;
 
     /// Ends waiting inside of requests, until [`Remote::begin`].
     fn cancel(&self);

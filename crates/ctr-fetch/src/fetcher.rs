@@ -19,7 +19,7 @@ use crate::import::{Unpacking, hinted, import};
 use crate::lock::Lock;
 use crate::pull::Pull;
 use crate::report::Fetched;
-use crate::source::{Source, Wanted};
+use crate::source::{Image, Source, Wanted};
 
 /// What is asked of every source.
 pub(crate) struct Request {
@@ -33,6 +33,10 @@ pub(crate) struct Request {
     pub(crate) check_tag: bool,
     /// Most downloads at once.
     pub(crate) jobs: usize,
+    /// Whether the other platforms of an index are fetched too.
+    pub(crate) all_platforms: bool,
+    /// Whether what refers to images is fetched too.
+    pub(crate) referrers: bool,
 }
 
 /// Brings sources in.
@@ -119,14 +123,26 @@ impl Fetcher {
         }
         let names = self.request.name.as_ref().map_or_else(|| image.names.clone(), |name| vec![name.clone()]);
         self.tell_moved(&names, &image.digest)?;
+        let launch = self.import(txn, source, &image, &names)?;
+        Ok(Fetched::new(names.iter().map(ToString::to_string).collect(), &launch, false).with_index(image.index))
+    }
+
+    /// Brings in one image under these names.
+    pub(crate) fn import(
+        &self,
+        txn: &Txn,
+        source: &dyn Source,
+        image: &Image,
+        names: &[Reference],
+    ) -> Result<LaunchRecord, Failure> {
         let unpacking = Unpacking {
             dialect: self.store.dialect(),
             ownership: self.ownership,
             progress: self.progress.clone(),
             jobs: self.request.jobs,
+            referrers: self.request.referrers,
         };
-        let launch: LaunchRecord = import(&self.store, txn, source, &image, &names, &unpacking)?;
-        Ok(Fetched::new(names.iter().map(ToString::to_string).collect(), &launch, false).with_index(image.index))
+        import(&self.store, txn, source, image, names, &unpacking)
     }
 
     fn check_platform(&self, shown: &str, wanted: &Platform, found: &Platform) -> Result<(), Failure> {

@@ -27,9 +27,15 @@ pub(crate) fn import(
     names: &[Reference],
     unpacking: &Unpacking,
 ) -> Result<LaunchRecord, Failure> {
+    let put = |bytes: &[u8], digest: Digest| txn.put_blob(bytes, Some((digest, bytes.len() as u64))).map_err(hinted);
+    for index in &image.indexes {
+        put(index, Digest::of(index))?;
+    }
     if let Some(launch) = complete(store, txn, image)? {
+        txn.publish_pending().map_err(hinted)?;
         for name in names {
-            if store.resolve(name).map_err(hinted)? != Some(image.digest) {
+            let known = (store.resolve(name).map_err(hinted)?, store.index_of(name).map_err(hinted)?);
+            if known != (Some(image.digest), image.index) {
                 txn.tag(name, &image.digest, image.index).map_err(hinted)?;
             }
         }
@@ -37,17 +43,41 @@ pub(crate) fn import(
     }
     let unpacked = match source.remote() {
         None => layers(txn, image, &Blobs::Local(source), unpacking)?,
-        Some(remote) => remote_layers(store, txn, image, remote, unpacking)?,
+        Some(remote) => {
+            with_referrers(txn, image, remote, unpacking, || remote_layers(store, txn, image, remote, unpacking))?
+        }
     };
-    let put = |bytes: &[u8], digest: Digest| txn.put_blob(bytes, Some((digest, bytes.len() as u64))).map_err(hinted);
-    for index in &image.indexes {
-        put(index, Digest::of(index))?;
-    }
     put(&image.config_bytes, image.manifest.config.digest)?;
     put(&image.manifest_bytes, image.digest)?;
     let launch = launch_record(image.digest, image.manifest.config.digest, &image.config, unpacked);
     txn.add_image(&launch, names, image.index).map_err(hinted)?;
     Ok(launch)
+}
+
+/// Does `work` while what refers to the image is fetched. An image without its signatures is an image all the same: that
+/// they could not be had is told, not a failure.
+fn with_referrers<T>(
+    txn: &Txn,
+    image: &Image,
+    remote: &dyn Remote,
+    unpacking: &Unpacking,
+    work: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if !unpacking.referrers {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let subjects: Vec<Digest> = image.index.into_iter().chain([image.digest]).collect();
+        let beside = scope.spawn(move || remote.referrers(txn, &subjects));
+        let done = work();
+        match beside.join() {
+            Ok(Err(failure)) if done.is_ok() => {
+                ctr_cli::note(format!("signatures and other referrers were not fetched: {}", failure.one_line()));
+            }
+            _ => {}
+        }
+        done
+    })
 }
 
 /// Layers that lie far away. Where one came damaged, all that is missing is asked for once more.
@@ -159,6 +189,8 @@ pub(crate) struct Unpacking {
     pub(crate) progress: Progress,
     /// Most downloads at once.
     pub(crate) jobs: usize,
+    /// Whether what refers to the image is fetched too.
+    pub(crate) referrers: bool,
 }
 
 /// A layer that the store may lack.

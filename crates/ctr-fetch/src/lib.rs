@@ -9,6 +9,7 @@ mod local;
 mod lock;
 mod names;
 mod pull;
+mod referrers;
 mod remote;
 mod report;
 mod source;
@@ -48,9 +49,15 @@ pub struct Options {
     /// Of an image for several platforms take this one, not this machine's
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
+    /// Of an image for several platforms take all, to push them later. The name stands for this machine's
+    #[arg(long, conflicts_with = "platform")]
+    all_platforms: bool,
     /// Most blobs to download at once
     #[arg(long, short, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
     jobs: u8,
+    /// Leave out what refers to the image: signatures, bills of materials, attestations
+    #[arg(long)]
+    no_referrers: bool,
     #[command(flatten)]
     names: NameArgs,
     #[command(flatten)]
@@ -117,7 +124,15 @@ impl Request {
         let platform = platform.map_err(|error| Failure::usage(error.to_string()))?;
         let NameArgs { pull, check_tag, .. } = options.names;
         let jobs = usize::from(options.jobs);
-        Ok(Self { name, platform, pull, check_tag, jobs })
+        Ok(Self {
+            name,
+            platform,
+            pull,
+            check_tag,
+            jobs,
+            referrers: !options.no_referrers,
+            all_platforms: options.all_platforms,
+        })
     }
 }
 

@@ -4,7 +4,9 @@ use ctr_cli::Failure;
 use ctr_core::digest::Digest;
 use ctr_core::launch::LaunchRecord;
 use ctr_core::reference::Reference;
+use ctr_core::spec::oci::Descriptor;
 use ctr_core::spec::platform::Platform;
+use ctr_core::store::Txn;
 use ctr_registry::RegistryError;
 use ctr_registry::config::ConfigError;
 use ctr_registry::policy::PolicyError;
@@ -14,7 +16,7 @@ use crate::import::{hinted, is_there};
 use crate::lock::Entry;
 use crate::pull::{First, Pull, Stored, Then};
 use crate::report::Fetched;
-use crate::source::Registry;
+use crate::source::{Registry, Source as _, Wanted};
 
 /// One name, and what of it is wanted.
 struct Asked {
@@ -130,7 +132,28 @@ impl Fetcher {
         let txn = self.store.begin().map_err(hinted)?;
         let mut wanted = self.wanted(None, String::new());
         wanted.manifest = asked.manifest;
+        if self.request.all_platforms {
+            wanted.manifest = self.others(&txn, registry, &wanted)?;
+        }
         self.bring(&txn, registry, &wanted, &asked.reference.full())
+    }
+
+    /// Brings in the images of an index but the one that gets the name, which is returned: this machine's, else the first.
+    fn others(&self, txn: &Txn, registry: &mut Registry, wanted: &Wanted) -> Result<Option<Digest>, Failure> {
+        let entries = registry.entries()?;
+        let images: Vec<&Descriptor> = entries.iter().filter(|entry| Registry::is_platform(entry)).collect();
+        let named = wanted.platform.choose(&entries).ok().and_then(|at| entries.get(at)).or(images.first().copied());
+        let named = wanted.manifest.or(named.map(|entry| entry.digest));
+        for entry in entries.iter().filter(|entry| Some(entry.digest) != named) {
+            if !Registry::is_platform(entry) {
+                registry.copy(txn, entry)?;
+                continue;
+            }
+            let platform = entry.platform.clone().unwrap_or_else(Platform::host);
+            let image = registry.image(&Wanted { platform, manifest: Some(entry.digest), ..wanted.clone() })?;
+            self.import(txn, registry, &image, &[])?;
+        }
+        Ok(named)
     }
 
     /// The platform that is asked for.
@@ -140,6 +163,10 @@ impl Fetcher {
 
     /// The image of that name, if the store has it whole and for the right platform.
     fn stored(&self, asked: &Asked) -> Result<Option<(Stored, LaunchRecord)>, Failure> {
+        if self.request.all_platforms {
+            // The one that has the name says nothing about the others.
+            return Ok(None);
+        }
         let Some(image) = self.store.resolve(&asked.name).map_err(hinted)? else { return Ok(None) };
         if asked.manifest.is_some_and(|manifest| manifest != image) {
             return Ok(None);

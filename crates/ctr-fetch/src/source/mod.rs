@@ -20,7 +20,7 @@ use ctr_core::spec::platform::Platform;
 use crate::download::Remote;
 
 pub(crate) use detect::open;
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Registry, hinted as registry_hinted};
 
 /// Indexes may name indexes. Nobody needs more levels.
 const MAX_INDEX_DEPTH: usize = 4;

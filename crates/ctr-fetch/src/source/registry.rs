@@ -9,7 +9,10 @@ use ctr_core::reference::Reference;
 use ctr_core::spec::oci::{self, Descriptor, Document, MediaType};
 use ctr_registry::{Client, Head, Place, RawManifest, RegistryError, Repository};
 
+use ctr_core::store::Txn;
+
 use crate::download::{Remote, Stopped};
+use crate::referrers;
 
 use super::{Image, MAX_INDEX_DEPTH, Source, Wanted, checked};
 
@@ -25,7 +28,7 @@ pub(crate) struct Registry {
 }
 
 /// A registry error with what the user can do about it.
-fn hinted(error: RegistryError) -> Failure {
+pub(crate) fn hinted(error: RegistryError) -> Failure {
     Failure::hinted(error, RegistryError::hint)
 }
 
@@ -81,6 +84,29 @@ impl Registry {
             }
         }
         Err(Failure::new(format!("no registry may be asked for {}", self.reference)))
+    }
+
+    /// What the index that the name means lists; nothing if it means one image.
+    pub(crate) fn entries(&self) -> Result<Vec<Descriptor>, Failure> {
+        let (answered, top) = self.ask(self.reference.digest().is_none(), manifest)?;
+        self.answered.store(answered, Ordering::Relaxed);
+        let parsed = oci::parse_document(&top.bytes, top.media_type.as_ref());
+        match parsed.context(|| format!("cannot use {} of {}", top.digest, self.reference))? {
+            Document::Index(index) => Ok(index.manifests),
+            Document::Manifest(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether an entry of an index is an image that some machine runs: attestations are for `unknown/unknown`.
+    pub(crate) fn is_platform(entry: &Descriptor) -> bool {
+        entry.is_image() && entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
+    }
+
+    /// Brings in a document that is no image, with its blobs.
+    pub(crate) fn copy(&self, txn: &Txn, entry: &Descriptor) -> Result<(), Failure> {
+        let repository = self.place()?;
+        let found = described(repository, entry)?;
+        referrers::copy(txn, repository, &found.bytes, found.digest)
     }
 
     fn place(&self) -> Result<&Repository, Failure> {
@@ -165,6 +191,11 @@ impl Remote for Registry {
             }
         }
         Err(Stopped::Failed(Failure::new("no registry")))
+    }
+
+    fn referrers(&self, txn: &Txn, subjects: &[Digest]) -> Result<(), Failure> {
+        let repository = self.place()?;
+        subjects.iter().try_for_each(|subject| referrers::bring(txn, repository, subject))
     }
 
     fn cancel(&self) {
