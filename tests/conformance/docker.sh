@@ -18,7 +18,6 @@ setup() {
     fetch
     sweep "$GROUP"
     busybox_tree "$WORK/tree"
-    mkdir "$WORK/tree/mnt"
     image "$BB" "$WORK/tree" "$WORK/bb.tar" '{"Cmd":["/bin/sh"],"Env":["PATH=/bin"]}'
     (dockerd_on h1 10.77.0.1 "$GROUP") || { tail -n 20 "$WORK/h1/log"; skip_all "dockerd does not start here"; }
 }

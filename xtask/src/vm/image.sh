@@ -8,9 +8,9 @@ tree=$work/tree
 rm -rf "$work"
 mkdir -p "$work"
 
-# systemd for delegation and user managers; newuidmap for rootless; AppArmor's parser; no initramfs tools: the kernel package is unpacked, not installed.
+# systemd for delegation and user managers; newuidmap for rootless; AppArmor's parser; containerd as an engine above systemd's groups; no initramfs tools: the kernel package is unpacked, not installed.
 mmdebstrap --quiet --variant=minbase \
-    --include=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,kmod,busybox-static,uidmap,procps,apparmor,e2fsprogs \
+    --include=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,kmod,busybox-static,uidmap,procps,apparmor,e2fsprogs,containerd \
     --aptopt='Acquire::Languages "none"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --customize-hook='chroot "$1" sh -euc "cd /tmp; apt-get -qq download \$(apt-cache depends linux-image-cloud-amd64 | sed -n \"s/.*Depends: //p\"); dpkg-deb --fsys-tarfile linux-image-*.deb | tar -x --keep-directory-symlink -C /; rm linux-image-*.deb"' \
@@ -27,7 +27,7 @@ for unit in getty@tty1.service serial-getty@ttyS0.service apt-daily.timer apt-da
     systemd-udevd-kernel.socket systemd-udevd-control.socket systemd-udev-trigger.service systemd-random-seed.service \
     systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-binfmt.service apparmor.service getty.target \
     systemd-tmpfiles-clean.timer systemd-journal-flush.service dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount \
-    sys-kernel-tracing.mount; do
+    sys-kernel-tracing.mount containerd.service; do
     ln -sf /dev/null "$tree/etc/systemd/system/$unit"
 done
 echo 0123456789abcdef0123456789abcdef > "$tree/etc/machine-id"
