@@ -53,6 +53,12 @@ pub fn rough(duration: Duration) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
+/// A time that is left, as clocks show it: `0:17`, `4:10`, `2:05:00`.
+pub fn clock(seconds: u64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours == 0 { format!("{minutes}:{seconds:02}") } else { format!("{hours}:{minutes:02}:{seconds:02}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +100,12 @@ mod tests {
     fn less_than_a_second_is_told_in_milliseconds() {
         assert_eq!(rough(Duration::from_millis(300)), "300 milliseconds");
         assert_eq!(rough(Duration::from_millis(1999)), "1 second");
+    }
+
+    #[test]
+    fn clocks() {
+        for (seconds, text) in [(0, "0:00"), (17, "0:17"), (250, "4:10"), (7500, "2:05:00"), (360_000, "100:00:00")] {
+            assert_eq!(clock(seconds), text);
+        }
     }
 }

@@ -75,7 +75,13 @@ pub fn note(text: impl AsRef<str>) {
 
 /// Standard error has no fallback: if it is closed there is nobody to tell.
 pub(crate) fn say(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let write = || {
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    };
+    #[cfg(feature = "progress")]
+    crate::progress::above(write);
+    #[cfg(not(feature = "progress"))]
+    write();
 }
 
 fn message(voice: &Voice, level: &'static str, text: &str) -> String {

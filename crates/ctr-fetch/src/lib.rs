@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use argument::Argument;
 use clap::{CommandFactory as _, Parser};
-use ctr_cli::{Failure, GlobalArgs, Progress};
+use ctr_cli::{Failure, GlobalArgs, ProgressArgs};
 use ctr_core::reference::Reference;
 use ctr_core::spec::platform::Platform;
 use ctr_core::store::{Store, StoreError};
@@ -59,6 +59,8 @@ pub struct Options {
     #[arg(long)]
     no_referrers: bool,
     #[command(flatten)]
+    progress: ProgressArgs,
+    #[command(flatten)]
     names: NameArgs,
     #[command(flatten)]
     registry: RegistryArgs,
@@ -86,6 +88,7 @@ pub fn main() -> ExitCode {
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature that run_main takes")]
 fn run(options: Options) -> Result<ExitCode, Failure> {
+    let progress = options.progress.progress()?;
     let mut arguments = options.sources.iter().map(|text| Argument::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let request = Request::new(&options)?;
     let locked = options.names.of_lock(&request, &mut arguments)?;
@@ -105,7 +108,6 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     }
     let store = Store::open_or_create(&root).map_err(hinted)?;
     let ownership = if map.single_id() { Ownership::Record } else { Ownership::Chown };
-    let progress = Progress::new();
     let fetcher = Fetcher { store, request, ownership, progress, client, policy, locked, warned: Cell::new(false) };
     fetcher.all(&arguments, options.names.lock.as_deref(), options.global.format)
 }
