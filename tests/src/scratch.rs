@@ -17,6 +17,9 @@ use crate::{bins, leaks};
 /// A command that takes longer hangs.
 const DEADLINE: Duration = Duration::from_mins(1);
 
+/// No test asks a registry outside the machine, whatever name it makes up; nor is it led by the machine's own files.
+const NO_DOCKER: &str = "[[registry]]\nprefix = 'docker.io'\nblocked = true\n";
+
 /// An empty `--root`, on the disk, with a place for other files beside it. Dropping it ends and removes everything.
 #[derive(Debug)]
 pub struct Root {
@@ -56,7 +59,10 @@ impl Root {
 
     /// `ctr-NAME` in this root.
     pub fn ctr(&self, name: &str) -> Cmd {
-        Cmd::new(bins::binary(&format!("ctr-{name}"))).env("CTR_ROOT", self.path())
+        let config = bins::work_dir().join("registries.conf");
+        bins::once(&config, |path| fs::write(path, NO_DOCKER).expect("registries.conf"));
+        let cmd = Cmd::new(bins::binary(&format!("ctr-{name}"))).env("CTR_ROOT", self.path());
+        cmd.env("CONTAINERS_REGISTRIES_CONF", config)
     }
 
     /// Fetches `source` and returns the image's digest.

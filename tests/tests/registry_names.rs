@@ -248,3 +248,25 @@ fn pull_says_when_the_registry_is_asked() {
     let done = pull("newer").args(["--retries", "0"]).run();
     assert!(done.code == 0 && done.stdout.contains(&moved) && done.stderr.contains("it may be old"), "{done}");
 }
+
+#[test]
+fn an_index_that_has_not_changed_costs_one_head() {
+    // spec: REG-56
+    let (root, server) = (Root::new(), server());
+    let index = put_index(&server);
+    server.site().tag("demo", "multi", &index);
+    let name = server.name("demo:multi");
+    let json = |args: &[&str]| -> Value {
+        let text = fetch(&root, "").args(["--format", "json", &name]).args(args.iter().copied()).ok();
+        schema::check_text("fetched.json", &text);
+        serde_json::from_str::<Value>(&text).unwrap()[0].take()
+    };
+    let first = json(&[]);
+    assert_eq!((&first["digest"], &first["index"]), (&json!(sample().digest()), &json!(index)));
+    let asked = server.seen().len();
+    let second = json(&[]);
+    assert_eq!((&second["index"], &second["known"]), (&json!(index), &json!(true)));
+    assert_eq!(server.log()[asked..], ["HEAD /v2/demo/manifests/multi"]);
+    // The other platform of the same index is not the one that is there.
+    fetch(&root, "").args(["--platform", "linux/s390x", &name]).fails(1);
+}

@@ -85,7 +85,7 @@ fn what_cannot_start_says_why_and_leaves_nothing() {
             assert_nothing_left(&root, &format!("{options:?} {command:?}"));
         }
     }
-    let done = root.ctr("run").args(["--wait", "no-such-image", "true"]).fails(125);
+    let done = root.ctr("run").args(["--wait", "--pull=never", "no-such-image", "true"]).fails(125);
     assert!(done.stderr.contains("no-such-image"), "{done}");
 }
 

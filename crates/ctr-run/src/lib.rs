@@ -57,12 +57,12 @@ fn run(mut args: Args) -> Result<ExitCode, Failure> {
         return Err(Failure::new(format!("the --cidfile {} is there already", path.display()))
             .hint("another container may be running with it: remove the file if not"));
     }
-    let (store, found) = image::find(&root, &args)?;
     // With the host's ids the container could write the executable of its PID 1, which is this one (CVE-2019-5736).
     if !args.life.dry_run && ctr_sys::sealed::is_exposed_to(|uid| uid != 0 || ctr_sandbox::host::shares_ids(&options)) {
         let Err(error) = ctr_sys::sealed::execute_again(&[]);
         return Err(Failure::new("cannot run from where the container cannot write this program").caused_by(&error));
     }
+    let (store, found) = image::find(&root, &args)?;
     let id = new_id()?;
     if args.life.dry_run {
         let launch = store.launch_record(&found.digest).map_err(store_failure)?;

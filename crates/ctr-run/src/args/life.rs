@@ -51,7 +51,7 @@ pub(crate) struct LifeArgs {
     /// The image must be for this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
-    /// When to fetch an image that is given as a path
+    /// When to fetch the image: a name from its registry, or a path
     #[arg(long, value_enum, default_value_t = Pull::Missing)]
     pub(crate) pull: Pull,
     /// Print the plan on standard error before it is carried out
@@ -73,13 +73,27 @@ pub(crate) enum LogArg {
     None,
 }
 
+impl Pull {
+    /// As it is written.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Always => "always",
+            Self::Newer => "newer",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// `--pull`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Pull {
     /// If it is not in the store
     Missing,
-    /// Every time
+    /// Every time; only what is new is downloaded
     Always,
+    /// As always, but what the store has will do when the registry does not answer
+    Newer,
     /// Not at all
     Never,
 }
