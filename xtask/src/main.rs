@@ -59,7 +59,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "conformance",
-        about: "test suites and engines of others with ctr-oci as runtime; --only, --runtime, --bless",
+        about: "test suites and engines of others with ctr-oci as runtime; --only, --runtime, --bless, --transcript",
         run: conformance::run,
     },
     Task { name: "dist", about: "release binaries, man pages, completions in target/dist", run: dist::run },
