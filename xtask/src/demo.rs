@@ -16,6 +16,7 @@ const NEEDED: &[&str] = &[
     "ctr-fetch",
     "ctr-run",
     "ctr-ps",
+    "ctr-push",
     "ctr-exec",
     "ctr-attach",
     "ctr-logs",

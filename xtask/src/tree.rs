@@ -12,6 +12,7 @@ pub(crate) const BINARIES: &[&str] = &[
     "ctr-logs",
     "ctr-oci",
     "ctr-ps",
+    "ctr-push",
     "ctr-rm",
     "ctr-run",
     "ctr-stop",

@@ -14,7 +14,7 @@ use crate::url::{Origin, Url};
 /// The media type of an image index.
 pub(crate) const INDEX: &str = MediaType::INDEX;
 /// What manifests we take, in the order of preference.
-const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+pub(crate) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                       application/vnd.docker.distribution.manifest.list.v2+json, \
                       application/vnd.docker.distribution.manifest.v2+json";
 
@@ -64,6 +64,11 @@ impl Repository {
     #[must_use]
     pub fn with_login(self, login: Arc<Authenticator>) -> Self {
         Self { login: Some(login), ..self }
+    }
+
+    /// The connections.
+    pub fn http(&self) -> &Arc<Http> {
+        &self.http
     }
 
     /// Scheme, host and port of the registry.
@@ -215,7 +220,7 @@ fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-fn content_digest(response: &Response) -> Option<Digest> {
+pub(crate) fn content_digest(response: &Response) -> Option<Digest> {
     response.header("docker-content-digest")?.parse().ok()
 }
 

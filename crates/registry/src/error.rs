@@ -140,6 +140,24 @@ pub enum RegistryError {
     /// A login that failed before the registry could say no.
     #[error(transparent)]
     Auth(Box<crate::auth::AuthError>),
+    /// What is sent cannot be read, or is not what it must be.
+    #[error("cannot read blob {digest} to send it: {source}")]
+    Content {
+        /// The blob.
+        digest: Digest,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A tag that is there already and may not be moved.
+    #[error("{registry} does not let the {image} change{}", told(errors))]
+    Immutable {
+        /// Host of the registry.
+        registry: String,
+        /// `image app:1`.
+        image: String,
+        /// What the body said.
+        errors: Vec<ServerError>,
+    },
     /// A document that is refused.
     #[error("{url} sent a document that cannot be used")]
     Document {
@@ -188,7 +206,7 @@ impl fmt::Display for NetworkProblem {
 
 /// One entry of an error body (distribution-spec "Error Codes"). Both texts come from outside: escape them when they
 /// are shown.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
 pub struct ServerError {
     /// `MANIFEST_UNKNOWN`, for example.
     #[serde(default)]
@@ -196,6 +214,16 @@ pub struct ServerError {
     /// For people.
     #[serde(default)]
     pub message: String,
+    /// The blob or manifest that it is about, where `detail` names one.
+    #[serde(default, rename = "detail", deserialize_with = "digest_of")]
+    pub digest: Option<Digest>,
+}
+
+/// `"sha256:..."` or `{"digest": "sha256:..."}`; registries write anything there.
+fn digest_of<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Digest>, D::Error> {
+    let detail = <serde_json::Value as serde::Deserialize>::deserialize(from)?;
+    let text = detail.as_str().or_else(|| detail.get("digest")?.as_str());
+    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 /// What servers say, as a clause: `: MANIFEST_UNKNOWN (manifest unknown)`.
@@ -241,6 +269,23 @@ impl RegistryError {
         matches!(self, Self::NotFound { .. } | Self::Status { status: 404, .. })
     }
 
+    /// What the registry said.
+    pub fn told(&self) -> Option<&[ServerError]> {
+        match self {
+            Self::Status { errors, .. }
+            | Self::NotFound { errors, .. }
+            | Self::Denied { errors, .. }
+            | Self::RateLimited { errors, .. }
+            | Self::Immutable { errors, .. } => Some(errors),
+            _ => None,
+        }
+    }
+
+    /// Whether the registry gave this code as a reason.
+    pub fn has_code(&self, code: &str) -> bool {
+        self.told().is_some_and(|errors| errors.iter().any(|error| error.code == code))
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
@@ -260,6 +305,10 @@ impl RegistryError {
             }
             Self::Slow { .. } | Self::Budget { .. } => "run it again: what has come is kept".to_owned(),
             Self::Status { status: 500.., .. } => "the server has trouble; try again later".to_owned(),
+            Self::Immutable { .. } => "push it under another tag".to_owned(),
+            Self::Content { .. } => {
+                "ctr-fetch of the same image brings it again; ctr-gc --check shows all that is damaged".to_owned()
+            }
             _ => return None,
         };
         Some(text)

@@ -14,9 +14,11 @@ mod place;
 pub mod policy;
 mod referrers;
 mod tls;
+mod upload;
 pub mod url;
 
 pub use client::{BlobBody, Head, RawManifest, Repository};
 pub use error::RegistryError;
 pub use place::{Client, Place};
 pub use referrers::Referrer;
+pub use upload::{Content, Entry, Mount, Offered, Outgoing, Pusher, Put};

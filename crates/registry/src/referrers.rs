@@ -41,7 +41,7 @@ impl Repository {
         Ok(found)
     }
 
-    fn listed(&self, subject: &Digest) -> Result<Vec<Link>, RegistryError> {
+    pub(crate) fn listed(&self, subject: &Digest) -> Result<Vec<Link>, RegistryError> {
         let mut found = Vec::new();
         let mut url = self.url(&format!("referrers/{subject}"))?;
         for _ in 0..MAX_PAGES {

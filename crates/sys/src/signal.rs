@@ -1,7 +1,7 @@
 //! Signals: masks, default dispositions, a descriptor to read them from (signal(7), signalfd(2)), their names.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
 use crate::raw::{RawResult, call, owned, retry};
@@ -85,6 +85,39 @@ pub fn default_all() {
 pub fn signalfd_all() -> RawResult<OwnedFd> {
     let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
     call!(libc::SYS_signalfd4, -1, ptr::from_ref(&ALL), SET_SIZE, flags).map(owned)
+}
+
+/// Signals that a thread waits for, instead of what they would do.
+#[derive(Debug)]
+pub struct Taken {
+    signals: OwnedFd,
+}
+
+/// Blocks `signals` in the calling thread and those that it starts from now on; [`Taken::wait`] gets them.
+pub fn take(signals: &[i32]) -> crate::error::Result<Taken> {
+    let set = signals
+        .iter()
+        .filter(|signal| (1..=SIGNAL_MAX).contains(signal))
+        .fold(0u64, |set, signal| set | 1 << (signal - 1));
+    let (new, out) = (ptr::from_ref(&set), ptr::null_mut::<u64>());
+    let failed = |call: &'static str| move |errno| crate::SysError::new(call, format!("{signals:?}"), errno);
+    call!(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, new, out, SET_SIZE).map_err(failed("sigprocmask"))?;
+    let fd =
+        call!(libc::SYS_signalfd4, -1, ptr::from_ref(&set), SET_SIZE, libc::SFD_CLOEXEC).map_err(failed("signalfd"))?;
+    Ok(Taken { signals: owned(fd) })
+}
+
+impl Taken {
+    /// The number of the next one; waits for it.
+    pub fn wait(&self) -> crate::error::Result<i32> {
+        loop {
+            match read_signal(self.signals.as_fd()) {
+                Ok(Some(signal)) => return Ok(signal),
+                Ok(None) => {}
+                Err(errno) => return Err(crate::SysError::new("read", "signalfd", errno)),
+            }
+        }
+    }
 }
 
 /// The next signal number, or `None` if none waits.

@@ -21,6 +21,7 @@ const BINARIES: &[fn() -> clap::Command] = &[
     ctr_logs::command,
     ctr_oci::command,
     ctr_ps::command,
+    ctr_push::command,
     ctr_rm::command,
     ctr_run::command,
     ctr_stop::command,

@@ -30,6 +30,8 @@ use retry::Wait;
 
 /// Most redirects of one request.
 pub const MAX_REDIRECTS: usize = 10;
+/// For requests that tidy up.
+const LAST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes of the head of an answer.
 pub const MAX_HEAD: usize = 64 << 10;
 
@@ -86,6 +88,8 @@ pub struct Request<'a> {
     pub payload: Payload<'a>,
     /// Whether it may be made again after a failure: the answer must be the same each time.
     pub repeatable: bool,
+    /// It tidies up behind others that failed or were cancelled: it is made whatever the time is, once and briefly.
+    pub last: bool,
 }
 
 /// The body of a request.
@@ -113,7 +117,7 @@ impl std::fmt::Debug for Payload<'_> {
     }
 }
 
-impl<'a> Request<'a> {
+impl Request<'_> {
     /// A GET without more headers.
     pub fn get(url: Url) -> Self {
         Self::new(Method::GET, url)
@@ -127,7 +131,7 @@ impl<'a> Request<'a> {
     /// Any method. GET and HEAD may be repeated, others not.
     pub fn new(method: Method, url: Url) -> Self {
         let repeatable = method == Method::GET || method == Method::HEAD;
-        Self { method, url, headers: Vec::new(), authorization: None, payload: Payload::Empty, repeatable }
+        Self { method, url, headers: Vec::new(), authorization: None, payload: Payload::Empty, repeatable, last: false }
     }
 
     /// Adds a header.
@@ -139,9 +143,9 @@ impl<'a> Request<'a> {
 
     /// Sets what is sent.
     #[must_use]
-    pub fn payload(mut self, payload: Payload<'a>) -> Self {
-        self.payload = payload;
-        self
+    pub fn payload(self, payload: Payload<'_>) -> Request<'_> {
+        let Self { method, url, headers, authorization, payload: _, repeatable, last } = self;
+        Request { method, url, headers, authorization, payload, repeatable, last }
     }
 }
 
@@ -156,6 +160,11 @@ impl Http {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
+    }
+
+    /// Whether work may go on.
+    pub(crate) fn check(&self) -> Result<(), RegistryError> {
+        self.shared.check()
     }
 
     /// All requests and bodies end with [`RegistryError::Cancelled`] from now on.
@@ -204,7 +213,9 @@ impl Http {
         let settings = self.settings();
         let mut attempt = 0;
         loop {
-            self.shared.check()?;
+            if !request.last {
+                self.shared.check()?;
+            }
             let result = self.follow(request);
             let wait = match &result {
                 _ if !request.repeatable || attempt >= settings.retries => return result,
@@ -283,6 +294,10 @@ impl Http {
         let result = match &mut request.payload {
             Payload::Empty if matches!(request.method, Method::POST | Method::PUT | Method::PATCH) => {
                 self.run(&agent, raw.header("content-length", "0").body(&b""[..]).map_err(|_| malformed())?)
+            }
+            Payload::Empty if request.last => {
+                let raw = raw.body(SendBody::none()).map_err(|_| malformed())?;
+                agent.run(agent.configure_request(raw).timeout_global(Some(LAST_TIMEOUT)).build())
             }
             Payload::Empty => self.run(&agent, raw.body(SendBody::none()).map_err(|_| malformed())?),
             Payload::Bytes(bytes) => self.run(&agent, raw.body(*bytes).map_err(|_| malformed())?),
