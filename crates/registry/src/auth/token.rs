@@ -202,12 +202,12 @@ pub(super) fn refusal(body: &Secret) -> Vec<ServerError> {
     if let Some(errors) = document.get("errors").and_then(Value::as_array) {
         let errors = errors.iter().take(4);
         return errors
-            .map(|error| ServerError { code: text(error, "code"), message: text(error, "message") })
+            .map(|error| ServerError { code: text(error, "code"), message: text(error, "message"), digest: None })
             .collect();
     }
     let message = ["error_description", "details", "message"].iter().map(|name| text(&document, name));
     let message = message.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
-    let error = ServerError { code: text(&document, "error"), message };
+    let error = ServerError { code: text(&document, "error"), message, digest: None };
     if error.code.is_empty() && error.message.is_empty() { Vec::new() } else { vec![error] }
 }
 
