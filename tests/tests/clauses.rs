@@ -5,7 +5,7 @@ use std::fs;
 use ctr_tests::need;
 use ctr_tests::scratch::{Cmd, Root};
 
-const BINARIES: [&str; 10] = ["run", "attach", "exec", "fetch", "image", "ps", "stop", "logs", "gc", "rm"];
+const BINARIES: [&str; 11] = ["run", "attach", "exec", "fetch", "image", "login", "ps", "stop", "logs", "gc", "rm"];
 
 #[test]
 fn every_command_tells_its_version_and_the_store_format() {

@@ -14,6 +14,7 @@ use crate::shell;
 const NEEDED: &[&str] = &[
     "ctr-image",
     "ctr-fetch",
+    "ctr-login",
     "ctr-run",
     "ctr-ps",
     "ctr-push",
@@ -64,6 +65,8 @@ impl Stage {
         say("Bring it into the store.");
         self.ctr("ctr-fetch", &["hello.aci", "--name", "hello"])?;
         self.ctr("ctr-image", &["list"])?;
+        say("Images of registries come by their names. Whom is one asked of, and as whom?");
+        self.ctr("ctr-login", &["--which", "registry.example.com/team/app:1"])?;
         if !is_static {
             println!(
                 "\nThe example program was built against glibc, which the image does not hold: running it is skipped."

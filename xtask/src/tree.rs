@@ -9,6 +9,7 @@ pub(crate) const BINARIES: &[&str] = &[
     "ctr-fetch",
     "ctr-gc",
     "ctr-image",
+    "ctr-login",
     "ctr-logs",
     "ctr-oci",
     "ctr-ps",

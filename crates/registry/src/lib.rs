@@ -19,6 +19,6 @@ pub mod url;
 
 pub use client::{BlobBody, Head, RawManifest, Repository};
 pub use error::RegistryError;
-pub use place::{Client, Place};
+pub use place::{Client, Place, Verified};
 pub use referrers::Referrer;
 pub use upload::{Content, Entry, Mount, Offered, Outgoing, Pusher, Put};

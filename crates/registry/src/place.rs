@@ -4,11 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use ctr_core::reference::{DEFAULT_DOMAIN, Reference};
 
-use crate::auth::{AuthError, CredentialStore, Logins, RealmRules};
+use crate::auth::{AuthError, CredentialKind, CredentialStore, Logins, RealmRules, Scopes};
 use crate::client::Repository;
 use crate::config::{Candidate, Registries};
 use crate::error::RegistryError;
-use crate::http::{Http, Settings};
+use crate::http::{Http, Request, Settings};
+use crate::url::Scheme;
 
 /// The host that serves the names of `docker.io`.
 const DOCKER_HOST: &str = "registry-1.docker.io";
@@ -19,6 +20,15 @@ pub struct Client {
     http: Arc<Http>,
     registries: Arc<OnceLock<Registries>>,
     logins: Arc<OnceLock<Logins>>,
+}
+
+/// What a registry says of a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// It asked for one and took this one. Otherwise it lets everybody in who asks for no more than that.
+    pub taken: bool,
+    /// Nobody on the way could read it.
+    pub encrypted: bool,
 }
 
 /// One repository to ask.
@@ -63,7 +73,14 @@ impl Client {
             return Ok(logins);
         }
         let made = match &self.http.settings().credentials {
-            Some(places) => Logins::new(Arc::new(CredentialStore::new(places)), RealmRules::read(places.rules())?),
+            Some(places) => {
+                let store = CredentialStore::new(places);
+                let store = match self.registries()?.credential_helpers() {
+                    Some((programs, path)) => store.with_programs(programs, path),
+                    None => store,
+                };
+                Logins::new(Arc::new(store), RealmRules::read(places.rules())?)
+            }
             None => Logins::anonymous(),
         };
         Ok(self.logins.get_or_init(|| made))
@@ -77,6 +94,46 @@ impl Client {
             credentials.find(candidate.host(), candidate.path()).map_err(AuthError::from)?;
         }
         Ok(())
+    }
+
+    /// Asks the registry that references call `registry` whether it takes `credential`. The credential goes to the registry,
+    /// and to the token server that it names if that may see it.
+    pub fn verify(&self, registry: &str, credential: CredentialKind) -> Result<Verified, RegistryError> {
+        let authority = if registry == DEFAULT_DOMAIN { DOCKER_HOST } else { registry };
+        let origin = if self.is_insecure(registry)? {
+            self.http.insecure_origin(authority)?
+        } else {
+            self.http.origin(authority, false)?
+        };
+        let rules = match &self.http.settings().credentials {
+            Some(places) => RealmRules::read(places.rules())?,
+            None => RealmRules::default(),
+        };
+        let login = Logins::new(Arc::new(CredentialStore::given(credential)), rules).of(registry, &origin, &self.http);
+        let repository = Repository::new(Arc::clone(&self.http), origin.clone(), "").with_login(login);
+        let url = origin.url("/v2/");
+        let url = url.map_err(|source| RegistryError::Address { what: registry.to_owned(), source })?;
+        let mut request = Request::get(url);
+        let response = repository.ask_for(Scopes::registry(), &mut request)?;
+        let encrypted = origin.scheme == Scheme::Https || origin.is_loopback();
+        match (response.status, request.authorization.is_some()) {
+            (200, taken) => Ok(Verified { taken, encrypted }),
+            (401 | 403, _) => {
+                let (credential, errors) = (response.credential.clone(), response.errors());
+                let (registry, repository) = (registry.to_owned(), "it".to_owned());
+                Err(RegistryError::Denied { registry, repository, credential, errors })
+            }
+            // A registry that is only files: nobody asks who we are.
+            (404, false) => Ok(Verified { taken: false, encrypted }),
+            _ => Err(response.into_error()),
+        }
+    }
+
+    /// Whether registries.conf allows what nobody vouches for at the registry itself.
+    fn is_insecure(&self, registry: &str) -> Result<bool, RegistryError> {
+        let Ok(reference) = format!("{registry}/any").parse::<Reference>() else { return Ok(false) };
+        let candidates = self.registries()?.candidates(&reference)?;
+        Ok(candidates.iter().any(|candidate| candidate.host() == registry && candidate.insecure()))
     }
 
     /// What the user should be told about credentials that were not used; each once.

@@ -18,6 +18,7 @@ const BINARIES: &[fn() -> clap::Command] = &[
     ctr_fetch::command,
     ctr_gc::command,
     ctr_image::command,
+    ctr_login::command,
     ctr_logs::command,
     ctr_oci::command,
     ctr_ps::command,

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ctr_core::quantity::parse_duration;
-
 use super::file::{AuthFile, CredentialKind, DOCKER_SERVER, Document, canonical};
+use super::places::Places;
 use super::program::{PROGRAM_TIME, Program, ProgramError, TOKEN_USER};
 use super::secret::Secret;
 
-/// The file in `$CREDENTIALS_DIRECTORY`: what a unit has as `LoadCredential=ctr.auth.json:/PATH` (systemd.exec(5)).
-const SERVICE_FILE: &str = "ctr.auth.json";
+/// What stands for the files in `credential-helpers` (containers-registries.conf(5)).
+const FILES: &str = "containers-auth.json";
 
 /// A credential, and where it is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,82 +114,6 @@ impl CredentialError {
     }
 }
 
-/// Where files with credentials can be. Read it before a user namespace is entered: there the user has another id.
-#[derive(Debug, Clone, Default)]
-pub struct Places {
-    /// `--authfile`, else `$REGISTRY_AUTH_FILE`: the only file then.
-    pub authfile: Option<PathBuf>,
-    /// `$CREDENTIALS_DIRECTORY`.
-    pub service: Option<PathBuf>,
-    /// `$XDG_RUNTIME_DIR`.
-    pub runtime: Option<PathBuf>,
-    /// `$XDG_CONFIG_HOME`.
-    pub config: Option<PathBuf>,
-    /// `$DOCKER_CONFIG`.
-    pub docker: Option<PathBuf>,
-    /// The home directory.
-    pub home: Option<PathBuf>,
-    /// The user's id.
-    pub uid: u32,
-    /// How long a program may take, if another time than [`PROGRAM_TIME`].
-    pub program_time: Option<Duration>,
-}
-
-impl Places {
-    /// By the variables of this process; `authfile` is the option of that name.
-    pub fn from_environment(authfile: Option<&Path>) -> Self {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        // The XDG specification: "If an implementation encounters a relative path it should ignore it."
-        let absolute = |name| variable(name).filter(|path| path.is_absolute());
-        Self {
-            authfile: authfile.map(Path::to_owned).or_else(|| variable("REGISTRY_AUTH_FILE")),
-            service: absolute("CREDENTIALS_DIRECTORY"),
-            runtime: absolute("XDG_RUNTIME_DIR"),
-            config: absolute("XDG_CONFIG_HOME"),
-            docker: variable("DOCKER_CONFIG"),
-            home: std::env::home_dir().filter(|home| home.is_absolute()),
-            uid: ctr_sys::ids::effective_uid(),
-            program_time: std::env::var("CTR_CREDENTIAL_TIMEOUT").ok().and_then(|text| parse_duration(&text).ok()),
-        }
-    }
-
-    /// The files that say which token servers are trusted ([`super::RealmRules`]).
-    pub fn rules(&self) -> Vec<PathBuf> {
-        let mut files = vec![PathBuf::from("/etc/ctr/auth.toml")];
-        files.extend(self.configuration().map(|dir| dir.join("ctr/auth.toml")));
-        files
-    }
-
-    fn configuration(&self) -> Option<PathBuf> {
-        self.config.clone().or_else(|| Some(self.home.as_ref()?.join(".config")))
-    }
-
-    /// The file that a login writes.
-    pub fn primary(&self) -> PathBuf {
-        match (&self.authfile, &self.runtime) {
-            (Some(path), _) => path.clone(),
-            (None, Some(runtime)) => runtime.join("containers/auth.json"),
-            (None, None) => PathBuf::from(format!("/run/containers/{}/auth.json", self.uid)),
-        }
-    }
-
-    /// All files, in the order in which they count.
-    fn files(&self) -> Vec<AuthFile> {
-        let file = |path, legacy| AuthFile { path, legacy, named: false };
-        if let Some(path) = &self.authfile {
-            return vec![AuthFile { path: path.clone(), legacy: false, named: true }];
-        }
-        let mut files = Vec::new();
-        files.extend(self.service.as_ref().map(|dir| file(dir.join(SERVICE_FILE), false)));
-        files.push(file(self.primary(), false));
-        files.extend(self.configuration().map(|dir| file(dir.join("containers/auth.json"), false)));
-        let docker = self.docker.clone().or_else(|| Some(self.home.as_ref()?.join(".docker")));
-        files.extend(docker.map(|dir| file(dir.join("config.json"), false)));
-        files.extend(self.home.as_ref().map(|home| file(home.join(".dockercfg"), true)));
-        files
-    }
-}
-
 /// One line of a list: what there is, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
@@ -198,6 +121,8 @@ pub struct Known {
     pub key: Option<String>,
     /// The user, where the file has one.
     pub user: Option<String>,
+    /// [`CredentialKind::name`]; nothing for what a program keeps.
+    pub kind: Option<&'static str>,
     /// Where it is.
     pub source: Source,
 }
@@ -206,6 +131,8 @@ pub struct Known {
 #[derive(Debug)]
 pub struct CredentialStore {
     files: Vec<AuthFile>,
+    /// `credential-helpers` of a registries.conf, and that file: what is asked in place of the files alone.
+    order: Option<(Vec<String>, PathBuf)>,
     given: Option<Credential>,
     program_time: Duration,
     state: Mutex<State>,
@@ -222,17 +149,24 @@ impl CredentialStore {
     /// The files of `places`.
     pub fn new(places: &Places) -> Self {
         let program_time = places.program_time.unwrap_or(PROGRAM_TIME);
-        Self { files: places.files(), given: None, program_time, state: Mutex::default() }
+        Self { files: places.files(), order: None, given: None, program_time, state: Mutex::default() }
     }
 
     /// No credentials at all.
     pub fn anonymous() -> Self {
-        Self { files: Vec::new(), given: None, program_time: PROGRAM_TIME, state: Mutex::default() }
+        Self { files: Vec::new(), order: None, given: None, program_time: PROGRAM_TIME, state: Mutex::default() }
     }
 
     /// This one, for every repository.
     pub fn given(kind: CredentialKind) -> Self {
         Self { given: Some(Credential { kind, source: Source::Given }), ..Self::anonymous() }
+    }
+
+    /// With `credential-helpers` of the registries.conf `path` (containers-registries.conf(5)): programs, and the files where
+    /// [`FILES`] stands.
+    #[must_use]
+    pub fn with_programs(self, programs: &[String], path: &Path) -> Self {
+        Self { order: Some((programs.to_vec(), path.to_owned())), ..self }
     }
 
     /// The credential for the repository `path` of `registry`, a host as references have it (`docker.io`). The first file that
@@ -242,6 +176,20 @@ impl CredentialStore {
         if let Some(given) = &self.given {
             return Ok(Some(given.clone()));
         }
+        let Some((order, conf)) = &self.order else { return self.find_in_files(registry, path) };
+        for name in order {
+            let found = match name.as_str() {
+                FILES => self.find_in_files(registry, path)?,
+                name => self.find_by_program(name, registry, conf, "credential-helpers")?,
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn find_in_files(&self, registry: &str, path: &str) -> Result<Option<Credential>, CredentialError> {
         for file in &self.files {
             let found = self.find_in(file, registry, path)?;
             if found.is_some() {
@@ -251,19 +199,31 @@ impl CredentialStore {
         Ok(None)
     }
 
+    /// Asks the program that `key` of `file` names.
+    fn find_by_program(
+        &self,
+        name: &str,
+        registry: &str,
+        file: &Path,
+        key: &str,
+    ) -> Result<Option<Credential>, CredentialError> {
+        let (path, key) = (file.to_owned(), key.to_owned());
+        match self.ask(name, registry) {
+            Ok(None) => Ok(None),
+            Ok(Some(kind)) => {
+                let program = format!("docker-credential-{name}");
+                Ok(Some(Credential { kind, source: Source::Program { program, path, key } }))
+            }
+            Err(source) => {
+                let (registry, source) = (registry.to_owned(), Box::new(source));
+                Err(CredentialError::Program { registry, path, key, source })
+            }
+        }
+    }
+
     fn find_in(&self, file: &AuthFile, registry: &str, path: &str) -> Result<Option<Credential>, CredentialError> {
         let document = self.document(file)?;
-        let from_program = |key: &str, name: &str| {
-            let kind = self.ask(name, registry).map_err(|source| CredentialError::Program {
-                registry: registry.to_owned(),
-                path: file.path.clone(),
-                key: key.to_owned(),
-                source: Box::new(source),
-            })?;
-            let program = format!("docker-credential-{name}");
-            let source = Source::Program { program, path: file.path.clone(), key: key.to_owned() };
-            Ok(kind.map(|kind| Credential { kind, source }))
-        };
+        let from_program = |key, name| self.find_by_program(name, registry, &file.path, key);
         match document.program(registry) {
             // An empty name: this file itself, also where it has a program for all.
             Some((_, "")) => {}
@@ -327,13 +287,20 @@ impl CredentialStore {
     /// Everything that the files have, in the order in which it counts. Programs for all registries are named, not asked.
     pub fn list(&self) -> Result<Vec<Known>, CredentialError> {
         let mut list = Vec::new();
+        for (name, path) in self.order.iter().flat_map(|(order, path)| order.iter().map(move |name| (name, path))) {
+            if name != FILES {
+                let (program, path) = (format!("docker-credential-{name}"), path.clone());
+                let source = Source::Program { program, path, key: "credential-helpers".to_owned() };
+                list.push(Known { key: None, user: None, kind: None, source });
+            }
+        }
         for file in &self.files {
             let document = self.document(file)?;
             let path = &file.path;
             let program = |key: &str, name: &str, of: Option<String>| {
                 let program = format!("docker-credential-{name}");
                 let source = Source::Program { program, path: path.clone(), key: key.to_owned() };
-                Known { key: of, user: None, source }
+                Known { key: of, user: None, kind: None, source }
             };
             list.extend(document.programs().map(|(key, name)| program(key, name, Some(key.to_owned()))));
             list.extend(document.program_of_all().map(|name| program("credsStore", name, None)));
@@ -341,7 +308,8 @@ impl CredentialStore {
                 let bad = |why| CredentialError::Entry { path: path.clone(), key: key.to_owned(), why };
                 let Some(kind) = entry.credential().map_err(bad)? else { continue };
                 let source = Source::File { path: path.clone(), key: key.to_owned() };
-                list.push(Known { key: Some(key.to_owned()), user: kind.user().map(str::to_owned), source });
+                let (user, kind) = (kind.user().map(str::to_owned), Some(kind.name()));
+                list.push(Known { key: Some(key.to_owned()), user, kind, source });
             }
         }
         Ok(list)
@@ -363,6 +331,15 @@ impl CredentialKind {
         match self {
             Self::Password { user, .. } => Some(user),
             Self::IdentityToken(_) | Self::RegistryToken(_) => None,
+        }
+    }
+
+    /// What it is: `password`, `identity token`, `registry token`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Password { .. } => "password",
+            Self::IdentityToken(_) => "identity token",
+            Self::RegistryToken(_) => "registry token",
         }
     }
 }

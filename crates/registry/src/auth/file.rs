@@ -22,7 +22,7 @@ use super::secret::Secret;
 /// Most bytes of a file with credentials (spec/limits.md).
 pub const MAX_AUTH_FILE: u64 = 1 << 20;
 /// How Docker's own registry stands in files and programs.
-pub(super) const DOCKER_SERVER: &str = "https://index.docker.io/v1/";
+pub const DOCKER_SERVER: &str = "https://index.docker.io/v1/";
 
 /// Where one file is, and how it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,6 +169,11 @@ pub(super) fn canonical(registry: &str) -> &str {
         "index.docker.io" | "registry-1.docker.io" => "docker.io",
         other => other,
     }
+}
+
+/// Whether `key` of a file stands for the whole registry `registry`, in one form or another.
+pub fn is_same_registry(key: &str, registry: &str) -> bool {
+    host_of(key, false) == canonical(registry)
 }
 
 /// The registry that a key means: keys were URLs once, `https://registry.example.com/v1/`.
