@@ -22,6 +22,7 @@ use crate::report::Fetched;
 use crate::source::{Image, Source, Wanted};
 
 /// What is asked of every source.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct Request {
     /// Name of the image in the store, in place of the one that the source gives it.
     pub(crate) name: Option<Reference>,
@@ -31,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) pull: Pull,
     /// Whether a tag has to mean the digest beside it.
     pub(crate) check_tag: bool,
+    /// Whether all images of files and directories are meant.
+    pub(crate) all: bool,
     /// Most downloads at once.
     pub(crate) jobs: usize,
     /// Whether the other platforms of an index are fetched too.
@@ -65,26 +68,28 @@ impl Fetcher {
         let mut fetched = Vec::new();
         let mut failed = false;
         for argument in arguments {
-            let result = match argument {
-                Argument::Local(local) => self.local(local),
-                Argument::Name(name) => self.remote(name),
+            let mut take = |result: Result<Fetched, Failure>| -> Result<(), Failure> {
+                self.progress.clear();
+                self.client.take_notes().iter().for_each(ctr_cli::warn);
+                match result {
+                    Ok(image) => {
+                        if format == OutputFormat::Table {
+                            ctr_cli::print(&image.line())?;
+                        }
+                        fetched.push(image);
+                    }
+                    Err(failure) if arguments.len() == 1 && !self.request.all => return Err(failure),
+                    Err(failure) => {
+                        ctr_cli::print_error(&failure);
+                        failed = true;
+                    }
+                }
+                Ok(())
             };
-            self.progress.clear();
-            self.client.take_notes().iter().for_each(ctr_cli::warn);
-            match result {
-                Ok(image) => {
-                    if format == OutputFormat::Table {
-                        ctr_cli::print(&image.line())?;
-                    }
-                    fetched.push(image);
-                }
-                Err(failure) => {
-                    if let [_] = arguments {
-                        return Err(failure);
-                    }
-                    ctr_cli::print_error(&failure);
-                    failed = true;
-                }
+            match argument {
+                Argument::Local(local) if self.request.all => self.each(local, &mut take)?,
+                Argument::Local(local) => take(self.local(local))?,
+                Argument::Name(name) => take(self.remote(name))?,
             }
         }
         if let Some(path) = lock.filter(|_| !failed) {
@@ -101,7 +106,7 @@ impl Fetcher {
     /// Which image of a source is meant.
     pub(crate) fn wanted(&self, tag: Option<String>, stem: String) -> Wanted {
         let platform = self.request.platform.clone().unwrap_or_else(Platform::host);
-        Wanted { platform, manifest: None, tag, stem }
+        Wanted { platform, manifest: None, entry: None, tag, stem }
     }
 
     /// Brings in the image that `source` has; `shown` names the source in messages.

@@ -52,6 +52,9 @@ pub struct Options {
     /// Of an image for several platforms take all, to push them later. The name stands for this machine's
     #[arg(long, conflicts_with = "platform")]
     all_platforms: bool,
+    /// Take all images of a file or directory, each under its own name
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
     /// Most blobs to download at once
     #[arg(long, short, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
     jobs: u8,
@@ -74,6 +77,7 @@ Examples:
   ctr-fetch registry.example.com/app@sha256:...
   ctr-fetch --lock images.lock debian:12 registry.example.com/app && ctr-fetch --locked images.lock
   ctr-fetch app.aci
+  ctr-fetch --all oci-archive:bundle.tar
   ctr-fetch --name debian:12 oci:layout:12";
 
 /// The command line of `ctr-fetch`; help, man page and completions come from it.
@@ -124,6 +128,17 @@ impl Request {
         }
         let platform = options.platform.as_deref().map(str::parse::<Platform>).transpose();
         let platform = platform.map_err(|error| Failure::usage(error.to_string()))?;
+        let name_or_tag = |text: &OsString| match Argument::parse(text) {
+            Ok(Argument::Name(_)) => true,
+            Ok(Argument::Local(local)) => local.tag.is_some(),
+            Err(_) => false,
+        };
+        if let Some(source) = options.sources.iter().find(|text| options.all && name_or_tag(text)) {
+            return Err(Failure::usage(format!(
+                "--all takes all images of a file, and \"{}\" is one",
+                source.display()
+            )));
+        }
         let NameArgs { pull, check_tag, .. } = options.names;
         let jobs = usize::from(options.jobs);
         Ok(Self {
@@ -131,6 +146,7 @@ impl Request {
             platform,
             pull,
             check_tag,
+            all: options.all,
             jobs,
             referrers: !options.no_referrers,
             all_platforms: options.all_platforms,
@@ -143,9 +159,11 @@ fn find_credentials(client: &Client, arguments: &[Argument]) -> Result<(), Failu
     for argument in arguments {
         let Argument::Name(name) = argument else { continue };
         // What is wrong with a name is told when its turn comes.
-        let Ok(reference) = name.parse::<Reference>() else { continue };
-        if let Err(error @ RegistryError::Auth(_)) = client.find_credentials(&reference) {
-            return Err(Failure::hinted(error, RegistryError::hint));
+        let Ok(Ok(resolved)) = client.registries().map(|registries| registries.resolve_short(name)) else { continue };
+        for reference in &resolved.references {
+            if let Err(error @ RegistryError::Auth(_)) = client.find_credentials(reference) {
+                return Err(Failure::hinted(error, RegistryError::hint));
+            }
         }
     }
     Ok(())

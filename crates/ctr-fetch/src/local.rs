@@ -59,6 +59,30 @@ impl Fetcher {
         Ok(refs.entries.into_iter().filter(|entry| entry.digest == *digest).map(|entry| entry.name).collect())
     }
 
+    /// All images of a file or directory, each under its own name; one that fails does not keep the others.
+    pub(crate) fn each(
+        &self,
+        local: &Local,
+        take: &mut dyn FnMut(Result<Fetched, Failure>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        // What the source unpacks for itself lies in this one.
+        let scratch = self.store.begin().map_err(hinted)?;
+        std::fs::metadata(&local.path).map_err(|error| cannot_open(local, &error))?;
+        let mut source = source::open(local, scratch.dir())?;
+        let shown = local.path.display().to_string();
+        let mut wanted = self.wanted(None, local.stem());
+        let entries = source.entries(&wanted.platform)?;
+        if entries.is_empty() {
+            return take(Err(Failure::new(format!("{shown} holds no image"))));
+        }
+        for entry in entries {
+            wanted.entry = Some(entry);
+            let txn = self.store.begin().map_err(hinted)?;
+            take(self.bring(&txn, source.as_mut(), &wanted, &shown))?;
+        }
+        Ok(())
+    }
+
     fn read(&self, local: &Local) -> Result<Fetched, Failure> {
         let txn = self.store.begin().map_err(hinted)?;
         let mut source = source::open(local, txn.dir())?;

@@ -17,7 +17,7 @@ mod tree;
 use ctr_cli::{Bar, Failure, Progress};
 use ctr_core::reference::Reference;
 use ctr_core::spec::Link;
-use ctr_core::spec::oci::{Descriptor, Kind};
+use ctr_core::spec::oci::{Descriptor, Kind, REF_NAME};
 use ctr_core::store::{Store, StoreError};
 
 pub use archive::{OciArchive, entry};
@@ -71,8 +71,18 @@ impl Export<'_> {
         self.progress.bar(&format!("{what} {}", blob.digest.short()), Some(blob.size))
     }
 
+    /// Of several images each is called by its full name: tags alone may be the same.
     fn entries(&self) -> Vec<Descriptor> {
-        self.items.iter().map(Item::entry).collect()
+        let several = self.items.len() > 1;
+        let entry = |item: &Item| {
+            let mut entry = item.entry();
+            if let Some(name) = item.name.as_ref().filter(|name| several && name.tag().is_some() && item.tag.is_none())
+            {
+                entry.annotations.insert(REF_NAME.to_owned(), name.to_string());
+            }
+            entry
+        };
+        self.items.iter().map(entry).collect()
     }
 
     fn documents(&self) -> impl Iterator<Item = &Document> {

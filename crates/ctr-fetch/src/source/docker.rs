@@ -10,6 +10,7 @@ use ctr_core::digest::{Digest, Hasher};
 use ctr_core::reference::Reference;
 use ctr_core::spec::docker::{self, ArchiveImage};
 use ctr_core::spec::oci::{self, Descriptor, MediaType};
+use ctr_core::spec::platform::Platform;
 use ctr_core::spec::{MAX_DOCUMENT, write};
 use ctr_layer::codec::{Codec, SNIFF_BYTES};
 
@@ -32,6 +33,9 @@ impl DockerArchive {
         let place = self.members.place();
         let bytes = self.members.read("manifest.json", MAX_DOCUMENT)?;
         let images = docker::parse(&bytes).context(|| format!("cannot use {place}"))?;
+        if let Some(entry) = wanted.entry {
+            return images.into_iter().nth(entry).ok_or_else(|| Failure::new(format!("{place} holds no image")));
+        }
         let all: Vec<String> = images.iter().flat_map(|image| image.repo_tags.clone()).collect();
         let choices = if all.is_empty() {
             "its images have no names".to_owned()
@@ -114,9 +118,17 @@ impl Source for DockerArchive {
             }
         }
         if found.is_empty() {
-            found.extend(names::local(&wanted.stem, None));
+            // Several without a name must not take it from each other.
+            let own = wanted.entry.and(descriptor.digest.hex().get(..12)).map(str::to_owned);
+            found.extend(names::local(&wanted.stem, own.as_deref()));
         }
         Image::new(manifest, config_bytes, found)
+    }
+
+    fn entries(&self, _: &Platform) -> Result<Vec<usize>, Failure> {
+        let bytes = self.members.read("manifest.json", MAX_DOCUMENT)?;
+        let images = docker::parse(&bytes).context(|| format!("cannot use {}", self.members.place()))?;
+        Ok((0..images.len()).collect())
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Failure> {

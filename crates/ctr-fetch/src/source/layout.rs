@@ -1,10 +1,12 @@
 //! OCI image layouts, in a directory or in a tar (image-layout.md).
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use ctr_cli::{Context as _, Failure};
 use ctr_core::spec::MAX_DOCUMENT;
 use ctr_core::spec::oci::{self, Descriptor, Document, REF_NAME};
+use ctr_core::spec::platform::Platform;
 
 use super::members::Members;
 use super::{Image, MAX_INDEX_DEPTH, Source, Wanted, checked, names};
@@ -51,14 +53,23 @@ impl Layout {
         Err(Failure::new(format!("{} nests image indexes deeper than {MAX_INDEX_DEPTH}", self.members.place())))
     }
 
-    /// The entry of `index.json` that is wanted.
-    fn entry(&self, wanted: &Wanted) -> Result<Descriptor, Failure> {
+    /// The entries of `index.json` that are images.
+    fn index(&self) -> Result<Vec<Descriptor>, Failure> {
         let place = self.members.place();
         let layout = self.members.read("oci-layout", MAX_DOCUMENT)?;
         oci::check_layout(&layout).context(|| format!("{place} is not an OCI image layout"))?;
         let bytes = self.members.read("index.json", MAX_DOCUMENT)?;
         let index = oci::parse_index(&bytes).context(|| format!("cannot use index.json of {place}"))?;
-        let mut images: Vec<Descriptor> = index.manifests.into_iter().filter(Descriptor::is_image).collect();
+        Ok(index.manifests.into_iter().filter(Descriptor::is_image).collect())
+    }
+
+    /// The entry of `index.json` that is wanted.
+    fn entry(&self, wanted: &Wanted) -> Result<Descriptor, Failure> {
+        let place = self.members.place();
+        let mut images = self.index()?;
+        if let Some(entry) = wanted.entry {
+            return images.into_iter().nth(entry).ok_or_else(|| Failure::new(format!("{place} holds no image")));
+        }
         if let Some(tag) = &wanted.tag {
             let all = tags(&images);
             images.retain(|image| image_names(image).any(|name| names::matches(tag, name)));
@@ -118,7 +129,33 @@ impl Source for Layout {
         let bytes = self.resolve(&entry, wanted)?;
         let manifest = oci::parse_manifest(&bytes).context(|| format!("cannot use {}", self.members.place()))?;
         let config = checked(&manifest.config, self.open(&manifest.config)?)?;
-        Image::new(bytes, config, names::of_descriptor(&entry, &wanted.stem))
+        let unnamed = wanted.entry.is_some() && image_names(&entry).next().is_none();
+        let names = if unnamed {
+            // Several without a name must not take it from each other.
+            names::local(&wanted.stem, entry.digest.hex().get(..12)).into_iter().collect()
+        } else {
+            names::of_descriptor(&entry, &wanted.stem)
+        };
+        Image::new(bytes, config, names)
+    }
+
+    fn entries(&self, platform: &Platform) -> Result<Vec<usize>, Failure> {
+        let images = self.index()?;
+        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (at, image) in images.iter().enumerate() {
+            // Without a name the platform alone tells entries apart; without either each is an image.
+            let name = image_names(image).next().map(str::to_owned);
+            let name = name.or_else(|| image.platform.is_none().then(|| image.digest.to_string()));
+            groups.entry(name.unwrap_or_default()).or_default().push(at);
+        }
+        let mut chosen = Vec::with_capacity(groups.len());
+        for group in groups.values() {
+            let members: Vec<Descriptor> = group.iter().filter_map(|at| images.get(*at)).cloned().collect();
+            let best = if members.len() == 1 { 0 } else { platform.choose(&members)? };
+            chosen.extend(group.get(best));
+        }
+        chosen.sort_unstable();
+        Ok(chosen)
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Failure> {

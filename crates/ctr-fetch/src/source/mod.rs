@@ -32,6 +32,8 @@ pub(crate) struct Wanted {
     pub(crate) platform: Platform,
     /// The image that it has to be, whatever its platform; anything else is an error.
     pub(crate) manifest: Option<Digest>,
+    /// The entry of the source that is meant, by [`Source::entries`].
+    pub(crate) entry: Option<usize>,
     /// The tag behind the path.
     pub(crate) tag: Option<String>,
     /// What names an image that does not name itself.
@@ -85,6 +87,12 @@ impl Image {
 pub(crate) trait Source {
     /// The wanted image.
     fn image(&mut self, wanted: &Wanted) -> Result<Image, Failure>;
+
+    /// Which entries of the source are images, for `--all`: of one image for several platforms the best one.
+    fn entries(&self, platform: &Platform) -> Result<Vec<usize>, Failure> {
+        let _ = platform;
+        Ok(vec![0])
+    }
 
     /// A stream of the blob that `descriptor` of that image names. Nothing about it was checked.
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Failure>;
