@@ -133,6 +133,57 @@ fn namespaces_are_new_or_joined() {
 }
 
 #[test]
+fn a_mount_namespace_that_is_joined_becomes_the_containers() {
+    // spec: OCI-44
+    need!(root);
+    let before = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    // PID 2 of the pid namespace that it runs in, whose PID 1 everybody may look at.
+    let mount = json!({"type": "mount", "path": "/proc/2/ns/mnt"});
+    let script = "readlink /proc/self/ns/mnt; grep -c . /proc/self/mountinfo; ls -d /bin /dev/null";
+    let joined = bundle(script, &[("linux.namespaces", json!([{"type": "pid"}, mount]))]);
+    joined.edit(|config| drop(config.as_object_mut().unwrap().remove("hostname")));
+    let own = bundle("grep -c . /proc/self/mountinfo", &[]).oci().args(["run", "c"]).ok();
+    let runtime = ctr_tests::bins::binary("ctr-oci");
+    let line = format!(
+        "unshare -m sleep 600 & until [ $(readlink /proc/2/ns/mnt) != $(readlink /proc/1/ns/mnt) ]; do :; done; \
+         readlink /proc/2/ns/mnt; {} --root {} run c",
+        runtime.display(),
+        joined.root().path().display()
+    );
+    let done = Cmd::new("unshare").args(["-m", "-p", "-f", "--mount-proc", "sh", "-c", &line]).dir(joined.dir()).ok();
+    let (there, seen) = done.split_once('\n').unwrap();
+    // Nothing of what the namespace had is left in it, and nothing of it is seen on the host.
+    assert_eq!(seen, format!("{there}\n{own}\n/bin\n/dev/null"));
+    assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
+    assert_eq!(joined.kept(), Vec::<String>::new());
+    let hook = json!([{"path": "/bin/true"}]);
+    let list = json!([{"type": "uts"}, {"type": "mount", "path": "/none"}]);
+    refused(&[("linux.namespaces", list), ("hooks", json!({"createContainer": hook}))]).says("hooks.createContainer");
+}
+
+/// In a pid namespace of its own, so that PID 1 is one whose root may change if it comes to that.
+#[test]
+fn the_mount_namespace_of_the_runtime_or_of_pid_1_is_not_joined() {
+    // spec: OCI-44
+    need!(root);
+    for path in ["/proc/self/ns/mnt", "/proc/1/ns/mnt", "/proc/thread-self/ns/mnt", ""] {
+        let bundle = bundle("echo started", &[]);
+        let kept = if path.is_empty() { json!([]) } else { json!([{"type": "mount", "path": path}]) };
+        bundle.edit(|config| {
+            config["linux"]["namespaces"] = kept;
+            drop(config.as_object_mut().unwrap().remove("hostname"));
+        });
+        let runtime = ctr_tests::bins::binary("ctr-oci");
+        let line = format!("unshare -m {} --root {} run c; echo $?", runtime.display(), bundle.root().path().display());
+        let done =
+            Cmd::new("unshare").args(["-m", "-p", "-f", "--mount-proc", "sh", "-c", &line]).dir(bundle.dir()).run();
+        assert_eq!(done.stdout.trim(), "1", "{path}: {done}");
+        assert!(done.stderr.contains("linux.namespaces"), "{path}: {done}");
+        assert_eq!(bundle.kept(), Vec::<String>::new(), "{path}: {done}");
+    }
+}
+
+#[test]
 fn ids_and_clocks() {
     need!(root);
     let ids = json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);

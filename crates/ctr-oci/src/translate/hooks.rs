@@ -5,11 +5,20 @@ use std::time::Duration;
 use ctr_sandbox::bundle::HookPlan;
 
 use super::TranslateError;
+use super::namespaces::Namespaces;
 use super::path::c_string;
 use crate::config::{Hook, Hooks};
 
 /// All of them are looked at, those too that the bundle has no part in.
-pub(super) fn check(hooks: &Hooks) -> Result<(), TranslateError> {
+pub(super) fn check(hooks: &Hooks, namespaces: &Namespaces) -> Result<(), TranslateError> {
+    // Their paths are the runtime's, and whoever has that mount namespace already could have put another program there.
+    if !hooks.create_container.is_empty() && !namespaces.new.contains(&"mnt") {
+        return Err(TranslateError::invalid(
+            "hooks.createContainer",
+            "the runtime's files are not to be seen in a mount namespace that is joined",
+        )
+        .hinted("use hooks.createRuntime, or leave the path out of the namespace of type mount"));
+    }
     for (name, list) in [
         ("hooks.prestart", &hooks.prestart),
         ("hooks.createRuntime", &hooks.create_runtime),

@@ -73,7 +73,7 @@ pub fn bundle(
     let mut kernel = sysctl::plan(linux, &config.hostname, &namespaces)?;
     kernel.domainname = linux::domainname(&config.domainname, &namespaces)?;
     kernel.clocks = linux::clocks(&linux.time_offsets, &namespaces)?;
-    hooks::check(&config.hooks)?;
+    hooks::check(&config.hooks, &namespaces)?;
     let hooks = &config.hooks;
     let plan = Bundle {
         rootfs: rootfs(config, dir, linux)?,

@@ -77,9 +77,10 @@ pub(super) fn plan(linux: &Linux, facts: &Facts) -> Result<Namespaces, Translate
             namespaces.joins.push(join(&format!("{property}.path"), kind, &namespace.path)?);
         }
     }
-    if !namespaces.new.contains(&"mnt") {
+    // In the runtime's own the container's root would be everybody's.
+    if !namespaces.has("mnt") {
         return Err(TranslateError::missing("linux.namespaces")
-            .hinted("a container needs a mount namespace: add {\"type\": \"mount\"}"));
+            .hinted("a container needs a mount namespace that is not the runtime's: add {\"type\": \"mount\"}"));
     }
     namespaces.map = map(linux, &namespaces)?;
     Ok(namespaces)
@@ -89,10 +90,6 @@ fn join(property: &str, kind: &'static str, path: &str) -> Result<JoinPlan, Tran
     c_string(property, path)?;
     if !path.starts_with('/') {
         return Err(TranslateError::invalid(property, format!("\"{}\" is not an absolute path", path.escape_debug())));
-    }
-    if kind == "mnt" {
-        return Err(TranslateError::invalid(property, "a mount namespace that exists has a root of its own already")
-            .hinted("leave the path out: the container gets a mount namespace of its own"));
     }
     Ok(JoinPlan { kind, from: format!("ns:{path}"), path: PathBuf::from(path), process: None })
 }

@@ -9,6 +9,7 @@ mod create;
 mod dev;
 mod idmapped;
 mod ids;
+mod joined_mounts;
 mod mounts;
 mod netdev;
 mod plan;

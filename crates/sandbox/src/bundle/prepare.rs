@@ -10,6 +10,7 @@ use ctr_sys::process::CStringArray;
 use ctr_sys::{Errno, files, small, socket, tty, unnamed};
 
 use super::ids::Ids;
+use super::joined_mounts;
 use super::mounts::{self, WithTerminal};
 use super::plan::{Bundle, HookPlan};
 use crate::enter::Script;
@@ -70,13 +71,15 @@ pub(super) fn prepare(bundle: &Bundle, dir: &Path, groups: JoinedGroups) -> Resu
     setup.extend(asks.map(|answer| Step::AskCaller { answer }));
     setup.extend(hooks(&bundle.create_container, creating.as_ref()));
     last_steps(bundle, &kept, &mut setup)?;
+    let joined = namespaces::joined(&bundle.joins, userns)?;
+    joined_mounts::refuse_hosts(&joined)?;
     let listener = listen(dir)?;
     prepare::keep_filter(&bundle.process, dir)?;
     let start = StartFiles { listener, document: created.clone() };
     let program = program(bundle, &identity, streams, ids.can_set_groups(), start)?;
     let script = Script {
         own_pids: bundle.namespaces.contains(&"pid"),
-        joined: namespaces::joined(&bundle.joins, userns)?,
+        joined,
         namespaces: namespaces::new(&bundle.namespaces),
         root,
         cgroup: groups.unified,
@@ -187,7 +190,8 @@ fn first_steps(bundle: &Bundle, ids: &Ids, joins: Vec<(OwnedFd, String)>) -> Vec
     if bundle.namespaces.contains(&"cgroup") {
         steps.push(Step::NewCgroupNamespace);
     }
-    if ids.map.is_none() {
+    // A new mount namespace of a new user namespace has nothing but slaves.
+    if ids.map.is_none() || bundle.joins.iter().any(|join| join.kind == "mnt") {
         steps.push(Step::SlaveMounts);
     }
     steps.push(Step::AttachRoot);
