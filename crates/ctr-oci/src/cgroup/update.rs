@@ -16,11 +16,11 @@ impl CgroupRecord {
     /// they were. Device rules, if there are any, take the place of all that there are.
     pub fn update(&self, resources: &Resources) -> Result<(), CgroupError> {
         let host = Hierarchies::of_host();
-        let mut groups = self.groups(&host);
+        let (mut groups, known) = (self.groups(&host), self.known());
         if let Some(memory) = &resources.memory {
             self.check_memory(memory)?;
         }
-        for placed in limits::writes(resources, &self.known(), &host)? {
+        for placed in limits::writes(resources, &known, &host)? {
             let property = placed.write.property.clone();
             match groups.iter_mut().find(|group| placed.v1.map_or(group.is_v2(), |name| group.is_of(name))) {
                 Some(group) => group.writes.push(placed.write),
@@ -37,13 +37,16 @@ impl CgroupRecord {
         let v1 = rules.as_deref().filter(|_| groups.iter().any(|group| group.is_of("devices")));
         let v1 = v1.map(V1State::of).transpose()?;
         let before: Vec<(PathBuf, String)> = groups.iter().flat_map(before).collect();
-        // First, as systemd writes what it knows, in its own rounding.
-        if let Some(unit) = &self.unit {
-            systemd::update(unit, resources, &self.known(), &host)?;
-        }
-        let result = groups.iter().try_for_each(|group| control::write_all(group, &group.writes)).and_then(|()| {
-            if super::can_set_device_rules() { set_devices(&groups, rules.as_deref(), v1.as_ref()) } else { Ok(()) }
-        });
+        let write = || groups.iter().try_for_each(|group| control::write_all(group, &group.writes));
+        // systemd hears of what the kernel takes alone. It writes what it knows itself, in its own rounding.
+        let result = write()
+            .and_then(|()| {
+                let told = self.unit.as_ref().map(|unit| systemd::update(unit, resources, &known, &host));
+                told.map_or(Ok(()), |told| told.and_then(|()| write()))
+            })
+            .and_then(|()| {
+                if super::can_set_device_rules() { set_devices(&groups, rules.as_deref(), v1.as_ref()) } else { Ok(()) }
+            });
         if result.is_err() {
             // Twice, as a value may be possible only when another one is back.
             for _ in 0..2 {
