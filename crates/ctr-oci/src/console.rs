@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ctr_cli::Failure;
 use ctr_sandbox::terminal::Terminal;
-use ctr_sys::{Errno, socket};
+use ctr_sys::{Errno, small, socket};
 
 /// A connection to the engine.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ impl Console {
                 .because(why.to_string())
                 .hint("--console-socket names the socket of a program that listens")
         };
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| failed(&"it has no name"))?;
+        let (parent, name) = small::parent_and_name(path).ok_or_else(|| failed(&"it has no name"))?;
+        let name = name.to_str().ok_or_else(|| failed(&"its name is not UTF-8"))?;
         let dir = File::open(parent).map_err(|error| failed(&error))?;
         let connection = socket::connect_stream(dir.as_fd(), name).map_err(|errno: Errno| failed(&errno.desc()))?;
         Ok(Self { path: path.to_owned(), connection })

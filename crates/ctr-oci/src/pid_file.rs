@@ -1,4 +1,6 @@
-//! `--pid-file` of a program that is executed from within a container: the directory is opened before.
+//! `--pid-file`, whole or not at all: engines read it as soon as it is there.
+//!
+//! For a program that is executed from within a container the file is made before.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -8,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use ctr_cli::{Context as _, Failure};
 use ctr_sys::dirfd::{self, OpenFlags};
-use ctr_sys::files;
+use ctr_sys::{files, small};
 
 /// A file that is still to be written.
 #[derive(Debug)]
@@ -24,8 +26,8 @@ impl PidFile {
     /// Makes it, and shows nothing.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let cannot = || format!("cannot write the pid file {}", path.display());
-        let name = path.file_name().ok_or_else(|| Failure::new(cannot()).because("it has no name"))?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let (parent, name) =
+            small::parent_and_name(path).ok_or_else(|| Failure::new(cannot()).because("it has no name"))?;
         let dir: OwnedFd = File::open(parent).context(cannot)?.into();
         let mut temporary = OsString::from(".");
         temporary.push(name);

@@ -19,6 +19,58 @@ use crate::plan::{ProcessPlan, RlimitPlan};
 
 const OOM_SCORE_ADJ: &str = "/proc/self/oom_score_adj";
 
+/// What errors call the things that are taken on, and what they say is to be done: in the words of whoever asked.
+#[derive(Debug)]
+pub(crate) struct Names {
+    limit: &'static str,
+    oom_score_adj: &'static str,
+    nice: &'static str,
+    scheduler: &'static str,
+    io: &'static str,
+    clocks: &'static str,
+    /// Instead of what to do about an option.
+    hint: Option<&'static str>,
+}
+
+impl Names {
+    /// Options of `ctr-run` and `ctr-exec`.
+    pub(crate) const OPTIONS: Self = Self {
+        limit: "--ulimit",
+        oom_score_adj: "--oom-score-adj",
+        nice: "--nice",
+        scheduler: "--scheduler",
+        io: "--ioprio",
+        clocks: "--time-offset",
+        hint: None,
+    };
+    /// Properties of config.json.
+    pub(crate) const PROPERTIES: Self = Self {
+        limit: "process.rlimits:",
+        oom_score_adj: "process.oomScoreAdj:",
+        nice: "process.scheduler.nice:",
+        scheduler: "process.scheduler:",
+        io: "process.ioPriority:",
+        clocks: "linux.timeOffsets",
+        hint: Some("let the engine ask for less, or run with the capability that this needs"),
+    };
+
+    /// What was asked for cannot be had here.
+    fn refuse(&self, what: String, hint: impl Into<String>) -> SandboxError {
+        SandboxError::request_hint(what, self.hint.map_or_else(|| hint.into(), str::to_owned))
+    }
+
+    /// A request that the kernel refused: by name and with the privilege that it needs, if that was it.
+    fn refused(&self, what: &str, need: &str, call: &'static str, errno: Errno) -> SandboxError {
+        match errno {
+            Errno::EPERM | Errno::EACCES => self.refuse(
+                format!("{what} is not permitted here: {need} in the first user namespace"),
+                "start the container as root with that capability, or leave the option out",
+            ),
+            errno => SandboxError::host(format!("set {what}"), call, "0", errno),
+        }
+    }
+}
+
 /// What the launcher had before; it goes back to that when this is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
@@ -31,30 +83,35 @@ pub(crate) struct Inherited {
 }
 
 impl Inherited {
-    /// Takes on what `process` shall have and cannot take on itself.
-    pub(crate) fn take(process: &ProcessPlan, clocks: Option<ClockOffsets>) -> Result<Self, SandboxError> {
-        process.rlimits.iter().try_for_each(raise_hard_limit)?;
+    /// Takes on what `process` shall have and cannot take on itself. Errors are in the words of `names`.
+    pub(crate) fn take(
+        process: &ProcessPlan,
+        clocks: Option<ClockOffsets>,
+        names: &Names,
+    ) -> Result<Self, SandboxError> {
+        process.rlimits.iter().try_for_each(|limit| raise_hard_limit(limit, names))?;
         let mut before = Self::default();
         let wanted = &process.scheduling;
         if let Some(score) = wanted.oom_score_adj {
-            before.oom_score_adj = Some(take_oom_score_adj(score)?);
+            before.oom_score_adj = Some(take_oom_score_adj(score, names)?);
         }
         if let Some(nice) = wanted.nice {
-            before.nice = lower_nice(nice)?;
+            before.nice = lower_nice(nice, names)?;
         }
         if let Some(scheduler @ (Scheduler::Fifo { .. } | Scheduler::Rr { .. })) = wanted.scheduler {
-            before.scheduler = Some(take_scheduler(scheduler)?);
+            before.scheduler = Some(take_scheduler(scheduler, names)?);
         }
         if let Some(io) = wanted.io.filter(|io| io.class == IoClass::RealTime) {
             let now = schedule::io_priority().map_err(|errno| unreadable("ioprio_get", errno))?;
             schedule::set_io_priority(io.number()).map_err(|errno| {
-                refused(&format!("--ioprio {io}"), "the real-time class needs CAP_SYS_NICE", "ioprio_set", errno)
+                let need = "the real-time class needs CAP_SYS_NICE";
+                names.refused(&format!("{} {io}", names.io), need, "ioprio_set", errno)
             })?;
             before.io = Some(now);
         }
         if let Some(clocks) = clocks {
             before.time = small::open_read(Path::new("/proc/self/ns/time_for_children")).ok();
-            make_time_namespace(clocks)?;
+            make_time_namespace(clocks, names)?;
         }
         Ok(before)
     }
@@ -93,19 +150,8 @@ fn unreadable(call: &'static str, errno: Errno) -> SandboxError {
     SandboxError::host("read the launcher's own scheduling", call, "0", errno)
 }
 
-/// A request that the kernel refused: by name and with the privilege that it needs, if that was it.
-fn refused(option: &str, need: &str, call: &'static str, errno: Errno) -> SandboxError {
-    match errno {
-        Errno::EPERM | Errno::EACCES => SandboxError::request_hint(
-            format!("{option} is not permitted here: {need} in the first user namespace"),
-            "start the container as root with that capability, or leave the option out",
-        ),
-        errno => SandboxError::host(format!("set {option}"), call, "0", errno),
-    }
-}
-
 /// The child sets the limits themselves: it may lower, and the launcher raises here what it has to lower from.
-fn raise_hard_limit(limit: &RlimitPlan) -> Result<(), SandboxError> {
+fn raise_hard_limit(limit: &RlimitPlan, names: &Names) -> Result<(), SandboxError> {
     let name = &limit.resource;
     let resource = Resource::by_name(name)
         .ok_or_else(|| SandboxError::request(format!("there is no limit \"{}\"", name.escape_debug())))?;
@@ -117,34 +163,35 @@ fn raise_hard_limit(limit: &RlimitPlan) -> Result<(), SandboxError> {
     }
     privilege::set_limit(resource, soft, wanted).map_err(|errno| {
         let word = |value: u64| if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() };
-        let what = format!("--ulimit {name}={} is above the hard limit here, which is {}", word(wanted), word(hard));
+        let (option, wanted) = (names.limit, word(wanted));
+        let what = format!("{option} {name}={wanted} is above the hard limit here, which is {}", word(hard));
         match errno {
-            Errno::EPERM if name == "nofile" => SandboxError::request_hint(
+            Errno::EPERM if name == "nofile" => names.refuse(
                 what,
                 "raising it needs CAP_SYS_RESOURCE in the first user namespace, and /proc/sys/fs/nr_open is its most",
             ),
-            Errno::EPERM => SandboxError::request_hint(
+            Errno::EPERM => names.refuse(
                 what,
                 "raising it needs CAP_SYS_RESOURCE in the first user namespace: give a lower limit, or raise ctr-run's own (systemd: LimitX=)",
             ),
-            errno => SandboxError::host(format!("set the limit {name}"), "prlimit", word(wanted), errno),
+            errno => SandboxError::host(format!("set the limit {name}"), "prlimit", wanted, errno),
         }
     })
 }
 
 /// Sets it and says what it was. The way back is open to everybody: the kernel remembers the least that root ever set.
-fn take_oom_score_adj(score: i32) -> Result<i32, SandboxError> {
-    let path = Path::new(OOM_SCORE_ADJ);
+fn take_oom_score_adj(score: i32, names: &Names) -> Result<i32, SandboxError> {
+    let (path, option) = (Path::new(OOM_SCORE_ADJ), names.oom_score_adj);
     let host = |call, error: &std::io::Error| {
         let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-        SandboxError::host(format!("set --oom-score-adj {score}"), call, OOM_SCORE_ADJ, errno)
+        SandboxError::host(format!("set {option} {score}"), call, OOM_SCORE_ADJ, errno)
     };
     let text = small::read(path, 64).map_err(|error| host("read", &error))?.unwrap_or_default();
     let now = String::from_utf8_lossy(&text).trim().parse().unwrap_or(0);
     match small::write_existing(path, score.to_string().as_bytes()) {
         Ok(()) => Ok(now),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(SandboxError::request_hint(
-            format!("--oom-score-adj {score} is not permitted: it is {now} here, and less needs CAP_SYS_RESOURCE"),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(names.refuse(
+            format!("{option} {score} is not permitted: it is {now} here, and less needs CAP_SYS_RESOURCE"),
             format!("give {now} or more, or start ctr-run with that value (systemd: OOMScoreAdjust=)"),
         )),
         Err(error) => Err(host("write", &error)),
@@ -152,31 +199,32 @@ fn take_oom_score_adj(score: i32) -> Result<i32, SandboxError> {
 }
 
 /// A nice value that is less than ours; the child sets any other itself.
-fn lower_nice(nice: i32) -> Result<Option<i32>, SandboxError> {
+fn lower_nice(nice: i32, names: &Names) -> Result<Option<i32>, SandboxError> {
     let now = schedule::nice().map_err(|errno| unreadable("getpriority", errno))?;
     if nice >= now {
         return Ok(None);
     }
     schedule::set_nice(nice).map_err(|errno| {
         let need = format!("it is {now} here, and less needs CAP_SYS_NICE");
-        refused(&format!("--nice {nice}"), &need, "setpriority", errno)
+        names.refused(&format!("{} {nice}", names.nice), &need, "setpriority", errno)
     })?;
     Ok(Some(now))
 }
 
-fn take_scheduler(scheduler: Scheduler) -> Result<SchedulerAttributes, SandboxError> {
+fn take_scheduler(scheduler: Scheduler, names: &Names) -> Result<SchedulerAttributes, SandboxError> {
     let now = schedule::scheduler().map_err(|errno| unreadable("sched_getattr", errno))?;
     schedule::set_scheduler(scheduler.attributes(now.nice, 0)).map_err(|errno| {
         let need = "a real-time policy needs CAP_SYS_NICE";
-        refused(&format!("--scheduler {scheduler}"), need, "sched_setattr", errno)
+        names.refused(&format!("{} {scheduler}", names.scheduler), need, "sched_setattr", errno)
     })?;
     Ok(now)
 }
 
 /// A time namespace for the launcher's children: the container's processes are born in it (time_namespaces(7)).
-fn make_time_namespace(clocks: ClockOffsets) -> Result<(), SandboxError> {
+fn make_time_namespace(clocks: ClockOffsets, names: &Names) -> Result<(), SandboxError> {
     process::unshare(Namespaces::TIME).map_err(|errno| {
-        let error = SandboxError::host("make a time namespace for --time-offset", "unshare", "CLONE_NEWTIME", errno);
+        let what = format!("make a time namespace for {}", names.clocks);
+        let error = SandboxError::host(what, "unshare", "CLONE_NEWTIME", errno);
         match errno {
             Errno::EINVAL => error.hinted("this kernel has no time namespaces (Linux 5.6, CONFIG_TIME_NS)"),
             _ => error,
@@ -194,7 +242,7 @@ fn make_time_namespace(clocks: ClockOffsets) -> Result<(), SandboxError> {
     }
     small::write_existing(Path::new("/proc/self/timens_offsets"), text.as_bytes()).map_err(|error| {
         let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
-        let error = SandboxError::host("set --time-offset", "write", "/proc/self/timens_offsets", errno);
+        let error = SandboxError::host(format!("set {}", names.clocks), "write", "/proc/self/timens_offsets", errno);
         match errno {
             Errno::ERANGE => error.hinted("a clock would be before its beginning, or more than 146 years after it"),
             Errno::EPERM => error.hinted("it needs CAP_SYS_TIME"),

@@ -14,7 +14,7 @@ use ctr_sys::{Errno, signal};
 use crate::enter::{self, Entered, FailedStep, Script};
 use crate::error::{SandboxError, StepCause};
 use crate::idmap::Extent;
-use crate::inherited::Inherited;
+use crate::inherited::{Inherited, Names};
 use crate::plan::{Plan, PlannedMount, ProcessPlan, Shown};
 use crate::prepare::{self, Attached, Groups, Places, Prepared};
 use crate::script::Step;
@@ -125,7 +125,7 @@ pub fn start(
     let lock = embryo.lock();
     let places = Places { layers, container: embryo.dir(), user_xattrs };
     let Prepared { script, mut groups, attached, notes } = prepare::prepare(plan, places, lock.as_fd(), range)?;
-    let inherited = Inherited::take(&plan.process, plan.kernel.clocks)?;
+    let inherited = Inherited::take(&plan.process, plan.kernel.clocks, &Names::OPTIONS)?;
     embryo.publish()?;
     let entered = enter::enter(&script).map_err(|errno| clone_failed(plan, errno))?;
     drop(inherited);

@@ -1,6 +1,6 @@
 //! Small files read and written whole in as few system calls as can be: the start path opens a dozen of them.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -28,6 +28,12 @@ pub fn open_location(path: &Path) -> io::Result<OwnedFd> {
     open(path, libc::O_PATH, 0)
 }
 
+/// The directory that a path leads to and the name in it; `None` if it has none.
+pub fn parent_and_name(path: &Path) -> Option<(&Path, &OsStr)> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Some((parent.unwrap_or(Path::new(".")), path.file_name()?))
+}
+
 /// The path of a file with every link resolved, as the kernel has it (proc(5), `/proc/self/fd`).
 pub fn real_path(path: &Path) -> io::Result<std::path::PathBuf> {
     let file = open(path, libc::O_PATH, 0)?;
@@ -40,6 +46,11 @@ pub fn reopen(location: BorrowedFd<'_>, write: bool) -> RawResult<OwnedFd> {
     let access = if write { libc::O_RDWR } else { libc::O_RDONLY };
     let flags = access | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     retry(|| call!(libc::SYS_openat, CWD.as_raw_fd(), path.as_ptr(), flags, 0)).map(owned)
+}
+
+/// Opens a file that must be there to write, without emptying it.
+pub fn open_write(path: &Path) -> io::Result<OwnedFd> {
+    open(path, libc::O_WRONLY, 0)
 }
 
 /// Opens a file that must be there to read and write.
@@ -70,7 +81,7 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// Writes to a file that must be there, without emptying it first: control files of the kernel.
 pub fn write_existing(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let file = open(path, libc::O_WRONLY, 0)?;
+    let file = open_write(path)?;
     Ok(files::write_all(file.as_fd(), bytes)?)
 }
 
@@ -79,6 +90,12 @@ pub fn write_existing(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn read(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let file = open(path, libc::O_RDONLY, 0)?;
     Ok(read_open(file.as_fd(), limit)?)
+}
+
+/// [`read`] of a control file of the kernel, which says what it has to say in one read of a page.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = read(path, 4095)?.ok_or(io::ErrorKind::InvalidData)?;
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// [`read`] of a path that somebody else names: what is no regular file is an error, and so nothing is waited for.

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ctr_sys::dirfd::{self, FileKind, OpenFlags};
-use ctr_sys::{Errno, SysError};
+use ctr_sys::{Errno, SysError, small};
 
 /// Where every distribution mounts the hierarchies (cgroups(7)).
 pub const MOUNTS: &str = "/sys/fs/cgroup";
@@ -120,11 +120,11 @@ pub fn is_group_of(group: &Path, id: &str) -> bool {
 pub fn fill_cpuset(dir: &Path) -> std::result::Result<(), (PathBuf, Error)> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let path = dir.join(file);
-        if fs::read_to_string(&path).is_ok_and(|own| !own.trim().is_empty()) {
+        if small::read_text(&path).is_ok_and(|own| !own.trim().is_empty()) {
             continue;
         }
-        let above = dir.parent().and_then(|above| fs::read_to_string(above.join(file)).ok()).unwrap_or_default();
-        ctr_sys::small::write_existing(&path, above.trim().as_bytes()).map_err(|error| (path, error))?;
+        let above = dir.parent().and_then(|above| small::read_text(&above.join(file)).ok()).unwrap_or_default();
+        small::write_existing(&path, above.trim().as_bytes()).map_err(|error| (path, error))?;
     }
     Ok(())
 }

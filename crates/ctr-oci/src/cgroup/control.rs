@@ -1,6 +1,5 @@
 //! Writing limits to the files of a group, and handing v2 controllers down to it.
 
-use std::fs;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 
@@ -68,7 +67,7 @@ fn failed(group: &Group, limit: &Write, error: &Error) -> CgroupError {
 /// Enables every controller that there is on the way down to a v2 group: engines read figures of all of them. What cannot be
 /// handed down is told where a limit needs it.
 pub(super) fn hand_down(group: &Group) {
-    let list = |dir: &Path| fs::read_to_string(dir.join("cgroup.controllers")).unwrap_or_default();
+    let list = |dir: &Path| small::read_text(&dir.join("cgroup.controllers")).unwrap_or_default();
     let (above, own) = (list(&group.base), list(&group.dir));
     let lacking =
         |own: &str| above.split_ascii_whitespace().any(|name| own.split_ascii_whitespace().all(|had| had != name));

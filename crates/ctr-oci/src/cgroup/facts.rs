@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use ctr_core::container::groups;
+use ctr_sys::small;
 
 /// What is mounted where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Hierarchies {
             let pure = mount == top;
             // Where a user was given nothing the attempt to make a group tells why.
             let base = groups::base(&mount).unwrap_or_default();
-            let list = fs::read_to_string(mount.join(&base).join("cgroup.controllers")).unwrap_or_default();
+            let list = small::read_text(&mount.join(&base).join("cgroup.controllers")).unwrap_or_default();
             let controllers = list.split_ascii_whitespace().map(str::to_owned).collect();
             Unified { mount, controllers, base, pure }
         });

@@ -175,10 +175,10 @@ pub(super) fn request_below(dir: &Path, frozen: bool) {
 
 /// A process that is born in a frozen group does not run until somebody thaws it, and nobody could tell the caller.
 pub(super) fn refuse_frozen(dir: &Path) -> Result<(), CgroupError> {
-    let frozen = match fs::read_to_string(dir.join("cgroup.events")) {
+    let frozen = match small::read_text(&dir.join("cgroup.events")) {
         Ok(events) => events.lines().any(|line| line == "frozen 1"),
         // Only v2 has the first file, only the freezer of v1 the second.
-        Err(_) => fs::read_to_string(dir.join("freezer.state")).is_ok_and(|state| state.trim() != "THAWED"),
+        Err(_) => small::read_text(&dir.join("freezer.state")).is_ok_and(|state| state.trim() != "THAWED"),
     };
     if !frozen {
         return Ok(());

@@ -191,9 +191,8 @@ fn open(group: &Group, groups: &mut Groups) -> Result<(), CgroupError> {
     // Not cgroup.procs: to move a whole process the kernel stops every fork and exit on the host and waits for a grace
     // period. A thread that moves itself needs neither, and the child has only one.
     let tasks = group.dir.join("tasks");
-    let opened = fs::OpenOptions::new().write(true).open(&tasks);
-    let opened = opened.map_err(|error| CgroupError::host("open", "openat", &tasks, &error))?;
-    groups.joins.push((OwnedFd::from(opened), group.dir.display().to_string()));
+    let opened = small::open_write(&tasks).map_err(|error| CgroupError::host("open", "openat", &tasks, &error))?;
+    groups.joins.push((opened, group.dir.display().to_string()));
     Ok(())
 }
 

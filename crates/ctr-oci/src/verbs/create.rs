@@ -18,6 +18,7 @@ use crate::args::{self, Global, NewContainer};
 use crate::cgroup::{self, Groups};
 use crate::config::{self, Config};
 use crate::console::Console;
+use crate::pid_file::PidFile;
 use crate::state::{OciRecord, StateDocument, StateError, States, Status, Written};
 use crate::{hooks, report, translate};
 
@@ -42,7 +43,9 @@ pub(crate) struct Made {
 pub(crate) fn make(global: &Global, states: &States, args: &NewContainer, stays: bool) -> Result<Made, Failure> {
     let dir = bundle_dir(args)?;
     let config = config::load(&dir.join("config.json")).map_err(|error| Failure::hinted(error, hint_of_config))?;
-    seal(&config)?;
+    let own_userns = config.linux.iter().flat_map(|linux| &linux.namespaces).any(|namespace| namespace.kind == "user");
+    // With the host's ids the container has them all.
+    super::seal(|uid| uid != 0 || !own_userns)?;
     let mut translated = translated(args, &dir, &config)?;
     let profile = config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
     crate::seccomp::apply(states.root(), profile, &mut translated.process)?;
@@ -90,18 +93,6 @@ fn hint_of_config(error: &config::ConfigError) -> Option<String> {
         .then(|| "a bundle is a directory with a config.json: --bundle names it, ctr-oci spec writes one".to_owned())
 }
 
-/// With the host's ids the container could write the executable of its first process, which is this one until the exec
-/// (CVE-2019-5736).
-fn seal(config: &Config) -> Result<(), Failure> {
-    let namespaces = config.linux.iter().flat_map(|linux| &linux.namespaces);
-    let own_userns = namespaces.into_iter().any(|namespace| namespace.kind == "user");
-    if !ctr_sys::sealed::is_exposed_to(|uid| uid != 0 || !own_userns) {
-        return Ok(());
-    }
-    let Err(error) = ctr_sys::sealed::execute_again(&[]);
-    Err(Failure::new("cannot run from where the container cannot write this program").caused_by(&error))
-}
-
 fn translated(args: &NewContainer, dir: &Path, config: &Config) -> Result<Bundle, Failure> {
     let options = translate::Options {
         no_pivot: args.no_pivot,
@@ -123,16 +114,20 @@ fn reserve(states: &States, args: &NewContainer) -> Result<Embryo, Failure> {
         Failure::new(format!("container with given ID already exists: \"{id}\" ({status})"))
             .hint(format!("choose another id, or remove it: ctr-oci delete --force {id}"))
     };
-    match states.find(id) {
-        Ok(known) => return Err(exists(known.status.name())),
-        Err(StateError::Missing(_)) => {}
-        Err(error) => return Err(Failure::new(error.to_string())),
-    }
     let containers = states.containers();
-    if [Place::Run, Place::Prepared].iter().any(|place| containers.place(*place).join(id.as_str()).exists()) {
-        return Err(exists("damaged"));
+    let is_in = |place: &Place| containers.place(*place).join(id.as_str()).exists();
+    // In the order in which a container moves. What comes later is told by the name that is taken.
+    if [Place::Embryo, Place::Prepared, Place::Run].iter().any(is_in) {
+        match states.find(id) {
+            Ok(known) => return Err(exists(known.status.name())),
+            Err(StateError::Missing(_)) => {}
+            Err(error) => return Err(Failure::new(error.to_string())),
+        }
+        if [Place::Run, Place::Prepared].iter().any(is_in) {
+            return Err(exists("damaged"));
+        }
+        super::delete::clear_embryo(states, id)?;
     }
-    super::delete::clear_embryo(states, id)?;
     containers.create(id).map_err(|error| Failure::hinted(error, ctr_core::container::ContainerError::hint))
 }
 
@@ -245,18 +240,7 @@ fn finish(
     embryo
         .publish_as(Place::Prepared)
         .map_err(|error| Failure::hinted(error, ctr_core::container::ContainerError::hint))?;
-    args.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, created.pid))
-}
-
-/// Whole or not at all: engines read it as soon as it is there.
-pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<(), Failure> {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}", std::process::id()));
-    let temporary = path.with_file_name(name);
-    ctr_sys::small::write_new(&temporary, pid.to_string().as_bytes(), 0o644)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .context(|| format!("cannot write the pid file {}", path.display()))
+    args.pid_file.as_deref().map_or(Ok(()), |path| PidFile::open(path)?.write(created.pid))
 }
 
 /// An error of the launcher: exit code 1, whatever it is for `ctr-run`.

@@ -24,12 +24,7 @@ pub(crate) fn exec(global: &Global, args: &args::Exec) -> Result<ExitCode, Failu
     let id = args.id().map_err(|error| Failure::new(error.to_string()))?;
     let known = States::open(global)?.find(&id).map_err(state_failure)?;
     check_status(&known, args)?;
-    // Until the exec the program's process is one of this executable, and the container may have the ids to write it
-    // (CVE-2019-5736).
-    if ctr_sys::sealed::is_exposed_to(|uid| join::has_uid(&known.container, uid).unwrap_or(true)) {
-        let Err(error) = ctr_sys::sealed::execute_again(&[]);
-        return Err(Failure::new("cannot run from where the container cannot write this program").caused_by(&error));
-    }
+    super::seal(|uid| join::has_uid(&known.container, uid).unwrap_or(true))?;
     let Wanted { plan, terminal, size } = exec_process::wanted(args, &known)?;
     check_terminal(args, terminal)?;
     let console = args.console_socket.as_deref().map(Console::connect).transpose()?;

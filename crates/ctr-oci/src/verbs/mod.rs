@@ -68,6 +68,16 @@ fn preserved(verb: &Verb) -> Result<(), Failure> {
     })
 }
 
+/// Goes on from where nobody can write this program, if processes with the uids for which `has` is true could: until the exec the
+/// container's process is one of this executable (CVE-2019-5736).
+fn seal(has: impl Fn(u32) -> bool) -> Result<(), Failure> {
+    if !ctr_sys::sealed::is_exposed_to(has) {
+        return Ok(());
+    }
+    let Err(error) = ctr_sys::sealed::execute_again(&[]);
+    Err(Failure::new("cannot run from where the container cannot write this program").caused_by(&error))
+}
+
 /// CRIU would have to make the namespaces, mounts and control groups anew, by its own rules and not by ours.
 fn no_checkpoints(verb: &str) -> Failure {
     Failure::new(format!("cannot {verb} a container"))

@@ -1,11 +1,13 @@
 //! The container's control groups as it sees them (`cgroup` mounts).
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use ctr_core::container::groups::MOUNTS;
 use ctr_sys::mount::{self, MountAttr, Propagation};
-use ctr_sys::{RawResult, dirfd, files, small};
+use ctr_sys::{Errno, RawResult, dirfd, files};
 
 use super::plan::{Bundle, BundleMount};
 use crate::error::SandboxError;
@@ -68,7 +70,8 @@ fn directory(groups: &[PathBuf], attributes: MountAttr) -> RawResult<(OwnedFd, V
         names.push((name, group.as_path()));
     }
     for entry in std::fs::read_dir(MOUNTS).into_iter().flatten().flatten() {
-        if let Ok(points_to) = std::fs::read_link(entry.path())
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink())
+            && let Ok(points_to) = std::fs::read_link(entry.path())
             && names.iter().any(|(name, _)| points_to.as_os_str() == name.as_str())
         {
             let (to, name) = (points_to.as_os_str().as_encoded_bytes(), entry.file_name());
@@ -85,9 +88,8 @@ fn attach(group: &Path, attributes: MountAttr, target: Target) -> Result<Step, S
     let shown = group.display();
     let host =
         |call, errno| SandboxError::host(format!("show the control group {shown}"), call, shown.to_string(), errno);
-    let location = small::open_location(group)
-        .map_err(|error| SandboxError::request(format!("cannot show the control group {shown}: {error}")))?;
-    let copy = mount::open_tree_clone(location.as_fd(), c"", false).map_err(|errno| host("open_tree", errno))?;
+    let path = CString::new(group.as_os_str().as_bytes()).map_err(|_| host("open_tree", Errno::EINVAL))?;
+    let copy = mount::open_tree_clone(files::CWD, &path, false).map_err(|errno| host("open_tree", errno))?;
     mount::mount_setattr(copy.as_fd(), false, attributes, MountAttr::NONE, Some(Propagation::Private))
         .map_err(|errno| host("mount_setattr", errno))?;
     Ok(Step::Attach { mount: copy, target, keep: None, in_turn: false })

@@ -29,7 +29,7 @@ use super::prepare::{self, JoinedGroups, START_SOCKET};
 use super::words;
 use crate::enter::{self, Entered, Script, Word};
 use crate::error::{SandboxError, StepCause};
-use crate::inherited::Inherited;
+use crate::inherited::{Inherited, Names};
 use crate::options::ClockOffsets;
 use crate::plan::ProcessPlan;
 use crate::script::Step;
@@ -73,7 +73,8 @@ pub fn create(
     process::umask(0);
     let prepared = prepare::prepare(bundle, dir, groups)?;
     let own_clocks = bundle.namespaces.contains(&"time").then(ClockOffsets::default);
-    let inherited = Inherited::take(&bundle.process, bundle.kernel.clocks.or(own_clocks)).map_err(words::inherited)?;
+    let clocks = bundle.kernel.clocks.or(own_clocks);
+    let inherited = Inherited::take(&bundle.process, clocks, &Names::PROPERTIES)?;
     let entered = enter::enter(&prepared.script).map_err(clone_failed)?;
     drop(inherited);
     let recorded = write_process(dir, entered.pid).map_err(SandboxError::from);

@@ -3,7 +3,6 @@
 use ctr_sys::Errno;
 
 use super::plan::Bundle;
-use crate::error::SandboxError;
 use crate::script::Step;
 
 /// The property that a step is of, to be put after the step's own words; empty if it is of none.
@@ -72,38 +71,5 @@ pub(super) fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
         }
         (Step::MemoryPolicy { .. }, Errno::ENOSYS) => Some("this kernel has no NUMA (CONFIG_NUMA)"),
         _ => None,
-    }
-}
-
-/// Errors about what the launcher takes on for the program (`inherited.rs`) name options of ctr-run: here they are properties.
-pub(super) fn inherited(error: SandboxError) -> SandboxError {
-    const NAMES: [(&str, &str); 5] = [
-        ("--ulimit ", "process.rlimits: "),
-        ("--oom-score-adj ", "process.oomScoreAdj: "),
-        ("--nice ", "process.scheduler.nice: "),
-        ("--scheduler ", "process.scheduler: "),
-        ("--ioprio ", "process.ioPriority: "),
-    ];
-    let SandboxError::Request { what, hint } = error else { return error };
-    let named = NAMES.iter().find_map(|(option, property)| Some((property, what.strip_prefix(option)?)));
-    match named {
-        Some((property, rest)) => SandboxError::request_hint(
-            format!("{property}{rest}"),
-            "let the engine ask for less, or run with the capability that this needs",
-        ),
-        None => SandboxError::Request { what, hint },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_become_properties() {
-        let words = |what: &str| inherited(SandboxError::request(what)).to_string();
-        assert_eq!(words("--ulimit nofile=9 is too much"), "process.rlimits: nofile=9 is too much");
-        assert_eq!(words("--oom-score-adj -5 is not permitted"), "process.oomScoreAdj: -5 is not permitted");
-        assert_eq!(words("something else"), "something else");
     }
 }

@@ -39,7 +39,7 @@ pub use process::{JoinProcess, prepare_process};
 pub use target::has_uid;
 
 use crate::error::SandboxError;
-use crate::inherited::Inherited;
+use crate::inherited::{Inherited, Names};
 use crate::plan::ProcessPlan;
 use crate::prepare;
 use crate::script::{Step, Stream, Streams};
@@ -234,7 +234,8 @@ impl Joining {
     /// signals are blocked, for [`Joined`] to take.
     pub fn start(self) -> Result<Joined, SandboxError> {
         take_initial_cpus(&self.plan)?;
-        Inherited::take(&self.plan, None)?.keep();
+        let names = if self.script.in_bundle { &Names::PROPERTIES } else { &Names::OPTIONS };
+        Inherited::take(&self.plan, None, names)?.keep();
         let broker = self.notify.map(Broker::start).transpose()?;
         enter::enter(self.script, broker.as_ref(), &self.plan)
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ctr_sys::files::{self, PollEntry};
-use ctr_sys::{Errno, seccomp, socket};
+use ctr_sys::{Errno, seccomp, small, socket};
 
 use crate::error::SandboxError;
 use crate::script::LISTENER;
@@ -41,8 +41,8 @@ impl Notify {
                 "an agent has to listen there before the container starts",
             )
         };
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| failed(&"it has no name"))?;
+        let (parent, name) = small::parent_and_name(path).ok_or_else(|| failed(&"it has no name"))?;
+        let name = name.to_str().ok_or_else(|| failed(&"its name is not UTF-8"))?;
         let dir = File::open(parent).map_err(|error| failed(&error))?;
         let end = Instant::now() + AGENT_TIME;
         loop {
