@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: ours beside the peers and beside a floor program, interleaved in one run, as medians and ratios.
 //!
 //! Nothing here asserts a time: machines differ, ratios of one run tell. `--write` renews docs/benchmarks.md.
-//! `--only start,parallel,userns,hundred,exec,oci,seccomp,import,list,collect` picks sections, `--rounds N` changes how often each is repeated, `--no-build` takes
+//! `--only start,parallel,userns,hundred,exec,oci,seccomp,import,registry,list,collect` picks sections, `--rounds N` changes how often each is repeated, `--no-build` takes
 //! the binaries of the last build.
 
 mod contest;
@@ -10,6 +10,7 @@ mod hundred;
 mod import;
 mod listing;
 mod oci;
+mod registry;
 mod report;
 mod seccomp;
 mod stage;
@@ -35,6 +36,7 @@ const SECTIONS: &[(&str, usize, Section)] = &[
     ("oci", 12, oci::oci),
     ("seccomp", 5, seccomp::calls),
     ("import", 5, import::import),
+    ("registry", 5, registry::registry),
     ("list", 10, listing::list),
     ("collect", 3, listing::collect),
 ];

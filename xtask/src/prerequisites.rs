@@ -47,6 +47,7 @@ pub(crate) const FOR_BENCH: &[Tool] = &[
     Tool { program: "umoci", package: "umoci", purpose: "contestant of import" },
     Tool { program: "skopeo", package: "skopeo", purpose: "the Debian image as an archive" },
     Tool { program: "mmdebstrap", package: "mmdebstrap", purpose: "the Debian image" },
+    Tool { program: "docker-registry", package: "docker-registry", purpose: "the registry of the fetches" },
     Tool { program: "busybox", package: "busybox-static", purpose: "the small image" },
     Tool { program: "strace", package: "strace", purpose: "counting system calls" },
 ];
