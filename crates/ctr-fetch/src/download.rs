@@ -177,8 +177,12 @@ impl<'a> Downloads<'a> {
         match found {
             Download::Cancelled => Err(cancelled()),
             Download::There => {
-                // Another process brought it, or an earlier run.
-                let blob = self.store.blob(&descriptor.digest).map_err(hinted)?;
+                // Another process brought it, an earlier run, or this one for another layer: then it may be unpublished.
+                let blob = self.store.blob(&descriptor.digest).or_else(|_| {
+                    self.txn.publish_pending()?;
+                    self.store.blob(&descriptor.digest)
+                });
+                let blob = blob.map_err(hinted)?;
                 let file =
                     File::open(&blob.path).map_err(|error| Failure::new("cannot open a blob").caused_by(&error))?;
                 flow.change(|state| (state.file, state.available) = (Some(file), descriptor.size));
@@ -212,7 +216,8 @@ impl<'a> Downloads<'a> {
                 Err(Stopped::Broken(failure)) => {
                     fruitless += 1;
                     if fruitless >= MAX_FRUITLESS {
-                        return Err(failure);
+                        let (digest, size, have) = (flow.descriptor.digest, flow.descriptor.size, partial.written());
+                        return Err(failure.within(format!("{digest} does not come: {have} of {size} bytes are there")));
                     }
                 }
             }

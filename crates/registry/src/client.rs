@@ -87,6 +87,11 @@ impl Repository {
         url.map_err(|source| RegistryError::Address { what: format!("the repository \"{}\"", self.path), source })
     }
 
+    /// Where a manifest is asked for, by tag or digest.
+    pub fn manifest_url(&self, reference: &str) -> Result<Url, RegistryError> {
+        self.url(&format!("manifests/{reference}"))
+    }
+
     /// Sends a request that reads, with the credentials of the repository.
     pub(crate) fn ask(&self, request: &mut Request<'_>) -> Result<Response, RegistryError> {
         self.ask_for(Scopes::pull(&self.path), request)
@@ -125,14 +130,14 @@ impl Repository {
     /// The manifest or index that `reference`, a tag or a digest, means (distribution-spec "Pulling manifests").
     pub fn manifest(&self, reference: &str) -> Result<RawManifest, RegistryError> {
         let url = self.url(&format!("manifests/{reference}"))?;
-        let response = self.ask(&mut Request::get(url).header("accept", ACCEPT))?;
-        if response.status != 200 {
-            return Err(self.refused(response, &self.image(reference)));
-        }
-        let url = response.url.clone();
-        let media_type = media_type(&response);
-        let told = content_digest(&response);
-        let bytes = response.bytes("the manifest", MAX_DOCUMENT)?;
+        let ask = || {
+            let response = self.ask(&mut Request::get(url.clone()).header("accept", ACCEPT))?;
+            match response.status {
+                200 => Ok(((response.url.clone(), media_type(&response), content_digest(&response)), response)),
+                _ => Err(self.refused(response, &self.image(reference))),
+            }
+        };
+        let ((url, media_type, told), bytes) = self.whole("the manifest", MAX_DOCUMENT, ask)?;
         let digest = Digest::of(&bytes);
         let wrong = |expected| Err(RegistryError::WrongDigest { url: url.clone(), expected, found: digest });
         if let Ok(asked) = reference.parse::<Digest>()
@@ -186,6 +191,39 @@ impl Repository {
                 Err(RegistryError::TooLarge { what: "the blob", url: response.url, limit: size })
             }
             _ => Ok(BlobBody { start, body: response.into_body() }),
+        }
+    }
+
+    /// The whole of a small blob. Nothing is known of the content but that it has no more than `size` bytes.
+    pub fn document(&self, digest: &Digest, size: u64) -> Result<Vec<u8>, RegistryError> {
+        let url = self.url(&format!("blobs/{digest}"))?;
+        let ask = || {
+            let response = self.ask(&mut Request::get(url.clone()))?;
+            match response.status {
+                200 => Ok(((), response)),
+                _ => Err(self.refused(response, &format!("blob {digest}"))),
+            }
+        };
+        self.whole("the blob", size.min(MAX_DOCUMENT), ask).map(|((), bytes)| bytes)
+    }
+
+    /// What an answer says in its head, and its body. One whose body breaks off is asked for again.
+    fn whole<T>(
+        &self,
+        what: &'static str,
+        limit: u64,
+        ask: impl Fn() -> Result<(T, Response), RegistryError>,
+    ) -> Result<(T, Vec<u8>), RegistryError> {
+        let mut attempt = 0;
+        loop {
+            let (head, response) = ask()?;
+            match response.bytes(what, limit) {
+                Err(error) if error.is_passing() && attempt < self.http.settings().retries => {
+                    self.http.back_off(attempt)?;
+                    attempt += 1;
+                }
+                read => return read.map(|bytes| (head, bytes)),
+            }
         }
     }
 

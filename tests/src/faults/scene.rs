@@ -36,9 +36,10 @@ impl Scene {
         Self { image: sample(), server, root }
     }
 
-    /// `ctr-NAME` with nothing of the caller's configuration, and with patience.
+    /// `ctr-NAME` with nothing of the caller's configuration, and with patience. `ctr-fetch` asks for the image alone.
     pub fn ctr(&self, name: &str) -> Cmd {
-        self.own(name).args(PATIENT)
+        let more = (name == "fetch").then_some("--no-referrers");
+        self.own(name).args(PATIENT).args(more)
     }
 
     /// `ctr-fetch` of `demo:1`.
@@ -48,7 +49,7 @@ impl Scene {
 
     /// The same with little patience.
     pub fn fetch_hastily(&self) -> Cmd {
-        self.own("fetch").args(HASTY).arg(self.server.name("demo:1"))
+        self.own("fetch").args(HASTY).arg("--no-referrers").arg(self.server.name("demo:1"))
     }
 
     /// `ctr-NAME` with nothing of the caller's configuration.
@@ -77,6 +78,17 @@ impl Scene {
         assert_eq!(self.partial(), Vec::<String>::new());
     }
 
+    /// Asserts that the store has no image, and nothing that is wrong; layers that were right may be there.
+    #[track_caller]
+    pub fn assert_no_image(&self) {
+        let store = self.root.store();
+        assert_eq!(store_check::complaints(&store), Vec::<String>::new());
+        for place in ["refs", "images"] {
+            assert_eq!(names(&store.join(place)), Vec::<String>::new(), "{place}");
+        }
+        self.assert_no_staging();
+    }
+
     /// Asserts that the store has nothing that a reader sees, and that half a download is the beginning of its blob.
     #[track_caller]
     pub fn assert_nothing(&self) {
@@ -90,6 +102,13 @@ impl Scene {
             let whole = self.image.blob(&format!("sha256:{name}"));
             assert!(whole.starts_with(&begun), "{name} is no beginning: {} of {} bytes", begun.len(), whole.len());
         }
+    }
+
+    /// The same after a process was killed: what it left is the collector's.
+    #[track_caller]
+    pub fn assert_whole_after_kill(&self) {
+        self.root.ctr("gc").ok();
+        self.assert_whole();
     }
 
     #[track_caller]

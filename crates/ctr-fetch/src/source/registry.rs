@@ -1,6 +1,6 @@
 //! Images of registries: the mirrors of a name and its own registry are asked in their order.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ctr_cli::{Context as _, Failure};
@@ -150,7 +150,15 @@ fn target(place: &Place) -> String {
 /// What the name means there. Some mirrors know digests only of what was asked for by tag: where the tag is known too,
 /// it is asked, and has to mean that digest.
 fn manifest(place: &Place) -> Result<RawManifest, RegistryError> {
-    let found = place.repository.manifest(&target(place));
+    let found = place.repository.manifest(&target(place)).and_then(|found| {
+        // A mirror that answers with something else, a page for people say, is one that does not have it.
+        match oci::parse_document(&found.bytes, found.media_type.as_ref()) {
+            Err(source) if place.mirror => {
+                Err(RegistryError::Document { url: place.repository.manifest_url(&target(place))?, source })
+            }
+            _ => Ok(found),
+        }
+    });
     let (Some(digest), Some(tag)) = (place.reference.digest(), place.reference.tag()) else { return found };
     match found {
         Err(error) if error.is_not_found() && place.tags => match place.repository.manifest(tag) {
@@ -233,7 +241,16 @@ impl Source for Registry {
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Failure> {
-        let body = self.place()?.blob(&descriptor.digest, descriptor.size, 0).map_err(hinted)?;
-        Ok(Box::new(body.body))
+        for place in self.places.iter().skip(self.answered.load(Ordering::Relaxed)) {
+            match place.repository.document(&descriptor.digest, descriptor.size) {
+                Ok(bytes) if place.mirror && Digest::of(&bytes) != descriptor.digest => {
+                    ctr_cli::note(format!("the mirror does not help: {} is damaged there", descriptor.digest));
+                }
+                Ok(bytes) => return Ok(Box::new(io::Cursor::new(bytes))),
+                Err(error) if place.mirror => ctr_cli::note(format!("the mirror does not help: {error}")),
+                Err(error) => return Err(hinted(error)),
+            }
+        }
+        Err(Failure::new("no registry"))
     }
 }

@@ -236,6 +236,13 @@ impl Http {
         }
     }
 
+    /// Waits as long as is right after failure number `attempt` (from 0).
+    pub(crate) fn back_off(&self, attempt: u32) -> Result<(), RegistryError> {
+        match retry::backoff(attempt) {
+            Wait::For(time) | Wait::TooLong(time) => self.pause(time),
+        }
+    }
+
     /// Waits, but not beyond the budget and not when cancelled.
     pub fn pause(&self, time: Duration) -> Result<(), RegistryError> {
         let end = Instant::now() + time;
