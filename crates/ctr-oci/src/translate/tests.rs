@@ -168,7 +168,8 @@ fn namespaces_and_ids() {
     for (list, uids, gids, property) in [
         (json!([mount, mount]), none.clone(), none.clone(), "linux.namespaces[1]"),
         (json!([mount, {"type": "net"}]), none.clone(), none.clone(), "linux.namespaces[1].type"),
-        (json!([{"type": "mount", "path": "/m"}]), none.clone(), none.clone(), "linux.namespaces[0].path"),
+        (json!([{"type": "mount", "path": "m"}]), none.clone(), none.clone(), "linux.namespaces[0].path"),
+        (json!([]), none.clone(), none.clone(), "linux.namespaces"),
         (json!([mount, {"type": "pid", "path": "rel"}]), none.clone(), none.clone(), "linux.namespaces[1].path"),
         (json!([mount]), ids.clone(), none.clone(), "linux.uidMappings"),
         (json!([mount]), none.clone(), ids.clone(), "linux.gidMappings"),
@@ -242,6 +243,10 @@ fn names_parameters_and_clocks() {
 
 #[test]
 fn a_namespace_that_is_the_runtimes_own_is_the_hosts() {
+    let joined = config(&[("linux.namespaces", json!([{"type": "mount", "path": "/m"}]))]);
+    assert_eq!(translated(&joined, &Facts::default()).unwrap().joins.len(), 1);
+    let facts = Facts { shared: vec!["mnt"], ..Facts::default() };
+    assert_eq!(translated(&joined, &facts).unwrap_err().property(), "linux.namespaces");
     let config = config(&[
         ("linux.namespaces", json!([{"type": "mount"}, {"type": "uts", "path": "/proc/1/ns/uts"}])),
         ("hostname", json!("h")),
