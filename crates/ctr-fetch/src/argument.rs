@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use ctr_cli::Failure;
 use ctr_core::reference::Reference;
+use ctr_registry::RegistryError;
+use ctr_registry::appc::AciName;
+use ctr_registry::layout::LayoutAddress;
 
 /// A source as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +17,14 @@ pub(crate) enum Argument {
     Local(Local),
     /// An image name, for registries; normalized later.
     Name(String),
+    /// `oci+https://HOST/PATH`: an image layout on a web server, and the name of its image if another one was asked for.
+    Layout(LayoutAddress, Option<Reference>),
+    /// `discover:NAME`: the domain of the name says where the image is.
+    Discover(Reference),
+    /// The image of the first name, which is called by the second one.
+    Elsewhere(Reference, Reference),
+    /// `aci://NAME`: an appc image.
+    Aci(AciName),
 }
 
 /// A file or directory.
@@ -78,10 +89,13 @@ impl Argument {
                 _ => Err(Failure::usage(format!("\"{}\" names no image", text.display()))),
             };
         }
+        if let Some(argument) = Self::of_web(text)? {
+            return Ok(argument);
+        }
         let known = |scheme: &&str| bytes.starts_with(scheme.as_bytes());
         if let Some(scheme) = ["http://", "https://", "dir:", "docker-daemon:"].iter().find(|s| known(s)) {
-            return Err(Failure::usage(format!("sources of the kind {scheme} are not supported yet"))
-                .hint("sources are an image name, a path, oci:DIR, oci-archive:FILE or docker-archive:FILE"));
+            return Err(Failure::usage(format!("sources of the kind {scheme} are not supported"))
+                .hint("sources are an image name, a path, oci:DIR, oci-archive:FILE, docker-archive:FILE or oci+https://HOST/PATH"));
         }
         if bytes.is_empty() {
             return Err(Failure::usage("an empty source"));
@@ -91,6 +105,26 @@ impl Argument {
             Some(name) => Ok(Self::Name(name.to_owned())),
             None => Ok(Self::Local(Local { kind: Kind::Path, path, tag: None })),
         }
+    }
+}
+
+impl Argument {
+    /// Sources with a scheme of the web.
+    fn of_web(text: &OsStr) -> Result<Option<Self>, Failure> {
+        let Some(text) = text.to_str() else { return Ok(None) };
+        let wrong = |error: RegistryError| Failure::usage(error.to_string());
+        if text.starts_with("oci+") {
+            return text.parse().map(|address| Some(Self::Layout(address, None))).map_err(wrong);
+        }
+        if let Some(name) = text.strip_prefix("discover:") {
+            return Ok(Some(Self::Discover(
+                name.parse().map_err(|error: ctr_core::reference::ReferenceError| Failure::usage(error.to_string()))?,
+            )));
+        }
+        if text.starts_with("aci://") {
+            return text.parse().map(|name| Some(Self::Aci(name))).map_err(wrong);
+        }
+        Ok(None)
     }
 }
 

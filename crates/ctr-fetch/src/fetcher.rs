@@ -36,6 +36,8 @@ pub(crate) struct Request {
     pub(crate) all: bool,
     /// Most downloads at once.
     pub(crate) jobs: usize,
+    /// Whether appc images are taken whose signatures nobody looks at.
+    pub(crate) unsigned: bool,
     /// Whether the other platforms of an index are fetched too.
     pub(crate) all_platforms: bool,
     /// Whether what refers to images is fetched too.
@@ -90,6 +92,10 @@ impl Fetcher {
                 Argument::Local(local) if self.request.all => self.each(local, &mut take)?,
                 Argument::Local(local) => take(self.local(local))?,
                 Argument::Name(name) => take(self.remote(name))?,
+                Argument::Layout(address, name) => take(self.layout(address, name.as_ref()))?,
+                Argument::Discover(name) => take(Err(Failure::new(format!("nobody was asked where {name} is"))))?,
+                Argument::Elsewhere(reference, name) => take(self.elsewhere(reference, name))?,
+                Argument::Aci(name) => take(self.aci(name))?,
             }
         }
         if let Some(path) = lock.filter(|_| !failed) {

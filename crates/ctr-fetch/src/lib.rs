@@ -13,6 +13,7 @@ mod referrers;
 mod remote;
 mod report;
 mod source;
+mod web;
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -38,9 +39,11 @@ use names::NameArgs;
 /// Prints `NAME DIGEST` for each. An image that is there already is not read again.
 #[derive(Debug, Parser)]
 #[command(name = "ctr-fetch", version = ctr_cli::VERSION, after_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Options {
     /// What to bring: NAME[:TAG][@DIGEST] from its registry, PATH (an .aci, an OCI layout or archive, a docker-archive, an appc image: found by content),
-    /// oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG]
+    /// oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], oci+https://HOST/PATH[:TAG][@DIGEST] (an OCI layout
+    /// on a web server), discover:NAME (the domain says where it is), aci://NAME[:VERSION] (appc discovery)
     #[arg(required_unless_present_any = ["lock", "locked"], value_name = "SOURCE")]
     sources: Vec<OsString>,
     /// Name of the image in the store, in place of the one that the source gives it
@@ -61,6 +64,9 @@ pub struct Options {
     /// Leave out what refers to the image: signatures, bills of materials, attestations
     #[arg(long)]
     no_referrers: bool,
+    /// Take images of aci:// although their signatures are not verified
+    #[arg(long)]
+    insecure_no_signature: bool,
     #[command(flatten)]
     progress: ProgressArgs,
     #[command(flatten)]
@@ -98,6 +104,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let locked = options.names.of_lock(&request, &mut arguments)?;
     let client = Client::new(options.registry.settings());
     let policy = options.registry.policy().map_err(|error| Failure::hinted(error, PolicyError::hint))?;
+    web::find(&client, &mut arguments)?;
     find_credentials(&client, &arguments)?;
     // Looked up before the user namespace is entered: there this user is root.
     let root = options.global.root_or(Store::default_root);
@@ -129,8 +136,8 @@ impl Request {
         let platform = options.platform.as_deref().map(str::parse::<Platform>).transpose();
         let platform = platform.map_err(|error| Failure::usage(error.to_string()))?;
         let name_or_tag = |text: &OsString| match Argument::parse(text) {
-            Ok(Argument::Name(_)) => true,
             Ok(Argument::Local(local)) => local.tag.is_some(),
+            Ok(_) => true,
             Err(_) => false,
         };
         if let Some(source) = options.sources.iter().find(|text| options.all && name_or_tag(text)) {
@@ -148,6 +155,7 @@ impl Request {
             check_tag,
             all: options.all,
             jobs,
+            unsigned: options.insecure_no_signature,
             referrers: !options.no_referrers,
             all_platforms: options.all_platforms,
         })
@@ -157,10 +165,16 @@ impl Request {
 /// Credential programs run as the user that this process still is.
 fn find_credentials(client: &Client, arguments: &[Argument]) -> Result<(), Failure> {
     for argument in arguments {
-        let Argument::Name(name) = argument else { continue };
-        // What is wrong with a name is told when its turn comes.
-        let Ok(Ok(resolved)) = client.registries().map(|registries| registries.resolve_short(name)) else { continue };
-        for reference in &resolved.references {
+        let references = match argument {
+            // What is wrong with a name is told when its turn comes.
+            Argument::Name(name) => match client.registries().map(|registries| registries.resolve_short(name)) {
+                Ok(Ok(resolved)) => resolved.references,
+                _ => continue,
+            },
+            Argument::Elsewhere(reference, _) => vec![reference.clone()],
+            _ => continue,
+        };
+        for reference in &references {
             if let Err(error @ RegistryError::Auth(_)) = client.find_credentials(reference) {
                 return Err(Failure::hinted(error, RegistryError::hint));
             }

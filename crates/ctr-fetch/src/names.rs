@@ -43,12 +43,14 @@ impl NameArgs {
             (*pull != Pull::default(), "--pull"),
         ];
         let given = given.iter().find(|(given, _)| *given);
-        let no_name = |argument: &&Argument| matches!(argument, Argument::Local(_));
-        if let (Some((_, option)), Some(Argument::Local(local))) = (given, arguments.iter().find(no_name)) {
-            return Err(Failure::usage(format!(
-                "{option} is for names, and {} is a file or directory",
-                local.path.display()
-            )));
+        let no_name = |argument: &&Argument| !matches!(argument, Argument::Name(_));
+        if let (Some((_, option)), Some(argument)) = (given, arguments.iter().find(no_name)) {
+            return Err(Failure::usage(match argument {
+                Argument::Local(local) => {
+                    format!("{option} is for names, and {} is a file or directory", local.path.display())
+                }
+                _ => format!("{option} is for names of registries only"),
+            }));
         }
         if let Some(path) = lock {
             lock::check_writable(path)?;

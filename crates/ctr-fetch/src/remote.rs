@@ -83,6 +83,15 @@ impl Fetcher {
         Ok(fetched.of_name(entry))
     }
 
+    /// The image `reference` as `name`, by which the user knows it. The policy has to accept both.
+    pub(crate) fn elsewhere(&self, reference: &Reference, name: &Reference) -> Result<Fetched, Failure> {
+        for checked in [name, reference] {
+            self.policy.check(checked).map_err(|error| Failure::hinted(error, PolicyError::hint))?;
+        }
+        let name = self.request.name.as_ref().unwrap_or(name);
+        self.asked(&Asked { reference: reference.clone(), name: name.clone(), manifest: None })
+    }
+
     fn asked(&self, asked: &Asked) -> Result<Fetched, Failure> {
         let stored = self.stored(asked)?;
         let known = |(stored, launch): &(Stored, LaunchRecord)| {

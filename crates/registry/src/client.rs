@@ -166,31 +166,12 @@ impl Repository {
     ///
     /// Nothing is known of the content: the caller counts and hashes it.
     pub fn blob(&self, digest: &Digest, size: u64, offset: u64) -> Result<BlobBody, RegistryError> {
-        let mut request = Request::get(self.url(&format!("blobs/{digest}"))?);
-        if offset > 0 {
-            request = request.header("range", format!("bytes={offset}-{}", size.saturating_sub(1).max(offset)));
-        }
+        let mut request = from_offset(self.url(&format!("blobs/{digest}"))?, size, offset);
         let response = self.ask(&mut request)?;
-        let start = match response.status {
-            200 => 0,
-            206 if offset > 0 => {
-                let range = response.header("content-range").and_then(ContentRange::parse);
-                let fits = |range: &ContentRange| {
-                    range.start == offset && range.end < size && range.total.is_none_or(|total| total == size)
-                };
-                let Some(range) = range.filter(fits) else {
-                    let why = "its Content-Range is not the one that was asked for".to_owned();
-                    return Err(RegistryError::Protocol { url: response.url, why });
-                };
-                range.start
-            }
-            _ => return Err(self.refused(response, &format!("blob {digest}"))),
-        };
-        match response.length() {
-            Some(length) if length > size - start.min(size) => {
-                Err(RegistryError::TooLarge { what: "the blob", url: response.url, limit: size })
-            }
-            _ => Ok(BlobBody { start, body: response.into_body() }),
+        match response.status {
+            200 => body_from(response, size, offset),
+            206 if offset > 0 => body_from(response, size, offset),
+            _ => Err(self.refused(response, &format!("blob {digest}"))),
         }
     }
 
@@ -230,6 +211,38 @@ impl Repository {
     pub(crate) fn image(&self, reference: &str) -> String {
         let separator = if reference.contains(':') { '@' } else { ':' };
         format!("image {}{separator}{reference}", self.path)
+    }
+}
+
+/// A request for a file of `size` bytes, from `offset` on (RFC 9110 section 14).
+pub(crate) fn from_offset<'a>(url: Url, size: u64, offset: u64) -> Request<'a> {
+    let request = Request::get(url);
+    if offset == 0 {
+        return request;
+    }
+    request.header("range", format!("bytes={offset}-{}", size.saturating_sub(1).max(offset)))
+}
+
+/// The body of the answer, 200 or 206, to [`from_offset`].
+pub(crate) fn body_from(response: Response, size: u64, offset: u64) -> Result<BlobBody, RegistryError> {
+    let start = if response.status == 206 {
+        let range = response.header("content-range").and_then(ContentRange::parse);
+        let fits = |range: &ContentRange| {
+            range.start == offset && range.end < size && range.total.is_none_or(|total| total == size)
+        };
+        let Some(range) = range.filter(fits) else {
+            let why = "its Content-Range is not the one that was asked for".to_owned();
+            return Err(RegistryError::Protocol { url: response.url, why });
+        };
+        range.start
+    } else {
+        0
+    };
+    match response.length() {
+        Some(length) if length > size - start.min(size) => {
+            Err(RegistryError::TooLarge { what: "the blob", url: response.url, limit: size })
+        }
+        _ => Ok(BlobBody { start, body: response.into_body() }),
     }
 }
 

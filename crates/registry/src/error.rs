@@ -158,6 +158,20 @@ pub enum RegistryError {
         /// What the body said.
         errors: Vec<ServerError>,
     },
+    /// A domain that does not say where its images are, or says it wrong.
+    #[error("{url} does not say where the image is: {why}")]
+    Discovery {
+        /// The document.
+        url: Url,
+        /// Why.
+        why: String,
+    },
+    /// Without TLS from another host than this one.
+    #[error("{url} is asked without TLS")]
+    Plain {
+        /// The address.
+        url: Url,
+    },
     /// A document that is refused.
     #[error("{url} sent a document that cannot be used")]
     Document {
@@ -303,6 +317,7 @@ impl RegistryError {
             Self::WrongDigest { .. } => {
                 "the registry or something on the way is damaged; try another mirror".to_owned()
             }
+            Self::Plain { .. } => "use https, or give --plain-http to trust whoever is on the way".to_owned(),
             Self::Slow { .. } | Self::Budget { .. } => "run it again: what has come is kept".to_owned(),
             Self::Status { status: 500.., .. } => "the server has trouble; try again later".to_owned(),
             Self::Immutable { .. } => "push it under another tag".to_owned(),

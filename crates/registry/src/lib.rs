@@ -4,12 +4,15 @@
 //! (one method for each request of the specification). [`config`] says which registries a name leads to.
 #![forbid(unsafe_code)]
 
+pub mod appc;
 pub mod args;
 pub mod auth;
 mod client;
 pub mod config;
+pub mod discover;
 pub mod error;
 pub mod http;
+pub mod layout;
 mod place;
 pub mod policy;
 mod referrers;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use ctr_cli::{Context as _, Failure};
+use ctr_core::digest::Digest;
 use ctr_core::spec::MAX_DOCUMENT;
 use ctr_core::spec::oci::{self, Descriptor, Document, REF_NAME};
 use ctr_core::spec::platform::Platform;
@@ -14,11 +15,18 @@ use super::{Image, MAX_INDEX_DEPTH, Source, Wanted, checked, names};
 /// An image layout.
 pub(super) struct Layout {
     members: Members,
+    /// The digest of the entry that is meant.
+    digest: Option<Digest>,
 }
 
 impl Layout {
     pub(super) fn new(members: Members) -> Self {
-        Self { members }
+        Self { members, digest: None }
+    }
+
+    /// Only the image or index with this digest is meant.
+    pub(super) fn only(self, digest: Option<Digest>) -> Self {
+        Self { digest, ..self }
     }
 
     fn open(&self, descriptor: &Descriptor) -> Result<impl Read + Send + use<>, Failure> {
@@ -69,6 +77,12 @@ impl Layout {
         let mut images = self.index()?;
         if let Some(entry) = wanted.entry {
             return images.into_iter().nth(entry).ok_or_else(|| Failure::new(format!("{place} holds no image")));
+        }
+        if let Some(digest) = self.digest {
+            images.retain(|image| image.digest == digest);
+            // Several names of one image.
+            images.truncate(1);
+            return images.pop().ok_or_else(|| Failure::new(format!("{place} has no image {digest}")));
         }
         if let Some(tag) = &wanted.tag {
             let all = tags(&images);

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use ctr_cli::{Context as _, Failure};
 use ctr_layer::limits::{LINKS_FOLLOWED, Limits};
 use ctr_layer::tar::{Entry, EntryKind, TarReader};
+use ctr_registry::RegistryError;
+use ctr_registry::layout::WebLayout;
 
 /// Files by name.
 pub(super) struct Members {
@@ -19,6 +21,7 @@ pub(super) struct Members {
 
 enum Files {
     Directory,
+    Web(Arc<WebLayout>),
     Tar { file: Arc<File>, index: HashMap<Vec<u8>, Slot> },
 }
 
@@ -46,6 +49,11 @@ impl Members {
     /// The files below the directory `path`. Symbolic links in it are its owner's own.
     pub(super) fn of_directory(path: &Path) -> Self {
         Self { place: path.to_owned(), files: Files::Directory }
+    }
+
+    /// The files that a web server has below a layout.
+    pub(super) fn of_web(layout: Arc<WebLayout>) -> Self {
+        Self { place: PathBuf::from(layout.base().to_string()), files: Files::Web(layout) }
     }
 
     /// The members of the plain tar `file`; `place` is what it is called in messages.
@@ -77,6 +85,8 @@ impl Members {
     pub(super) fn has(&self, name: &str) -> bool {
         match &self.files {
             Files::Directory => self.place.join(name).exists(),
+            // Nothing asks that before it opens a file there.
+            Files::Web(_) => false,
             Files::Tar { index, .. } => index.contains_key(name.as_bytes()),
         }
     }
@@ -85,6 +95,7 @@ impl Members {
     pub(super) fn has_below(&self, name: &str) -> bool {
         match &self.files {
             Files::Directory => self.place.join(name).is_dir(),
+            Files::Web(_) => false,
             Files::Tar { index, .. } => index.keys().any(|key| {
                 key.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
             }),
@@ -108,6 +119,13 @@ impl Members {
                 let file = File::open(&path).context(failed)?;
                 let size = file.metadata().context(failed)?.len();
                 Ok(Some(Member { size, reader: Box::new(file) }))
+            }
+            Files::Web(layout) => {
+                let found = layout.file(name).map_err(|error| Failure::hinted(error, RegistryError::hint))?;
+                let Some((length, body)) = found else { return Ok(None) };
+                let size =
+                    length.ok_or_else(|| Failure::new(failed()).because("the server does not tell its length"))?;
+                Ok(Some(Member { size, reader: Box::new(body) }))
             }
             Files::Tar { file, index } => {
                 let Some((at, size)) =

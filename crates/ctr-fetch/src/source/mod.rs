@@ -8,6 +8,7 @@ mod layout;
 mod members;
 mod names;
 mod registry;
+mod web;
 
 use std::io::Read;
 
@@ -21,9 +22,15 @@ use crate::download::Remote;
 
 pub(crate) use detect::open;
 pub(crate) use registry::{Registry, hinted as registry_hinted};
+pub(crate) use web::{OfName, WebImage};
 
 /// Indexes may name indexes. Nobody needs more levels.
 const MAX_INDEX_DEPTH: usize = 4;
+
+/// `localhost/STEM:TAG`, for what has no name.
+pub(crate) fn local_name(stem: &str, tag: &str) -> Option<Reference> {
+    names::local(stem, Some(tag))
+}
 
 /// Which image of a source is wanted.
 #[derive(Debug, Clone)]
