@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ctr_core::digest::Digest;
 use ctr_core::store::gc::{ContainerRoots, ItemKind, NameRule, Plan, Policy, Reach};
-use ctr_core::store::{Store, StoreError};
+use ctr_core::store::{Download, Store, StoreError};
 use image::{Image, add_image, blob_of, put_layer};
 
 fn policy(grace: u64, names: NameRule) -> Policy {
@@ -115,6 +115,30 @@ fn what_cannot_be_read_keeps_everything() {
     assert!(collect(&store, &roots, &policy(STRICT, NameRule::Keep)).items.is_empty());
     assert_eq!(objects(root.path()), before);
     assert_eq!(fs::read(&reference).unwrap(), good);
+}
+
+#[test]
+fn a_download_that_somebody_has_stays() {
+    // spec: STORE-86
+    let root = tempfile::tempdir().unwrap();
+    let store = Store::open_or_create(root.path()).unwrap();
+    let digest = Digest::of(b"blob");
+    let path = root.path().join("store/partial").join(digest.hex());
+    let txn = store.begin().unwrap();
+    let Download::Partial(mut partial) = txn.download(&digest, 4, &|| true).unwrap() else { panic!("it is there") };
+    partial.push(b"bl").unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(25 * 3600);
+    fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+    let gone = || collect(&store, &ContainerRoots::default(), &policy(STRICT, NameRule::Keep)).items.len();
+    assert_eq!((gone(), path.exists()), (0, true));
+    // Complete, and not published yet.
+    partial.push(b"ob").unwrap();
+    txn.finish_partial(*partial).unwrap();
+    fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!((gone(), path.exists()), (0, true));
+    drop(txn);
+    assert_eq!(gone(), 1);
+    assert!(!path.exists());
 }
 
 #[test]

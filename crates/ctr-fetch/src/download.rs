@@ -19,7 +19,7 @@ use std::time::Duration;
 use ctr_cli::{Bar, Failure, Progress};
 use ctr_core::digest::Digest;
 use ctr_core::spec::oci::Descriptor;
-use ctr_core::store::{Download, Partial, Store, StoreError, Txn};
+use ctr_core::store::{Download, Partial, StoreError, Txn};
 
 use crate::import::hinted;
 
@@ -58,7 +58,6 @@ pub(crate) enum Stopped {
 /// The downloads of one image.
 pub(crate) struct Downloads<'a> {
     txn: &'a Txn,
-    store: &'a Store,
     remote: &'a dyn Remote,
     flows: Vec<Flow>,
     next: AtomicUsize,
@@ -102,17 +101,18 @@ impl Flow {
 impl<'a> Downloads<'a> {
     /// The blobs of `descriptors`, in the order in which they are needed.
     pub(crate) fn new(
-        store: &'a Store,
         txn: &'a Txn,
         remote: &'a dyn Remote,
         descriptors: impl Iterator<Item = (String, Descriptor)>,
         progress: &Progress,
     ) -> Self {
         let flow = |(label, descriptor)| Flow { descriptor, label, state: Mutex::default(), changed: Condvar::new() };
-        let flows = descriptors.map(flow).collect();
+        let flows: Vec<Flow> = descriptors.map(flow).collect();
+        let bytes = flows.iter().fold(0u64, |sum, flow| sum.saturating_add(flow.descriptor.size));
+        progress.expect(flows.len(), bytes);
         let (next, cancelled, damaged) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
         let failure = Mutex::new(None);
-        Self { txn, store, remote, flows, next, cancelled, damaged, failure, progress: progress.clone() }
+        Self { txn, remote, flows, next, cancelled, damaged, failure, progress: progress.clone() }
     }
 
     /// Runs `work`, which reads the blobs, beside at most `jobs` download threads. All have ended when this returns. The
@@ -177,14 +177,8 @@ impl<'a> Downloads<'a> {
         match found {
             Download::Cancelled => Err(cancelled()),
             Download::There => {
-                // Another process brought it, an earlier run, or this one for another layer: then it may be unpublished.
-                let blob = self.store.blob(&descriptor.digest).or_else(|_| {
-                    self.txn.publish_pending()?;
-                    self.store.blob(&descriptor.digest)
-                });
-                let blob = blob.map_err(hinted)?;
-                let file =
-                    File::open(&blob.path).map_err(|error| Failure::new("cannot open a blob").caused_by(&error))?;
+                // Another process or thread brought it, or an earlier run.
+                let file = self.txn.open_blob(&descriptor.digest).map_err(hinted)?;
                 flow.change(|state| (state.file, state.available) = (Some(file), descriptor.size));
                 bar.finish("already there");
                 Ok(())
@@ -200,7 +194,7 @@ impl<'a> Downloads<'a> {
     /// Brings the bytes that are missing.
     fn transfer(&self, flow: &Flow, mut partial: Partial, bar: &Bar) -> Result<(), Failure> {
         let file = partial.reader().map_err(hinted)?;
-        bar.advance(partial.written());
+        bar.keep(partial.written());
         flow.change(|state| (state.file, state.available) = (Some(file), partial.written()));
         let (mut fruitless, mut from_start) = (0, false);
         while !partial.is_complete() {

@@ -42,10 +42,12 @@ pub(crate) fn import(
         return Ok(launch);
     }
     let unpacked = match source.remote() {
-        None => layers(txn, image, &Blobs::Local(source), unpacking)?,
-        Some(remote) => {
-            with_referrers(txn, image, remote, unpacking, || remote_layers(store, txn, image, remote, unpacking))?
+        None => {
+            let bytes = image.manifest.layers.iter().fold(0u64, |sum, layer| sum.saturating_add(layer.size));
+            unpacking.progress.expect(image.manifest.layers.len(), bytes);
+            layers(txn, image, &Blobs::Local(source), unpacking)?
         }
+        Some(remote) => with_referrers(txn, image, remote, unpacking, || remote_layers(txn, image, remote, unpacking))?,
     };
     put(&image.config_bytes, image.manifest.config.digest)?;
     put(&image.manifest_bytes, image.digest)?;
@@ -82,7 +84,6 @@ fn with_referrers<T>(
 
 /// Layers that lie far away. Where one came damaged, all that is missing is asked for once more.
 fn remote_layers(
-    store: &Store,
     txn: &Txn,
     image: &Image,
     remote: &dyn Remote,
@@ -92,7 +93,7 @@ fn remote_layers(
     loop {
         let blobs = image.manifest.layers.iter().enumerate();
         let blobs = blobs.map(|(position, layer)| (label(position, layer), layer.clone()));
-        let downloads = Downloads::new(store, txn, remote, blobs, &unpacking.progress);
+        let downloads = Downloads::new(txn, remote, blobs, &unpacking.progress);
         match downloads.beside(unpacking.jobs, || layers(txn, image, &Blobs::Remote(&downloads), unpacking)) {
             Err(_) if again && downloads.damaged() => {
                 ctr_cli::note("a layer came damaged; it is asked for once more");

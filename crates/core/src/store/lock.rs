@@ -84,15 +84,25 @@ impl DigestLock {
         Ok(got.then_some(Self { _file: file }))
     }
 
+    /// Whether somebody has it now.
+    pub(crate) fn is_held(path: &Path, digest: &Digest) -> Result<bool, StoreError> {
+        let file = open(path, true)?;
+        lock::is_held(&file, LockKind::Exclusive, range(digest)).map_err(StoreError::sys("look at", path))
+    }
+
     /// Takes the lock, waiting for it.
     pub(crate) fn take(path: &Path, digest: &Digest) -> Result<Self, StoreError> {
         let file = open(path, true)?;
         lock::lock(&file, LockKind::Exclusive, range(digest)).map_err(StoreError::sys("lock", path))?;
         Ok(Self { _file: file })
     }
-}
 
-impl DigestLock {
+    /// What is locked for a download of `digest`. Downloads have locks of their own: a thread that unpacks a layer holds
+    /// the one of its diff id, and that of a layer that is not compressed is also its blob's digest.
+    pub(crate) fn of_download(digest: &Digest) -> Digest {
+        Digest::of(format!("download {digest}").as_bytes())
+    }
+
     /// Takes the lock, waiting for it as long as `go_on` says so.
     pub(crate) fn take_while(
         path: &Path,

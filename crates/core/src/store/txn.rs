@@ -54,12 +54,6 @@ pub enum Download {
     Cancelled,
 }
 
-/// Downloads have locks of their own: a thread that unpacks a layer holds the one of its diff id, and that of a layer
-/// that is not compressed is also its blob's digest.
-fn download_lock(digest: &Digest) -> Digest {
-    Digest::of(format!("download {digest}").as_bytes())
-}
-
 #[derive(Debug, Default)]
 struct State {
     blobs: Vec<StagedBlob>,
@@ -176,7 +170,9 @@ impl Txn {
         if self.has_blob(digest, size)? {
             return Ok(Download::There);
         }
-        let Some(lock) = self.lock_digest_while(&download_lock(digest), go_on)? else { return Ok(Download::Cancelled) };
+        let Some(lock) = self.lock_digest_while(&DigestLock::of_download(digest), go_on)? else {
+            return Ok(Download::Cancelled);
+        };
         if self.has_blob(digest, size)? {
             return Ok(Download::There);
         }
@@ -210,6 +206,18 @@ impl Txn {
             Some(blob) if blob.size == size => blob::matches(&blob.path, digest),
             _ => Ok(false),
         }
+    }
+
+    /// The content of a blob that the store or this transaction has.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
+        // The state stays locked: what lies in staging is not moved meanwhile.
+        let state = self.state();
+        let staged = state.blobs.iter().find(|blob| blob.digest == *digest).map(|blob| blob.path.clone());
+        let path = match staged {
+            Some(path) => path,
+            None => self.store.blob(digest)?.path,
+        };
+        File::open(&path).map_err(StoreError::io("open", &path))
     }
 
     /// The blob, if it is there; it stays for as long as the transaction lives. Its content is not looked at.

@@ -11,6 +11,7 @@ use crate::launch::LayerId;
 use crate::quantity::format_duration;
 use crate::store::layer::{self, LayerState};
 use crate::store::layout::Layout;
+use crate::store::lock::DigestLock;
 use crate::store::{StoreError, files, record};
 
 pub(super) fn plan(
@@ -83,6 +84,10 @@ fn plan_partial(layout: &Layout, policy: &Policy, plan: &mut Plan) -> Result<(),
     for name in record::names_in(&layout.partial())? {
         let path = layout.partial().join(&name);
         if let Some(age) = age(&path, policy.now)?.filter(|age| *age > PARTIAL_AGE) {
+            let locked = Digest::from_hex(&name).map(|digest| DigestLock::of_download(&digest));
+            if locked.is_ok_and(|locked| DigestLock::is_held(&layout.lock(), &locked).unwrap_or(true)) {
+                continue;
+            }
             let reason = format!("not continued for {}", format_duration(age));
             plan.items.push(Item { kind: ItemKind::Partial, id: name, path, reason });
         }
@@ -131,10 +136,32 @@ pub(super) fn sweep(layout: &Layout, plan: &Plan, trash: &Path) -> (Vec<(Item, P
             break;
         }
         for (place, item) in items {
-            take_out(item, trash.join(format!("item-{place}")), &mut moved, &mut failed);
+            match claim(layout, item) {
+                Ok(Claim::Ours(_lock)) => {
+                    take_out(item, trash.join(format!("item-{place}")), &mut moved, &mut failed);
+                }
+                Ok(Claim::Theirs) => {}
+                Err(error) => failed.push(error),
+            }
         }
     }
     (moved, failed)
+}
+
+/// Whether an item may go.
+enum Claim {
+    /// Nobody has it, and nobody can begin to while the lock is held.
+    Ours(Option<DigestLock>),
+    /// A download that somebody went on with since it was looked at.
+    Theirs,
+}
+
+/// The gate holds back who publishes, but not who downloads.
+fn claim(layout: &Layout, item: &Item) -> Result<Claim, StoreError> {
+    let digest = Some(&item.id).filter(|_| item.kind == ItemKind::Partial).and_then(|id| Digest::from_hex(id).ok());
+    let Some(digest) = digest else { return Ok(Claim::Ours(None)) };
+    let lock = DigestLock::try_take(&layout.lock(), &DigestLock::of_download(&digest))?;
+    Ok(lock.map_or(Claim::Theirs, |lock| Claim::Ours(Some(lock))))
 }
 
 fn take_out(item: &Item, to: PathBuf, moved: &mut Vec<(Item, PathBuf)>, failed: &mut Vec<StoreError>) {
