@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ctr_tests::faults::{On, Registry, Server, sample};
 use ctr_tests::scratch::{Cmd, Root};
-use ctr_tests::{oci, schema, store_check};
+use ctr_tests::{need, oci, schema, store_check};
 use serde_json::{Value, json};
 
 /// A registry with the sample as `demo:1`.
@@ -269,4 +269,56 @@ fn an_index_that_has_not_changed_costs_one_head() {
     assert_eq!(server.log()[asked..], ["HEAD /v2/demo/manifests/multi"]);
     // The other platform of the same index is not the one that is there.
     fetch(&root, "").args(["--platform", "linux/s390x", &name]).fails(1);
+}
+
+/// Where skopeo would ask for a name under this registries.conf, in its order.
+fn asked_by_skopeo(root: &Root, config: &str, name: &str) -> Vec<String> {
+    let path = root.write("skopeo.conf", config);
+    let done = Cmd::new("skopeo")
+        .args(["--debug", "--insecure-policy", "--registries-conf"])
+        .arg(path)
+        .args(["inspect", &format!("docker://{name}")])
+        .run();
+    let line = |line: &str| Some(line.split_once("Trying to access \\\"")?.1.split_once('\\')?.0.to_owned());
+    done.stderr.lines().filter_map(line).collect()
+}
+
+/// The same files and names are read by skopeo, and lead to the same servers. Nobody listens on these ports.
+#[test]
+fn skopeo_asks_the_same_servers() {
+    // spec: REG-40 to REG-42
+    need!("skopeo");
+    let root = Root::new();
+    let config = "[[registry]]\nprefix = 'example.com'\nlocation = 'localhost:2/x'\n\
+                  [[registry.mirror]]\nlocation = 'localhost:3/m'\n\
+                  [[registry.mirror]]\nlocation = 'localhost:4/d'\npull-from-mirror = 'digest-only'\n\
+                  [[registry.mirror]]\nlocation = 'localhost:5/t'\npull-from-mirror = 'tag-only'\n\
+                  [[registry]]\nprefix = 'example.com/a/long'\nlocation = 'localhost:6'\n\
+                  [[registry]]\nprefix = '*.w.example'\nlocation = 'localhost:7/w'\n\
+                  [[registry]]\nprefix = 'docker.io/library'\nlocation = 'localhost:8/hub'\n\
+                  [[registry]]\nprefix = 'example.com/digests'\nlocation = 'localhost:9'\nmirror-by-digest-only = true\n\
+                  [[registry.mirror]]\nlocation = 'localhost:10'\n";
+    let registries = ctr_registry::config::Registries::parse(&root.file("x"), config.as_bytes()).unwrap();
+    let digest = format!("@sha256:{}", "5".repeat(64));
+    let mut mirrored = 0;
+    for name in [
+        "example.com/a/b:1",
+        "example.com/a/long/b:1",
+        "example.com/a/longer:1",
+        "x.y.w.example/q",
+        "debian",
+        "docker.io/debian:12",
+        "example.com/digests/q:1",
+        &format!("example.com/a/b{digest}"),
+        &format!("example.com/digests/q{digest}"),
+        &format!("x.w.example/q{digest}"),
+    ] {
+        let reference: ctr_core::reference::Reference = name.parse().unwrap();
+        let candidates = registries.candidates(&reference).unwrap();
+        let usable = candidates.iter().filter(|candidate| candidate.tags() || reference.digest().is_some());
+        let ours: Vec<String> = usable.map(|candidate| candidate.reference().full()).collect();
+        mirrored += usize::from(ours.len() > 1);
+        assert_eq!(ours, asked_by_skopeo(&root, config, name), "{name}");
+    }
+    assert!(mirrored > 3);
 }

@@ -1,6 +1,6 @@
 //! `ctr-run` of names that the store lacks.
 
-use ctr_tests::faults::{Registry, Server};
+use ctr_tests::faults::{Guard, Registry, Server};
 use ctr_tests::scratch::{Cmd, Root};
 use ctr_tests::{images, need, store_check};
 
@@ -87,4 +87,35 @@ fn a_platform_that_the_store_lacks_is_asked_for() {
     assert!(server.seen().len() > asked && done.stderr.contains("linux/s390x"), "{done}");
     let done = run(&root, &["--platform", "linux/s390x", "--pull=never"], &name).fails(125);
     assert!(done.stderr.contains("linux/s390x"), "{done}");
+}
+
+#[test]
+fn credentials_reach_ctr_fetch() {
+    // spec: CLI-34
+    need!(root);
+    let guard = Guard::Basic("bob".into(), "secret".into());
+    let guarded = || Server::start(Registry::with("box", "1", &images::busybox_dir()).guarded(guard.clone()));
+    let server = guarded();
+    let root = Root::new();
+    let auth = format!("{{\"auths\":{{\"{}\":{{\"auth\":\"Ym9iOnNlY3JldA==\"}}}}}}", server.host());
+    let auth = root.write("auth.json", auth);
+    let config = root.write("own.conf", format!("[aliases]\n'short' = '{}/box'\n", server.host()));
+    let short = || run(&root, &[], "short:1").env("CONTAINERS_REGISTRIES_CONF", &config);
+    let done = short().fails(125);
+    assert!(done.stderr.contains("ctr-login"), "{done}");
+    let done = short().env("REGISTRY_AUTH_FILE", &auth).run();
+    assert_eq!((done.code, done.stdout.as_str()), (0, "hello\n"), "{done}");
+    assert!(!done.stderr.contains("secret"), "{done}");
+    // A credential program of the caller's PATH.
+    let server = guarded();
+    let bin = root.file("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let program = bin.join("docker-credential-test");
+    let answer = "#!/bin/sh\nread host; echo '{\"Username\":\"bob\",\"Secret\":\"secret\"}'\n";
+    std::fs::write(&program, answer).unwrap();
+    Cmd::new("chmod").arg("755").arg(&program).ok();
+    let helpers = root.write("helpers.conf", "credential-helpers = ['test']\n");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let fetched = run(&root, &[], &server.name("box:1")).env("CONTAINERS_REGISTRIES_CONF", &helpers).env("PATH", path);
+    assert_eq!(fetched.ok(), "hello");
 }
