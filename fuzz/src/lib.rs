@@ -29,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     targets::OCI_CONFIG,
     targets::TAR_EXTRACT,
     targets::PASSWD_GROUP,
+    targets::WWW_AUTHENTICATE,
 ];
 
 /// The target of that name.

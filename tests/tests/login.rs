@@ -8,7 +8,7 @@ use ctr_tests::faults::sample;
 use ctr_tests::pty::Pty;
 use ctr_tests::scratch::{Cmd, Done, Root, names};
 use ctr_tests::servers::{DockerRegistry, Login, RunningRegistry, TokenServer};
-use ctr_tests::{images, need, schema};
+use ctr_tests::{images, need, schema, users};
 
 const PASSWORD: &str = "correct-horse";
 
@@ -215,6 +215,35 @@ fn a_program_that_fails_is_named() {
 }
 
 #[test]
+fn an_ordinary_user_s_program_runs_as_that_user() {
+    // spec: REG-21
+    need!(root, "docker-registry", "htpasswd", "skopeo", "setpriv", "useradd", "newuidmap");
+    let registry = registry();
+    let user = users::with_range();
+    let (root, other) = (user.root(), User::new());
+    let dir = root.file("user");
+    fs::create_dir_all(dir.join("run/containers")).unwrap();
+    let text = format!(r#"{{"credHelpers":{{"{}":"x"}}}}"#, registry.host());
+    fs::write(dir.join("run/containers/auth.json"), text).unwrap();
+    let seen = dir.join("seen").display().to_string();
+    let script =
+        format!("(id -u; cat /proc/self/uid_map) > {seen}; echo '{{\"Username\":\"bob\",\"Secret\":\"{PASSWORD}\"}}'");
+    fs::create_dir(dir.join("bin")).unwrap();
+    fs::write(dir.join("bin/docker-credential-x"), format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(dir.join("bin/docker-credential-x"), fs::Permissions::from_mode(0o755)).unwrap();
+    Cmd::new("chown").args(["-R", &user.uid.to_string()]).arg(&dir).ok();
+    let path = format!("{}:{}", dir.join("bin").display(), std::env::var("PATH").unwrap());
+    let fetch = user.ctr(&root, "fetch").arg(registry.name("demo:1")).env("PATH", path);
+    let done = fetch.env("XDG_RUNTIME_DIR", dir.join("run")).run();
+    assert!(fine(done).contains(sample().digest()));
+    let seen = fs::read_to_string(seen).unwrap();
+    let mut lines = seen.lines();
+    assert_eq!(lines.next(), Some(user.uid.to_string().as_str()));
+    assert!(lines.next().is_some_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"])), "{seen}");
+    assert!(other.fetch(&registry).code != 0, "without it nobody gets in");
+}
+
+#[test]
 fn a_terminal_is_asked_and_shows_no_password() {
     // spec: CLI-130, REG-30
     need!(root, "docker-registry", "htpasswd", "skopeo");
@@ -246,8 +275,10 @@ fn output_is_as_its_schemas_say() {
     // spec: CLI-130 to CLI-133
     need!(root);
     let user = User::new();
+    let conf = user.write("registries.conf", "");
     let json = |args: &[&str]| {
         let cmd = user.ctr("login").args(["--format", "json"]).args(args.iter().copied());
+        let cmd = cmd.env("CONTAINERS_REGISTRIES_CONF", &conf);
         cmd.input("secret word").ok()
     };
     let login = json(&["-u", "bob", "--password-stdin", "--no-verify", "https://index.docker.io/v1/"]);

@@ -162,14 +162,18 @@ impl Request {
     }
 }
 
-/// Credential programs run as the user that this process still is.
+/// Credential programs run as the user that this process still is. Root stays root: it asks them when they are needed.
 fn find_credentials(client: &Client, arguments: &[Argument]) -> Result<(), Failure> {
+    if ctr_sys::ids::effective_uid() == 0 {
+        return Ok(());
+    }
+    // What is wrong with a name or with registries.conf is told when its turn comes.
+    let Ok(registries) = client.registries() else { return Ok(()) };
     for argument in arguments {
         let references = match argument {
-            // What is wrong with a name is told when its turn comes.
-            Argument::Name(name) => match client.registries().map(|registries| registries.resolve_short(name)) {
-                Ok(Ok(resolved)) => resolved.references,
-                _ => continue,
+            Argument::Name(name) => match registries.resolve_short(name) {
+                Ok(resolved) => resolved.references,
+                Err(_) => continue,
             },
             Argument::Elsewhere(reference, _) => vec![reference.clone()],
             _ => continue,

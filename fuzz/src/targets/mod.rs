@@ -1,6 +1,7 @@
 //! What each target does.
 
 mod accounts;
+mod challenge;
 mod documents;
 mod oci;
 mod reference;
@@ -8,6 +9,7 @@ mod seccomp;
 mod tar;
 
 pub(crate) use accounts::PASSWD_GROUP;
+pub(crate) use challenge::WWW_AUTHENTICATE;
 pub(crate) use documents::{APPC_MANIFEST, MANIFEST_CONFIG};
 pub(crate) use oci::OCI_CONFIG;
 pub(crate) use reference::REFERENCE;

@@ -224,10 +224,10 @@ impl Authenticator {
         match answer.status {
             200 => token::read(&answer.body, SystemTime::now()).map_err(|why| failed(why.to_owned())),
             // OAuth2 says 400 (invalid_grant) where others say 401.
-            401 | 403 => Err(TokenFailure::Refused(token::refusal(&answer.body))),
-            400 if credential.is_some() => Err(TokenFailure::Refused(token::refusal(&answer.body))),
+            401 | 403 => Err(TokenFailure::Refused(token::refusal(&answer.body, &request))),
+            400 if credential.is_some() => Err(TokenFailure::Refused(token::refusal(&answer.body, &request))),
             status => {
-                let errors = token::refusal(&answer.body);
+                let errors = token::refusal(&answer.body, &request);
                 Err(TokenFailure::Other(RegistryError::Status { url: realm.clone(), status, errors }))
             }
         }

@@ -272,6 +272,25 @@ fn a_realm_on_another_host_is_told_nothing() {
 }
 
 #[test]
+fn a_server_that_repeats_secrets_is_not_quoted() {
+    // spec: REG-30
+    let echo = |asked: &Asked| {
+        let sent = format!("{} {} hunter2", asked.authorization, asked.body).replace(['"', '\\'], "");
+        (401, String::new(), format!(r#"{{"errors":[{{"code":"UNAUTHORIZED","message":"you sent {sent}"}}]}}"#))
+    };
+    let served = Served::new(move |authority, asked| match asked.line.as_str() {
+        "GET /v2/" => denied(bearer(authority, "")),
+        _ => echo(asked),
+    });
+    let identity = CredentialStore::given(CredentialKind::IdentityToken(Secret::new("hunter2")));
+    for store in [password("me", "hunter2"), identity] {
+        let error = ask(&served, &served.login(store), Scopes::push("app")).unwrap_err().to_string();
+        assert!(error.contains("you sent"), "{error}");
+        assert!(!error.contains("hunter2") && !error.contains("bWU6aHVudGVyMg"), "{error}");
+    }
+}
+
+#[test]
 fn a_way_that_we_do_not_know_is_named() {
     let served = Served::new(|_, _| denied("WWW-Authenticate: Negotiate, NTLM\r\n".to_owned()));
     let error = pull(&served, &served.login(CredentialStore::anonymous())).unwrap_err().to_string();

@@ -60,5 +60,6 @@ pub use program::{PROGRAM_OUTPUT, PROGRAM_TIME, Program, ProgramError, ProgramPr
 pub use realm::{RealmRules, Trust};
 pub use scope::Scopes;
 pub use secret::Secret;
+pub(crate) use secret::scrub;
 pub use token::{MAX_TOKEN, MAX_TOKEN_ANSWER, TokenRequest, TokenResponse, TokenTransport};
 pub use transport::{Logins, challenges};

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 /// A password, a token, or a header that holds one. `Debug` shows nothing of it and there is no `Display`; the memory is
 /// overwritten when it goes.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -45,9 +48,35 @@ impl<'de> serde::Deserialize<'de> for Secret {
     }
 }
 
+/// Takes what was sent out of what came back: a server may repeat it in its error message. `authorization` is the header
+/// that it got.
+pub(crate) fn scrub(text: &str, authorization: &Secret) -> String {
+    let Some((scheme, sent)) = authorization.expose().split_once(' ') else { return text.to_owned() };
+    let mut needles = vec![Secret::new(sent)];
+    if scheme == "Basic"
+        && let Some(plain) = STANDARD.decode(sent).ok().and_then(|bytes| String::from_utf8(bytes).ok())
+    {
+        let plain = Secret::new(plain);
+        needles.extend(plain.expose().split_once(':').map(|(_, password)| Secret::new(password)));
+    }
+    // So short a password would make every text unreadable, and is no secret.
+    let needles = needles.iter().filter(|needle| needle.expose().len() >= 4);
+    needles.fold(text.to_owned(), |text, needle| text.replace(needle.expose(), "***"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_repeats_is_taken_out() {
+        // spec: REG-30
+        let header = Secret::new("Basic bWU6aHVudGVyMg==");
+        assert_eq!(scrub("me with hunter2 (bWU6aHVudGVyMg==) denied", &header), "me with *** (***) denied");
+        assert_eq!(scrub("token abcdef", &Secret::new("Bearer abcdef")), "token ***");
+        assert_eq!(scrub("no", &Secret::new("Bearer no")), "no");
+        assert_eq!(scrub("x", &Secret::default()), "x");
+    }
 
     #[test]
     fn it_is_never_shown() {

@@ -14,7 +14,7 @@ use super::challenge::Challenge;
 use super::file::CredentialKind;
 use super::realm::Trust;
 use super::scope::Scopes;
-use super::secret::Secret;
+use super::secret::{Secret, scrub};
 use crate::error::{RegistryError, ServerError};
 use crate::url::{Origin, Url, UrlError};
 
@@ -194,10 +194,14 @@ fn time(text: &str) -> Option<SystemTime> {
 }
 
 /// What a token server's refusal says, in the forms that servers have.
-pub(super) fn refusal(body: &Secret) -> Vec<ServerError> {
+pub(super) fn refusal(body: &Secret, request: &TokenRequest) -> Vec<ServerError> {
+    // An identity token is the last field of its form.
+    let form = request.form.as_ref().and_then(|form| form.expose().rsplit_once('='));
+    let sent = form.map(|(_, token)| Secret::new(format!("form {token}"))).or(request.authorization.clone());
+    let sent = sent.unwrap_or_default();
     let Ok(document) = serde_json::from_str::<Value>(body.expose()) else { return Vec::new() };
     let text = |value: &Value, name: &str| -> String {
-        value.get(name).and_then(Value::as_str).unwrap_or_default().chars().take(300).collect()
+        scrub(value.get(name).and_then(Value::as_str).unwrap_or_default(), &sent).chars().take(300).collect()
     };
     if let Some(errors) = document.get("errors").and_then(Value::as_array) {
         let errors = errors.iter().take(4);

@@ -319,6 +319,7 @@ impl Http {
             headers: head.headers,
             url: url.clone(),
             credential: None,
+            sent: request.authorization.clone().filter(|_| url.origin() == request.url.origin()),
             body,
             shared: self.shared.clone(),
         };

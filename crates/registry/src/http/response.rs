@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ureq::http::HeaderMap;
 
 use super::Shared;
+use crate::auth::{Secret, scrub};
 use crate::error::{NetworkProblem, RegistryError, ServerError};
 use crate::url::Url;
 
@@ -28,6 +29,8 @@ pub struct Response {
     pub url: Url,
     /// Where the credential was from that the request was made with, or that was refused before.
     pub credential: Option<String>,
+    /// The header `Authorization` that it answers to.
+    pub(super) sent: Option<Secret>,
     pub(super) body: ureq::Body,
     pub(super) shared: Arc<Shared>,
 }
@@ -78,13 +81,14 @@ impl Response {
         struct Told {
             errors: Vec<ServerError>,
         }
+        let sent = self.sent.clone().unwrap_or_default();
         let Ok(bytes) = self.bytes("an error message", MAX_ERROR_BODY) else { return Vec::new() };
         let Ok(told) = serde_json::from_slice::<Told>(&bytes) else { return Vec::new() };
         let mut errors = told.errors;
         errors.truncate(MAX_ERRORS);
         for error in &mut errors {
             for text in [&mut error.code, &mut error.message] {
-                *text = text.chars().take(MAX_TEXT).collect();
+                *text = scrub(text, &sent).chars().take(MAX_TEXT).collect();
             }
         }
         errors
