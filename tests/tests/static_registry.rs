@@ -8,7 +8,7 @@ use ctr_tests::scratch::{Cmd, Root};
 use ctr_tests::servers::{FileServer, Nginx};
 use ctr_tests::static_tree::{publish, serve};
 use ctr_tests::tarball::Tar;
-use ctr_tests::{images, need, store_check};
+use ctr_tests::{images, need, schema, store_check};
 use serde_json::{Value, json};
 
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -243,4 +243,37 @@ fn ctr_fetches_from_servers_that_know_nothing_of_registries() {
     assert!(!python.log().contains("GET /v2/ "), "no question whether it is a registry: {}", python.log());
     let plain = Nginx::start(&site.tree(), "");
     fetch_all(&site, &plain.host());
+}
+
+#[test]
+fn the_configuration_is_printed() {
+    // spec: REG-62
+    let root = Root::new();
+    let tree = root.file("tree");
+    let print = |args: &[&str]| root.ctr("push").args(["static", "--nginx"]).arg(&tree).args(args.iter().copied());
+    let text = print(&["--listen", "127.0.0.1:5000", "--server-name", "registry.example.com"]).ok();
+    assert!(text.contains("listen 127.0.0.1:5000;") && text.contains("server_name registry.example.com;"), "{text}");
+    assert!(text.contains(&format!("root \"{}\";", tree.display())), "{text}");
+    assert!(!tree.exists(), "nothing is made");
+    print(&["--listen", "80; include /etc/passwd"]).fails(1);
+    root.ctr("push").args(["other", "--nginx"]).arg(&tree).fails(2);
+    root.ctr("push").args(["static", "--listen", "80"]).arg(&tree).fails(2);
+}
+
+#[test]
+fn a_tag_is_removed_with_what_only_it_needs() {
+    // spec: REG-67
+    let site = Site::new();
+    let remove = |name: &str| site.root.ctr("push").args(["static", "--remove", name]).arg(site.tree());
+    let gone: Value = serde_json::from_str(&remove("team/demo:multi").args(["--format", "json"]).ok()).unwrap();
+    schema::check("static-removed.json", &gone);
+    // The index and the image of the other platform; `single` needs the rest.
+    assert_eq!((&gone["tags"], &gone["manifests"]), (&json!(["multi"]), &json!(2)));
+    assert!(site.repository().join("manifests/single").exists() && !site.repository().join("indexes/multi").exists());
+    remove("team/demo:multi").fails(1).says("has no team/demo:multi");
+    remove("team/demo").fails(2).says("has no tag");
+    remove("../demo:single").fails(2);
+    assert_eq!(remove(&format!("team/demo@{}", site.single)).ok(), "team/demo:single");
+    assert!(!site.repository().join("manifests").join(&site.single).exists());
+    site.root.ctr("push").args(["static", "--remove", "a:1", "/none"]).fails(1).says("has no static registry");
 }

@@ -5,6 +5,7 @@ mod destination;
 mod interrupt;
 mod registry;
 mod report;
+mod upkeep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use destination::Destination;
 use interrupt::Interrupt;
 use registry::{Push, hinted};
 use report::{Outcome, Pushed};
+use upkeep::UpkeepArgs;
 
 /// Copy images of the store to registries, files and directories
 ///
@@ -37,6 +39,8 @@ pub struct Options {
     /// Write the digest to this file too
     #[arg(long, value_name = "FILE")]
     digestfile: Option<PathBuf>,
+    #[command(flatten)]
+    upkeep: UpkeepArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -61,6 +65,9 @@ pub fn main() -> ExitCode {
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature that run_main takes")]
 fn run(options: Options) -> Result<(), Failure> {
+    if options.upkeep.run(&options.image, options.destination.as_deref(), options.global.format)? {
+        return Ok(());
+    }
     let destination = options.destination.as_deref().map(Destination::parse).transpose()?;
     let store = Store::open(&options.global.root_or(Store::default_root)).map_err(ctr_export::hinted)?;
     let found = store.find_image(&options.image).map_err(ctr_export::hinted)?;
