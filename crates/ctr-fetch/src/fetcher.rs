@@ -38,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) jobs: usize,
     /// Whether appc images are taken whose signatures nobody looks at.
     pub(crate) unsigned: bool,
+    /// Whether foreign layers may be had from where images say.
+    pub(crate) foreign: bool,
     /// Whether the other platforms of an index are fetched too.
     pub(crate) all_platforms: bool,
     /// Whether what refers to images is fetched too.

@@ -38,6 +38,7 @@ use names::NameArgs;
 ///
 /// Prints `NAME DIGEST` for each. An image that is there already is not read again.
 #[derive(Debug, Parser)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(name = "ctr-fetch", version = ctr_cli::VERSION, after_help = EXAMPLES)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Options {
@@ -61,6 +62,9 @@ pub struct Options {
     /// Most blobs to download at once
     #[arg(long, short, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
     jobs: u8,
+    /// Take layers that their registry does not have from where the image says (https only)
+    #[arg(long)]
+    allow_foreign_layers: bool,
     /// Leave out what refers to the image: signatures, bills of materials, attestations
     #[arg(long)]
     no_referrers: bool,
@@ -157,6 +161,7 @@ impl Request {
             jobs,
             unsigned: options.insecure_no_signature,
             referrers: !options.no_referrers,
+            foreign: options.allow_foreign_layers,
             all_platforms: options.all_platforms,
         })
     }

@@ -107,7 +107,8 @@ impl Fetcher {
             }
             _ => {}
         }
-        let mut registry = Registry::new(&self.client, asked.reference.clone())?.named(asked.name.clone());
+        let registry = Registry::new(&self.client, asked.reference.clone())?.named(asked.name.clone());
+        let mut registry = registry.allow_foreign(self.request.foreign);
         if self.request.check_tag {
             registry.check_tag()?;
         }

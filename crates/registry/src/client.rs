@@ -9,7 +9,7 @@ use ctr_core::spec::oci::MediaType;
 use crate::auth::{Authenticator, Scopes, Verdict, challenges};
 use crate::error::RegistryError;
 use crate::http::{BodyReader, Http, Payload, Request, Response};
-use crate::url::{Origin, Url};
+use crate::url::{Origin, Scheme, Url, UrlError};
 
 /// The media type of an image index.
 pub(crate) const INDEX: &str = MediaType::INDEX;
@@ -211,6 +211,22 @@ impl Repository {
     pub(crate) fn image(&self, reference: &str) -> String {
         let separator = if reference.contains(':') { '@' } else { ':' };
         format!("image {}{separator}{reference}", self.path)
+    }
+}
+
+/// The bytes of a foreign layer from `offset` on, from a server that its descriptor names (image-spec layer.md
+/// "Non-Distributable Layers"). It is no registry: it gets no credentials, and is spoken to by https only.
+pub fn foreign_blob(http: &Http, url: &str, size: u64, offset: u64) -> Result<BlobBody, RegistryError> {
+    let address = |source| RegistryError::Address { what: "the address of a foreign layer".to_owned(), source };
+    let url = Url::parse(url).map_err(address)?;
+    if url.origin().scheme != Scheme::Https {
+        return Err(address(UrlError::Plain));
+    }
+    let response = http.send(&mut from_offset(url, size, offset))?;
+    match response.status {
+        200 => body_from(response, size, offset),
+        206 if offset > 0 => body_from(response, size, offset),
+        _ => Err(response.into_error()),
     }
 }
 

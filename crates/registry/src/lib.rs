@@ -20,7 +20,7 @@ mod tls;
 mod upload;
 pub mod url;
 
-pub use client::{BlobBody, Head, RawManifest, Repository};
+pub use client::{BlobBody, Head, RawManifest, Repository, foreign_blob};
 pub use error::RegistryError;
 pub use place::{Client, Place, Verified};
 pub use referrers::Referrer;

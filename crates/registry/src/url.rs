@@ -91,6 +91,9 @@ pub enum UrlError {
     /// `user:password@host`.
     #[error("it holds a user name or password")]
     UserInfo,
+    /// `http`, where only `https` will do.
+    #[error("it is not an https address")]
+    Plain,
     /// Longer than [`MAX_URL`].
     #[error("it has more than {MAX_URL} bytes")]
     TooLong,

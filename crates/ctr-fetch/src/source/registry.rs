@@ -7,7 +7,7 @@ use ctr_cli::{Context as _, Failure};
 use ctr_core::digest::Digest;
 use ctr_core::reference::Reference;
 use ctr_core::spec::oci::{self, Descriptor, Document, MediaType};
-use ctr_registry::{Client, Head, Place, RawManifest, RegistryError, Repository};
+use ctr_registry::{Client, Head, Place, RawManifest, RegistryError, Repository, foreign_blob};
 
 use ctr_core::store::Txn;
 
@@ -25,6 +25,8 @@ pub(crate) struct Registry {
     /// The place that had the image: its blobs are there too. Another one where its content was damaged.
     answered: AtomicUsize,
     client: Client,
+    /// Whether foreign layers may be had from where their descriptors say.
+    foreign: bool,
 }
 
 /// A registry error with what the user can do about it.
@@ -38,7 +40,7 @@ impl Registry {
         let places = client.places(&reference).map_err(hinted)?;
         client.http().resume();
         let answered = AtomicUsize::new(0);
-        Ok(Self { name: reference.clone(), reference, places, answered, client: client.clone() })
+        Ok(Self { name: reference.clone(), reference, places, answered, client: client.clone(), foreign: false })
     }
 
     /// The same, by another name in the store.
@@ -141,6 +143,31 @@ impl Registry {
     }
 }
 
+impl Registry {
+    /// With `allowed`, layers that the registry does not have are taken from where their descriptors say.
+    pub(crate) fn allow_foreign(self, allowed: bool) -> Self {
+        Self { foreign: allowed, ..self }
+    }
+
+    /// A layer that may not be distributed, and lies where its author has it. The addresses are the image's: whoever made
+    /// it would choose whom this host asks.
+    fn foreign(&self, descriptor: &Descriptor, offset: u64) -> Result<(u64, Box<dyn Read + Send + '_>), Stopped> {
+        let digest = descriptor.digest;
+        if !self.foreign {
+            let failure = Failure::new(format!("the registry does not have the foreign layer {digest}"));
+            return Err(Stopped::Failed(failure.hint("--allow-foreign-layers fetches it from where the image says")));
+        }
+        let mut last = Failure::new(format!("the foreign layer {digest} cannot be had"));
+        for url in &descriptor.urls {
+            match foreign_blob(self.client.http(), url, descriptor.size, offset) {
+                Ok(body) => return Ok((body.start, Box::new(body.body))),
+                Err(error) => last = last.because(error),
+            }
+        }
+        Err(Stopped::Failed(last))
+    }
+}
+
 /// Digest or tag: what stands behind `manifests/`.
 fn target(place: &Place) -> String {
     let digest = place.reference.digest().map(ToString::to_string);
@@ -195,6 +222,9 @@ impl Remote for Registry {
                 }
                 // A digest is safe with anybody: what a mirror lacks, the next one may have.
                 Err(error) if place.mirror => ctr_cli::note(format!("the mirror does not help: {error}")),
+                Err(error) if error.is_not_found() && !descriptor.urls.is_empty() => {
+                    return self.foreign(descriptor, offset);
+                }
                 Err(error) => return Err(Stopped::Failed(hinted(error))),
             }
         }
