@@ -30,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     targets::TAR_EXTRACT,
     targets::PASSWD_GROUP,
     targets::WWW_AUTHENTICATE,
+    targets::REGISTRIES_CONF,
 ];
 
 /// The target of that name.

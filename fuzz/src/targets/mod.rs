@@ -5,6 +5,7 @@ mod challenge;
 mod documents;
 mod oci;
 mod reference;
+mod registries;
 mod seccomp;
 mod tar;
 
@@ -13,5 +14,6 @@ pub(crate) use challenge::WWW_AUTHENTICATE;
 pub(crate) use documents::{APPC_MANIFEST, MANIFEST_CONFIG};
 pub(crate) use oci::OCI_CONFIG;
 pub(crate) use reference::REFERENCE;
+pub(crate) use registries::REGISTRIES_CONF;
 pub(crate) use seccomp::SECCOMP_PROFILE;
 pub(crate) use tar::TAR_EXTRACT;
