@@ -49,7 +49,7 @@ impl Site {
 
 #[test]
 fn layouts_of_any_web_server_are_fetched() {
-    // spec: REG-70, REG-71
+    // spec: REG-95, REG-96
     need!("nginx", "python3");
     let site = Site::new();
     let (nginx, python) = (Nginx::start(&site.root.file("site"), ""), FileServer::start(&site.root.file("site")));
@@ -65,7 +65,7 @@ fn layouts_of_any_web_server_are_fetched() {
 
 #[test]
 fn a_layout_gives_no_names_of_others() {
-    // spec: REG-71
+    // spec: REG-96
     need!("python3");
     let site = Site::new();
     let python = FileServer::start(&site.root.file("site"));
@@ -82,7 +82,7 @@ fn a_layout_gives_no_names_of_others() {
 
 #[test]
 fn layouts_that_are_damaged_or_not_there_are_refused() {
-    // spec: REG-70, REG-72
+    // spec: REG-95, REG-97
     need!("python3");
     let site = Site::new();
     let python = FileServer::start(&site.root.file("site"));
@@ -107,7 +107,7 @@ fn layouts_that_are_damaged_or_not_there_are_refused() {
 
 #[test]
 fn a_domain_says_where_its_images_are() {
-    // spec: REG-75, REG-76, REG-77
+    // spec: REG-98, REG-99, REG-100
     need!("nginx");
     let site = Site::new();
     let (web, tree) = (site.root.file("site"), site.root.file("tree"));
@@ -156,7 +156,7 @@ fn aci(name: &str) -> Vec<u8> {
 
 #[test]
 fn appc_images_are_found_by_meta_tags() {
-    // spec: REG-78, REG-79
+    // spec: REG-101, REG-102
     need!("nginx");
     let root = Root::new();
     let web = root.file("site");

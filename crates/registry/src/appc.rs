@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn names_are_taken_apart() {
-        // spec: REG-78
+        // spec: REG-101
         let name: AciName = "aci://example.com:8443/team/app:1.0.0,os=linux,channel=beta".parse().unwrap();
         assert_eq!(
             (name.name().as_str(), name.asked().as_str()),
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn meta_tags_are_found() {
-        // spec: REG-78
+        // spec: REG-101
         let page = r#"<html><!-- <meta name="ac-discovery" content="no comment"> --><HEAD>
             <meta charset=utf-8><META content='example.com https://a/{name}.{ext}' NAME = "ac-discovery" />
             <meta name="ac-discovery" content="x > y">

@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_counts() {
-        // spec: REG-75, REG-76
+        // spec: REG-98, REG-99
         let images = r#"{"prefix":"example.com","layout":"oci+https://cdn.example.net/oci/"},
             {"prefix":"example.com/team","registry":"registry.example.net:5000/x"}"#;
         let digest = ctr_core::digest::Digest::of(b"");
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_it_must_not_say_is_refused() {
-        // spec: REG-76, REG-77
+        // spec: REG-99, REG-100
         for images in [
             "",
             r#"{"prefix":"example.co","registry":"a.example.net/x"}"#,

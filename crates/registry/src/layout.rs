@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_apart() {
-        // spec: REG-70, REG-71
+        // spec: REG-95, REG-96
         let digest = Digest::of(b"");
         for (text, base, tag, has_digest, name) in [
             ("oci+https://example.com/a", "https://example.com/a/", None, false, "example.com/a:latest"),
