@@ -7,19 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use ctr_cli::{Failure, Progress};
+use ctr_cli::{Context as _, Failure, Progress};
 use ctr_core::digest::Digest;
-use ctr_core::reference::Reference;
-use ctr_core::spec::Link;
-use ctr_core::spec::oci::Kind;
+use ctr_core::spec::{Link, links};
 use ctr_core::store::Store;
 use ctr_export::{Document, open_blob};
-use ctr_registry::{Content, Mount, Outgoing, Pusher, Put, RegistryError};
+use ctr_registry::{Content, Entry, Mount, Outgoing, Pusher, Put, RegistryError};
 
-use crate::report::{Outcome, Part};
+use crate::report::{Outcome, Part, Pushed};
+use crate::selection::{Attached, Selection};
+use crate::static_tree::label;
 
 /// Blobs that are on their way at the same time.
 const THREADS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
+/// Repositories that are asked for one blob.
+const MAX_MOUNTS: usize = 2;
 
 /// A registry error with what the user can do about it.
 pub(crate) fn hinted(error: RegistryError) -> Failure {
@@ -47,13 +50,15 @@ impl Content for Stored<'_> {
         let mut reader = open_blob(self.store, self.blob).map_err(|failure| io::Error::other(failure.one_line()))?;
         // Read all the same: the digest is of all of it.
         io::copy(&mut reader.by_ref().take(offset), &mut io::sink())?;
+        self.bar.restart();
+        self.bar.keep(offset);
         Ok(Box::new(self.bar.reading(reader)))
     }
 }
 
 impl Push<'_> {
     /// Sees to it that all `blobs` are in the repository.
-    pub(crate) fn blobs(&self, blobs: &[Link]) -> Result<Vec<Part>, Failure> {
+    fn blobs(&self, blobs: &[Link]) -> Result<Vec<Part>, Failure> {
         let next = AtomicUsize::new(0);
         let done: Mutex<Vec<(usize, Part)>> = Mutex::default();
         let first: Mutex<Option<RegistryError>> = Mutex::default();
@@ -95,7 +100,7 @@ impl Push<'_> {
             return Ok(self.told(blob, Outcome::Present));
         }
         let mut offered = None;
-        for from in self.elsewhere.get(&blob.digest).into_iter().flatten() {
+        for from in self.elsewhere.get(&blob.digest).into_iter().flatten().take(MAX_MOUNTS) {
             match self.pusher.mount(&blob.digest, from)? {
                 Mount::Done => return Ok(self.told(blob, Outcome::Mounted)),
                 Mount::Upload(upload) => offered = offered.or(upload),
@@ -116,18 +121,64 @@ impl Push<'_> {
 
     fn told(&self, blob: &Link, outcome: Outcome) -> Outcome {
         let bar = self.bar(blob);
-        bar.advance(blob.size);
+        bar.keep(blob.size);
         bar.finish(outcome.words());
         outcome
     }
 
     fn bar(&self, blob: &Link) -> ctr_cli::Bar {
-        let what = if blob.media_type.kind() == Kind::Layer { "layer" } else { "config" };
-        self.progress.bar(&format!("{what} {}", blob.digest.short()), Some(blob.size))
+        self.progress.bar(&label(blob), Some(blob.size))
+    }
+
+    /// All of a selection, its name last.
+    pub(crate) fn all(&self, selection: &Selection, tag: Option<&str>) -> Result<Pushed, Failure> {
+        let mut pushed = Pushed::of(selection, String::new());
+        let blobs = selection.blobs();
+        self.progress.expect(blobs.len(), blobs.iter().map(|blob| blob.size).sum());
+        self.blobs(&blobs)?.into_iter().for_each(|part| pushed.blob(part));
+        let top = selection.tree.top();
+        for document in selection.tree.documents.iter().filter(|document| document.digest != top.digest) {
+            pushed.manifests.push(self.document(document)?);
+        }
+        self.referrers(&selection.referrers, &mut pushed)?;
+        pushed.manifests.push(match tag {
+            Some(tag) => self.name(tag, top)?,
+            None => self.document(top)?,
+        });
+        Ok(pushed)
+    }
+
+    /// What refers to the image is there before the name is, so that who asks for the name finds it signed.
+    fn referrers(&self, referrers: &[Attached], pushed: &mut Pushed) -> Result<(), Failure> {
+        let mut unlisted: BTreeMap<Digest, Vec<Entry>> = BTreeMap::new();
+        for referrer in referrers {
+            let top = referrer.tree.top();
+            for document in referrer.tree.documents.iter().filter(|document| document.digest != top.digest) {
+                pushed.manifests.push(self.document(document)?);
+            }
+            if let Some(tag) = &referrer.tag {
+                pushed.manifests.push(self.name(tag, top)?);
+                continue;
+            }
+            let there = self.pusher.head(&top.digest.to_string()).map_err(hinted)?.is_some();
+            if there && self.pusher.lists(&referrer.subject, &top.digest).map_err(hinted)? {
+                pushed.manifests.push(part(top, Outcome::Present));
+                continue;
+            }
+            let (outcome, put) = self.put(&top.digest.to_string(), top)?;
+            pushed.manifests.push(part(top, outcome));
+            if !put.listed {
+                unlisted.entry(referrer.subject).or_default().push(entry(top)?);
+            }
+        }
+        for (subject, entries) in &unlisted {
+            self.pusher.add_to_tag(subject, entries).map_err(hinted)?;
+        }
+        Ok(())
     }
 
     /// Puts a document under its digest, unless it is there.
-    pub(crate) fn document(&self, document: &Document) -> Result<Part, Failure> {
+    fn document(&self, document: &Document) -> Result<Part, Failure> {
         let target = document.digest.to_string();
         let there = self.pusher.head(&target).map_err(hinted)?.is_some();
         let outcome = if there { Outcome::Present } else { self.put(&target, document)?.0 };
@@ -135,7 +186,7 @@ impl Push<'_> {
     }
 
     /// Puts a document under a tag, unless the tag stands for it.
-    pub(crate) fn name(&self, tag: &str, document: &Document) -> Result<Part, Failure> {
+    fn name(&self, tag: &str, document: &Document) -> Result<Part, Failure> {
         let there = self.pusher.head(tag).map_err(hinted)?;
         let same = there.is_some_and(|head| head.digest == Some(document.digest));
         let outcome = if same { Outcome::Present } else { self.put(tag, document)?.0 };
@@ -158,6 +209,14 @@ impl Push<'_> {
     }
 }
 
+/// The line of a referrer in the list of a subject.
+fn entry(document: &Document) -> Result<Entry, Failure> {
+    let found = links(&document.bytes).context(|| format!("cannot use the referrer {}", document.digest))?;
+    let size = document.bytes.len() as u64;
+    let link = Link { media_type: document.media_type.clone(), digest: document.digest, size };
+    Ok(Entry { link, artifact_type: found.artifact_type, annotations: found.annotations })
+}
+
 fn part(document: &Document, outcome: Outcome) -> Part {
     Part { digest: document.digest, size: document.bytes.len() as u64, outcome }
 }
@@ -173,9 +232,4 @@ fn lost<'a>(error: &RegistryError, document: &'a Document) -> Option<Vec<&'a Lin
     let is_named = |blob: &&Link| named.is_empty() || named.contains(&blob.digest);
     let blobs: Vec<&Link> = document.blobs.iter().filter(is_named).collect();
     (!blobs.is_empty()).then_some(blobs)
-}
-
-/// The tag or digest that a reference names an image by in its repository.
-pub(crate) fn target(reference: &Reference) -> Option<&str> {
-    reference.tag().filter(|_| reference.digest().is_none())
 }

@@ -3,6 +3,8 @@
 use ctr_core::digest::Digest;
 use serde::Serialize;
 
+use crate::selection::Selection;
+
 /// How a blob or manifest came to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -55,6 +57,27 @@ pub(crate) struct Pushed {
 }
 
 impl Pushed {
+    /// Nothing of the selection is there yet.
+    pub(crate) fn of(selection: &Selection, name: String) -> Self {
+        Self {
+            name,
+            digest: selection.tree.top().digest,
+            images: selection.images(),
+            referrers: selection.referrers.len(),
+            manifests: Vec::new(),
+            blobs: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// Adds a blob.
+    pub(crate) fn blob(&mut self, part: Part) {
+        if part.outcome == Outcome::Uploaded {
+            self.sent += part.size;
+        }
+        self.blobs.push(part);
+    }
+
     /// `NAME DIGEST`, as ctr-fetch prints it.
     pub(crate) fn line(&self) -> String {
         format!("{} {}\n", self.name, self.digest)
