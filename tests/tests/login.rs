@@ -79,7 +79,7 @@ fn fine(done: Done) -> String {
 
 #[test]
 fn from_login_to_logout() {
-    // spec: REG-20, REG-28, REG-29, CLI-130 to CLI-133
+    // spec: REG-20, REG-28, REG-29, CLI-140 to CLI-143
     need!(root, "docker-registry", "htpasswd", "skopeo");
     let (registry, user) = (registry(), User::new());
     let host = registry.host();
@@ -245,7 +245,7 @@ fn an_ordinary_user_s_program_runs_as_that_user() {
 
 #[test]
 fn a_terminal_is_asked_and_shows_no_password() {
-    // spec: CLI-130, REG-30
+    // spec: CLI-140, REG-30
     need!(root, "docker-registry", "htpasswd", "skopeo");
     let (registry, user) = (registry(), User::new());
     let mut terminal = Pty::start(&user.ctr("login").arg(registry.host()));
@@ -272,7 +272,7 @@ fn a_terminal_is_asked_and_shows_no_password() {
 
 #[test]
 fn output_is_as_its_schemas_say() {
-    // spec: CLI-130 to CLI-133
+    // spec: CLI-140 to CLI-143
     need!(root);
     let user = User::new();
     let conf = user.write("registries.conf", "");
