@@ -277,3 +277,36 @@ fn a_tag_is_removed_with_what_only_it_needs() {
     assert!(!site.repository().join("manifests").join(&site.single).exists());
     site.root.ctr("push").args(["static", "--remove", "a:1", "/none"]).fails(1).says("has no static registry");
 }
+
+#[test]
+fn a_push_that_is_killed_leaves_what_was_served() {
+    // spec: REG-63, REG-66
+    let root = Root::new();
+    let (old, new) = (root.fetch(&images::tiny(), "old"), root.fetch(&images::busybox(), "new"));
+    let target = format!("static:{}:app:1", root.file("tree").display());
+    let push = |image: &str| root.ctr("push").args(["-q", image, &target]);
+    let tag = root.file("tree/v2/app/manifests/1");
+    let mut killed = 0;
+    for step in 0..12_u64 {
+        std::fs::remove_dir_all(root.file("tree")).ok();
+        push("old").ok();
+        let mut child = push("new").command();
+        child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut child = child.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(step * 4));
+        child.kill().unwrap();
+        killed += usize::from(!child.wait().unwrap().success());
+        let served = digest(&std::fs::read(&tag).unwrap());
+        assert!(served == old || served == new, "{served}");
+        let manifest: Value = serde_json::from_slice(&std::fs::read(&tag).unwrap()).unwrap();
+        for blob in manifest["layers"].as_array().unwrap().iter().chain([&manifest["config"]]) {
+            let name = blob["digest"].as_str().unwrap();
+            let bytes = std::fs::read(root.file("tree/v2/app/blobs").join(name)).unwrap();
+            assert_eq!(digest(&bytes), name, "what a tag leads to is whole");
+        }
+        push("new").ok();
+        assert_eq!(digest(&std::fs::read(&tag).unwrap()), new);
+        assert_eq!(ctr_tests::scratch::names(&root.file("tree/.ctr/new")), Vec::<String>::new());
+    }
+    assert!(killed > 0, "none was killed before its end");
+}
