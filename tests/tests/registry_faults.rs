@@ -1,9 +1,12 @@
-//! docs/registries.md has the list of them, made from the comments above
+//! Every numbered case of faults has a test, and docs/registries.md has the list of them, made from the comments above
 //! the tests.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+/// Cases are numbered from 1 to this.
+const CASES: u32 = 46;
 const BEGIN: &str = "<!-- made by tests/tests/registry_faults.rs: begin -->\n";
 const END: &str = "<!-- end -->\n";
 const HEAD: &str = "| case | what the other side does | what comes of it | test |\n|---|---|---|---|\n";
@@ -63,6 +66,14 @@ fn all() -> Vec<Fault> {
         files.flat_map(|name| faults(name, &fs::read_to_string(dir.join(name)).unwrap())).collect();
     all.sort();
     all
+}
+
+#[test]
+fn every_case_has_a_test() {
+    let there: BTreeSet<u32> = all().iter().map(|fault| fault.number).collect();
+    let missing: Vec<u32> = (1..=CASES).filter(|number| !there.contains(number)).collect();
+    assert!(missing.is_empty(), "cases without a test: {missing:?}");
+    assert_eq!(there.last(), Some(&CASES));
 }
 
 #[test]

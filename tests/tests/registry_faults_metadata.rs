@@ -241,7 +241,7 @@ fn case_24_foreign_layers() {
         scene.manifest("foreign", MANIFEST, manifest.to_string());
         // The registry does not have it, as is usual for such layers.
         scene.server.site().forget("demo", scene.image.big());
-        assert_refused(&scene, "foreign", "has no blob");
+        assert_refused(&scene, "foreign", "does not have the foreign layer");
         assert_eq!(elsewhere.log(), Vec::<String>::new());
     }
     // One that the registry has is taken from there.

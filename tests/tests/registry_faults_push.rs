@@ -1,10 +1,11 @@
 //! Faults of pushing: uploads that move, break off, are refused, and registries that lose what they had.
 
 use ctr_tests::faults::{Fixed, Guard, On, Registry, Response, Scene, Server, Tokens, error};
+use ctr_tests::oci::{INDEX, MANIFEST};
 use ctr_tests::scratch::{Cmd, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A scene whose registry has nothing, and whose store has the image.
 fn scene_of(registry: Registry) -> Scene {
@@ -128,7 +129,7 @@ fn case_36_ways_of_upload() {
     // Less taken than sent, and the connection is closed.
     let scene = scene_of(Registry::new());
     scene.server.on(On::post("/uploads/"), |call| call.ordinary().header("OCI-Chunk-Min-Length", "1000"));
-    scene.server.on(On::patch("/uploads/").first(1).early(50_000), |call| call.ordinary());
+    scene.server.on(On::patch("/uploads/").first(1).early(50_000), |call| call.ordinary().header("X-Cut", "50000"));
     push(&scene).ok();
     assert_pushed(&scene);
     // 416 in the middle.
@@ -180,6 +181,37 @@ fn case_36_uploads_that_break_off() {
     assert_eq!(scene.server.site().open_uploads(), 0, "{:?}", scene.server.log());
 }
 
+// FAULT 37: a mount is answered with 201, with 202 and an upload, with 401, 403, 404, 405 or 500 => taken; the upload that was offered is used; uploaded as if nobody had
+//  asked
+#[test]
+fn case_37_mounts() {
+    for status in [201, 202, 401, 403, 404, 405, 500] {
+        let scene = Scene::new();
+        // The store knows that another repository of this registry has the layers.
+        scene.fetch().ok();
+        scene.server.on(On::post("mount="), move |call| match status {
+            201 => call.ordinary(),
+            202 => Response::new(202).header("Location", "/v2/copy/blobs/uploads/none"),
+            _ => Response::new(status),
+        });
+        let target = scene.server.name("copy:1");
+        let done = scene.ctr("push").args([&scene.server.name("demo:1"), &target]).run();
+        assert_eq!(done.code, 0, "{status}: {done}");
+        let registry = scene.server.site();
+        assert_eq!(registry.tagged("copy", "1").as_deref(), Some(scene.image.digest()), "{status}");
+        assert_eq!(registry.blob("copy", scene.image.big()), Some(scene.image.blob(scene.image.big())), "{status}");
+        assert!(!scene.server.seen_of("POST", "mount=").is_empty(), "{status}");
+        // The upload that is offered with 202 is tried; here nobody knows it, so that a new one follows.
+        let expected = match status {
+            201 => 0,
+            202 => 2,
+            _ => 1,
+        };
+        assert_eq!(bytes_of(&scene, "PUT").len(), expected, "{status}: {:?}", scene.server.log());
+        assert_eq!(scene.server.seen_of("PUT", "/uploads/none").is_empty(), status != 202);
+    }
+}
+
 // FAULT 38: the answer to the last PUT of a layer, or to that of the manifest, is lost after the server has done it => it looks, and does not send it again
 #[test]
 fn case_38_answer_lost() {
@@ -212,6 +244,63 @@ fn case_39_blob_gone() {
     assert_eq!(scene.server.site().tagged("demo", "1"), None);
 }
 
+/// A store that has the image with a signature, fetched from a registry; the digest of the signature's manifest.
+fn signed() -> (Scene, String) {
+    let scene = Scene::new();
+    let registry = scene.server.site();
+    let config = registry.put("demo", "{}");
+    let config = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2});
+    let size = scene.image.blob(scene.image.digest()).len();
+    let subject = json!({"mediaType": MANIFEST, "digest": scene.image.digest(), "size": size});
+    let kind = "application/vnd.example.signature";
+    let text = json!({"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind, "config": config, "layers": [], "subject": subject});
+    let digest = registry.put_manifest("demo", MANIFEST, text.to_string());
+    scene.own("fetch").arg(scene.server.name("demo:1")).ok();
+    (scene, digest)
+}
+
+/// What a registry without the API lists by the tag.
+fn listed(registry: &Registry, tag: &str) -> Vec<String> {
+    let bytes = registry.manifest("demo", tag).unwrap_or_else(|| b"{}".to_vec());
+    let index: Value = serde_json::from_slice(&bytes).unwrap();
+    let list = index["manifests"].as_array().cloned().unwrap_or_default();
+    list.iter().map(|one| one["digest"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+// FAULT 40: a registry that knows no referrers (no OCI-Subject), whose list under the tag others write at the same time => the tag is read, added to, written and read again
+//  until our entry is in it; those of others stay
+#[test]
+fn case_40_referrers_without_the_api() {
+    let (scene, signature) = signed();
+    let tag = format!("sha256-{}", &scene.image.digest()["sha256:".len()..]);
+    let push = |server: &Server| scene.own("push").args([scene.server.name("demo:1"), server.name("demo:1")]).run();
+    let old = Server::start(Registry::new().without_referrers());
+    // Another signature is listed already, and the first write of ours is lost, as if another had come between.
+    let other = ctr_tests::oci::digest(b"other");
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [{"mediaType": MANIFEST, "digest": other, "size": 5}]});
+    let digest = old.site().put_manifest("demo", INDEX, index.to_string());
+    old.site().tag("demo", &tag, &digest);
+    // Its manifest is nobody's: the list is not checked by this registry.
+    old.site().put_manifest("demo", MANIFEST, "other");
+    old.on(On::put(format!("/manifests/{tag}")).first(1), |_| Response::new(201));
+    let done = push(&old);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(listed(old.site(), &tag), [other, signature.clone()]);
+    assert!(old.site().manifest("demo", &signature).is_some());
+    // With the API the tag is not needed.
+    let new = Server::start(Registry::new());
+    let done = push(&new);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(new.site().referrers("demo", scene.image.digest()).len(), 1);
+    assert_eq!(new.site().tagged("demo", &tag), None);
+    // What stands under the tag is no list.
+    let odd = Server::start(Registry::new().without_referrers());
+    let digest = odd.site().put_manifest("demo", MANIFEST, scene.image.blob(scene.image.digest()));
+    odd.site().tag("demo", &tag, &digest);
+    push(&odd);
+    assert_eq!(odd.site().tagged("demo", &tag), Some(digest), "it is left alone");
+}
+
 // FAULT 29: the token ends between the beginning of an upload and its bytes (401) => a new one is asked for, and the upload goes on
 #[test]
 fn case_29_token_that_ends_in_an_upload() {
@@ -219,7 +308,7 @@ fn case_29_token_that_ends_in_an_upload() {
     let guard = Guard::Bearer { realm: tokens.url("/token"), book: tokens.site().book() };
     let scene = scene_of(Registry::new().guarded(guard));
     let book = tokens.site().book();
-    scene.server.on(On::put("/uploads/").first(2), move |call| {
+    scene.server.on(On::put("/uploads/").nth(2), move |call| {
         book.expire();
         call.ordinary()
     });
