@@ -150,4 +150,16 @@ mod tests {
         places.last = Some(at("last"));
         assert_eq!(places.files().unwrap(), ["nowhere", "last"].map(at));
     }
+
+    #[test]
+    fn a_directory_of_very_many_files_is_refused() {
+        // spec: LIM-65
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..DROP_INS_MAX {
+            std::fs::write(dir.path().join(format!("{number}.conf")), "").unwrap();
+        }
+        assert_eq!(drop_ins(dir.path()).unwrap().len(), DROP_INS_MAX);
+        std::fs::write(dir.path().join("more.conf"), "").unwrap();
+        assert!(matches!(drop_ins(dir.path()), Err(ConfigError::TooLarge { .. })));
+    }
 }
