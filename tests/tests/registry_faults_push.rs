@@ -44,6 +44,7 @@ fn bytes_of(scene: &Scene, method: &str) -> Vec<usize> {
 // FAULT 35: Location of an upload: a path, a whole address, with `//`, relative, with a query of its own => followed, with digest= behind what is there
 #[test]
 fn case_35_forms_of_location() {
+    // spec: REG-78
     type Form = fn(&str, &str) -> String;
     let forms: [(&str, Form); 5] = [
         ("path", |_, path| path.to_owned()),
@@ -74,6 +75,7 @@ fn case_35_forms_of_location() {
 //  a credential
 #[test]
 fn case_35_bad_and_foreign_locations() {
+    // spec: REG-78
     for location in
         ["", "http://", "file:///etc/passwd", "http://bob:s3cret-Passw0rd@127.0.0.1:1/x", "http://[::1/", "\u{7f}"]
     {
@@ -105,6 +107,7 @@ fn case_35_bad_and_foreign_locations() {
 //  it goes on where the server is; no byte twice
 #[test]
 fn case_36_ways_of_upload() {
+    // spec: REG-80
     // No PATCH at all: one PUT does.
     let scene = scene();
     scene.server.on(On::patch("/uploads/"), |_| error(405, "UNSUPPORTED", "no"));
@@ -145,6 +148,7 @@ fn case_36_ways_of_upload() {
 //  upload
 #[test]
 fn case_36_uploads_that_break_off() {
+    // spec: REG-79
     type Fault = fn(&Server);
     let faults: [(&str, Fault); 6] = [
         ("reset", |server| server.on(On::put("/uploads/").first(1).early(20), |_| Response::new(500).reset_before())),
@@ -215,6 +219,7 @@ fn case_37_mounts() {
 // FAULT 38: the answer to the last PUT of a layer, or to that of the manifest, is lost after the server has done it => it looks, and does not send it again
 #[test]
 fn case_38_answer_lost() {
+    // spec: REG-79
     let scene = scene();
     scene.server.on(On::put("/uploads/"), |call| match call.request.body.len() {
         0..10_000 => call.ordinary(),
@@ -232,6 +237,7 @@ fn case_38_answer_lost() {
 // FAULT 39: a layer that was there when it was asked for is gone when the manifest comes (MANIFEST_BLOB_UNKNOWN) => sent, and the manifest again, once
 #[test]
 fn case_39_blob_gone() {
+    // spec: REG-81
     let scene = scene();
     scene.server.on(On::head(scene.image.big()).first(1), |_| Response::new(200).header("Content-Length", "0"));
     let done = push(&scene).run();
@@ -324,6 +330,7 @@ fn case_29_token_that_ends_in_an_upload() {
 //  other refusals are shown as they are
 #[test]
 fn case_41_refused_manifests() {
+    // spec: REG-82
     let cases: [(u16, &str, &str, &str); 5] = [
         (409, "CONFLICT", "tag already exists", "CONFLICT"),
         (412, "PRECONDITION", "immutable tag", "immutable"),
@@ -348,6 +355,7 @@ fn case_41_refused_manifests() {
 // FAULT 42: Ctrl-C, or SIGTERM, in the middle of an upload => the upload is taken back (DELETE), nothing has the name, the exit code is 130 or 143
 #[test]
 fn case_42_interrupted() {
+    // spec: REG-83
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let scene = scene();
         scene.server.on(On::put("/uploads/"), |call| match call.request.body.len() {
