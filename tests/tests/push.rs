@@ -30,7 +30,7 @@ fn outcomes(pushed: &Value, list: &str) -> Vec<String> {
 
 #[test]
 fn an_image_arrives_as_it_is_and_is_sent_once() {
-    // spec: REG-70, REG-71, REG-72, CLI-140, CLI-141
+    // spec: REG-70, REG-71, REG-72, CLI-150, CLI-151
     let (root, registry) = (Root::new(), DockerRegistry::new().start());
     let digest = root.fetch(&images::busybox(), "busybox");
     let name = registry.name("a/b:1");
@@ -245,7 +245,7 @@ fn a_store_without_the_compressed_layer_says_so() {
 
 #[test]
 fn files_and_directories_are_read_by_others() {
-    // spec: CLI-142
+    // spec: CLI-152
     let (root, source) = (Root::new(), Server::start(Registry::new()));
     let [index, image, _] = signed_index(&source);
     let name = source.name("demo:1");
