@@ -54,6 +54,7 @@ fn assert_discreet(done: &Done) {
 // FAULT 26: a layer is redirected to another port, scheme or host => followed without Authorization, also when it goes on by Range
 #[test]
 fn case_26_redirect_to_another_host() {
+    // spec: REG-3
     for status in [301, 302, 303, 307, 308] {
         let scene = basic();
         let elsewhere = Server::start(Registry::with("demo", "1", sample().layout()));
@@ -380,6 +381,7 @@ fn case_32_credential_programs() {
 // FAULT 33: secrets in addresses: signed queries of redirects that then fail, user and password in a name => in no message
 #[test]
 fn case_33_secrets_in_addresses() {
+    // spec: REG-9
     for target in ["/dead?X-Amz-Signature=s3cret-Passw0rd&X-Amz-Credential=Passw0rd", "/gone?sig=s3cret-Passw0rd"] {
         let scene = basic();
         let elsewhere = Server::start(Fixed(Response::new(403).body("<Error>no</Error>")));

@@ -94,6 +94,7 @@ fn case_19_other_digest_header() {
 // FAULT 20: Content-Type and mediaType name different kinds, or the index's descriptor does => refused; types that say nothing of it are passed over
 #[test]
 fn case_20_types_that_differ() {
+    // spec: REG-8
     let scene = Scene::new();
     let bytes = scene.image.blob(scene.image.digest());
     scene.manifest("index-type", INDEX, bytes.clone());

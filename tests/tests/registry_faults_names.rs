@@ -95,6 +95,7 @@ fn case_06_flipped_bit_at_a_mirror() {
 // FAULT 46: policy.json rejects the image, demands a signature, is not there, cannot be read, has unknown or doubled members => refused before anybody is asked
 #[test]
 fn case_46_policies() {
+    // spec: REG-16
     let host = |scene: &Scene| scene.server.host();
     let accept = json!([{"type": "insecureAcceptAnything"}]);
     let reject = json!([{"type": "reject"}]);

@@ -19,6 +19,7 @@ fn busy(retry_after: Option<&str>) -> Response {
 // FAULT 44: 429 with Retry-After in seconds, as a date, without, and with text that is neither => waited for as it says, else as we think right, and asked again
 #[test]
 fn case_44_too_many_requests() {
+    // spec: REG-4
     let (past, soon) = (date("-1 day"), date("+1 second"));
     let forms = [
         Some("0"),

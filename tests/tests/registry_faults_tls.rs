@@ -66,6 +66,7 @@ fn case_43_bad_certificates() {
 // FAULT 43: the registry's own authority, by certs.d and by SSL_CERT_FILE => trusted
 #[test]
 fn case_43_private_authority() {
+    // spec: REG-2
     let authority = Authority::new();
     let certificate = authority.server(&HERE, Valid::Now);
     let by_directory = scene(acceptor(&certificate));
@@ -134,6 +135,7 @@ fn case_43_tls_1_0() {
 // FAULT 43: a plain HTTP server where TLS is expected => it fails and names --plain-http; nothing falls back to http by itself
 #[test]
 fn case_43_http_on_the_port_of_https() {
+    // spec: REG-1
     let scene = Scene::new();
     fs::create_dir_all(entry(&scene.root, &scene.server.host())).unwrap();
     for more in [None, Some("--insecure-tls")] {

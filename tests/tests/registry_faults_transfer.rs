@@ -58,6 +58,7 @@ fn case_02_truncated_chunks() {
 // FAULT 3: the server ignores Range and sends the whole again (200) => it begins anew, nothing is appended
 #[test]
 fn case_03_range_ignored() {
+    // spec: REG-11
     let scene = Scene::new();
     let whole = scene.image.blob(scene.image.big());
     scene.server.on(On::get(scene.image.big()).without("range").first(1), |call| call.ordinary().cut(CUT));
@@ -124,6 +125,7 @@ fn case_05_range_not_satisfiable() {
 // FAULT 6: one bit of a layer is wrong => thrown away, asked for once more, then it fails with both digests; never in the store
 #[test]
 fn case_06_flipped_bit() {
+    // spec: REG-12
     let scene = Scene::new();
     scene.server.on(On::get(scene.image.big()).first(1), |call| call.ordinary().flip(CUT));
     scene.fetch().ok();
@@ -147,6 +149,7 @@ fn case_06_flipped_bit() {
 // FAULT 7: more bytes than the descriptor says, by Content-Length or without an end => refused at the first byte too many
 #[test]
 fn case_07_endless_body() {
+    // spec: REG-6
     let scene = Scene::new();
     scene.server.on(On::get(scene.image.big()), |call| call.ordinary().endless());
     scene.fetch().fails(1).says(&format!("expected were {}", scene.image.big_size()));
@@ -180,6 +183,7 @@ fn case_08_short_blob() {
 //  1 KiB/s, and gone on with; with no better answer it fails and says which
 #[test]
 fn case_09_stall_and_drip() {
+    // spec: REG-5
     let drip = Duration::from_millis(40);
     type Fault = fn(Response, Duration) -> Response;
     let faults: [(&str, Fault, &str); 4] = [
@@ -337,6 +341,7 @@ fn case_13_no_room() {
 // FAULT 14: a layer comes with Content-Encoding: gzip although identity was asked for => refused
 #[test]
 fn case_14_content_encoding() {
+    // spec: REG-7
     for encoding in ["gzip", "br", "GZIP"] {
         let scene = Scene::new();
         scene.server.on(On::get(scene.image.big()), move |call| call.ordinary().header("Content-Encoding", encoding));

@@ -70,7 +70,8 @@ impl Pull {
     /// After a HEAD: `answer` is the digest that the name has now, nothing where the server tells none, or a failure.
     pub(crate) fn after<E>(self, stored: &Stored, answer: &Result<Option<Digest>, E>) -> Then {
         match answer {
-            Ok(Some(now)) if *now == stored.image || stored.index == Some(*now) => Then::Unchanged,
+            // A name that led to an index, and means its image alone now, has changed.
+            Ok(Some(now)) if *now == stored.index.unwrap_or(stored.image) => Then::Unchanged,
             Ok(_) => Then::Get,
             Err(_) if self == Self::Newer => Then::UseWithWarning,
             Err(_) => Then::Fail,
@@ -107,7 +108,8 @@ mod tests {
         let stored = Stored { image: Digest::of(b"image"), index: Some(Digest::of(b"index")) };
         for pull in [Pull::Always, Pull::Newer] {
             for (answer, then) in [
-                (Ok(Some(Digest::of(b"image"))), Then::Unchanged),
+                // It was an index and is the image alone now: the index goes.
+                (Ok(Some(Digest::of(b"image"))), Then::Get),
                 (Ok(Some(Digest::of(b"index"))), Then::Unchanged),
                 (Ok(Some(Digest::of(b"other"))), Then::Get),
                 (Ok(None), Then::Get),
@@ -115,6 +117,8 @@ mod tests {
             ] {
                 assert_eq!(pull.after(&stored, &answer), then, "{pull:?} {answer:?}");
             }
+            let single = Stored { index: None, ..stored };
+            assert_eq!(pull.after::<()>(&single, &Ok(Some(single.image))), Then::Unchanged, "{pull:?}");
         }
     }
 }

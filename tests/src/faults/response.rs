@@ -47,6 +47,7 @@ pub struct Response {
     framing: Framing,
     breaks: Option<(At, End)>,
     drip: Option<(usize, Duration)>,
+    pace: Duration,
     endless: bool,
     interim: Vec<u16>,
 }
@@ -61,6 +62,7 @@ impl Response {
             framing: Framing::Length,
             breaks: None,
             drip: None,
+            pace: Duration::ZERO,
             endless: false,
             interim: Vec::new(),
         }
@@ -145,6 +147,12 @@ impl Response {
         self
     }
 
+    /// Waits before each piece (16 KiB) of the body: there is time to be killed.
+    pub fn paced(mut self, pause: Duration) -> Self {
+        self.pace = pause;
+        self
+    }
+
     /// From byte `from` of the body on, one byte each `pause`.
     pub fn drip(mut self, from: usize, pause: Duration) -> Self {
         self.drip = Some((from, pause));
@@ -205,6 +213,7 @@ impl Response {
         let dripping = self.drip.map_or(upto, |(from, _)| from.min(upto));
         // In pieces, so that what a client that goes away has been sent is known nearly.
         for piece in self.body[..dripping].chunks(16 * 1024) {
+            std::thread::sleep(self.pace);
             self.piece(to, piece, sent)?;
         }
         if let Some((_, pause)) = self.drip {
