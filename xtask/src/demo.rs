@@ -67,7 +67,9 @@ impl Stage {
         self.ctr("ctr-image", &["list"])?;
         say("Images of registries come by their names. Whom is one asked of, and as whom?");
         self.ctr("ctr-login", &["--which", "registry.example.com/team/app:1"])?;
-        say("And they go where others find them: here into a tree of files, which any web server hands out as a registry.");
+        say(
+            "And they go where others find them: here into a tree of files, which any web server hands out as a registry.",
+        );
         self.ctr("ctr-push", &["hello", "static:www"])?;
         if !is_static {
             println!(

@@ -21,10 +21,10 @@ use ctr_core::digest::Digest;
 use ctr_core::spec::oci::Descriptor;
 use ctr_core::store::{Download, Partial, StoreError, Txn};
 
-use crate::import::hinted;
+use ctr_registry::RegistryError;
+use ctr_registry::http::Http;
 
-/// Most times that a blob is asked for again without a byte more than before.
-const MAX_FRUITLESS: usize = 3;
+use crate::import::hinted;
 
 /// Where blobs come from. Requests that fail in passing were made again inside.
 pub(crate) trait Remote: Sync {
@@ -34,11 +34,8 @@ pub(crate) trait Remote: Sync {
     /// Brings what refers to `subjects` into the store.
     fn referrers(&self, txn: &Txn, subjects: &[Digest]) -> Result<(), Failure>;
 
-    /// Ends waiting inside of requests, until [`Remote::begin`].
-    fn cancel(&self);
-
-    /// Requests are made again.
-    fn begin(&self);
+    /// What its requests are made with.
+    fn http(&self) -> &Http;
 
     /// What came for a blob was wrong: the next time another server is asked, if there is one.
     fn distrust(&self);
@@ -118,7 +115,7 @@ impl<'a> Downloads<'a> {
     /// Runs `work`, which reads the blobs, beside at most `jobs` download threads. All have ended when this returns. The
     /// failure of a download is told before what it led to in `work`.
     pub(crate) fn beside<T>(&self, jobs: usize, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-        self.remote.begin();
+        self.remote.http().resume();
         let result = std::thread::scope(|scope| {
             for _ in 0..jobs.min(self.flows.len()) {
                 let spawned = std::thread::Builder::new().name("download".into()).spawn_scoped(scope, || self.work());
@@ -147,7 +144,7 @@ impl<'a> Downloads<'a> {
 
     fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
-        self.remote.cancel();
+        self.remote.http().cancel();
     }
 
     fn goes_on(&self) -> bool {
@@ -208,11 +205,15 @@ impl<'a> Downloads<'a> {
                 Err(Stopped::NoRange) => from_start = true,
                 Err(Stopped::Broken(_)) if partial.written() > before => fruitless = 0,
                 Err(Stopped::Broken(failure)) => {
-                    fruitless += 1;
-                    if fruitless >= MAX_FRUITLESS {
+                    if fruitless >= self.remote.http().settings().retries {
                         let (digest, size, have) = (flow.descriptor.digest, flow.descriptor.size, partial.written());
                         return Err(failure.within(format!("{digest} does not come: {have} of {size} bytes are there")));
                     }
+                    self.remote
+                        .http()
+                        .back_off(fruitless)
+                        .map_err(|error| Failure::hinted(error, RegistryError::hint))?;
+                    fruitless += 1;
                 }
             }
             if !self.goes_on() {

@@ -38,7 +38,6 @@ use names::NameArgs;
 ///
 /// Prints `NAME DIGEST` for each. An image that is there already is not read again.
 #[derive(Debug, Parser)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(name = "ctr-fetch", version = ctr_cli::VERSION, after_help = EXAMPLES)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Options {

@@ -7,6 +7,7 @@ use ctr_cli::{Context as _, Failure};
 use ctr_core::digest::Digest;
 use ctr_core::reference::Reference;
 use ctr_core::spec::oci::{self, Descriptor, Document, MediaType};
+use ctr_registry::http::Http;
 use ctr_registry::{Client, Head, Place, RawManifest, RegistryError, Repository, foreign_blob};
 
 use ctr_core::store::Txn;
@@ -236,8 +237,8 @@ impl Remote for Registry {
         subjects.iter().try_for_each(|subject| referrers::bring(txn, repository, subject))
     }
 
-    fn cancel(&self) {
-        self.client.http().cancel();
+    fn http(&self) -> &Http {
+        self.client.http()
     }
 
     fn distrust(&self) {
@@ -245,10 +246,6 @@ impl Remote for Registry {
         if answered + 1 < self.places.len() {
             self.answered.store(answered + 1, Ordering::Relaxed);
         }
-    }
-
-    fn begin(&self) {
-        self.client.http().resume();
     }
 }
 

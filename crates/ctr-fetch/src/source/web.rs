@@ -8,6 +8,7 @@ use ctr_core::digest::Digest;
 use ctr_core::reference::Reference;
 use ctr_core::spec::oci::Descriptor;
 use ctr_core::store::Txn;
+use ctr_registry::http::Http;
 use ctr_registry::layout::{LayoutAddress, WebLayout};
 use ctr_registry::{Client, RegistryError};
 
@@ -52,12 +53,8 @@ impl Remote for WebImage {
         Ok(())
     }
 
-    fn cancel(&self) {
-        self.client.http().cancel();
-    }
-
-    fn begin(&self) {
-        self.client.http().resume();
+    fn http(&self) -> &Http {
+        self.client.http()
     }
 
     fn distrust(&self) {}

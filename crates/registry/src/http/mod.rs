@@ -237,7 +237,7 @@ impl Http {
     }
 
     /// Waits as long as is right after failure number `attempt` (from 0).
-    pub(crate) fn back_off(&self, attempt: u32) -> Result<(), RegistryError> {
+    pub fn back_off(&self, attempt: u32) -> Result<(), RegistryError> {
         match retry::backoff(attempt) {
             Wait::For(time) | Wait::TooLong(time) => self.pause(time),
         }
