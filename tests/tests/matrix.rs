@@ -203,7 +203,7 @@ const KERNEL: &[Row] = &[
         Prints("later"),
     ),
     all("--tz Asia/Tokyo", "date -d @0 +%H%Z", Prints("09JST")),
-    all("--platform linux/s390x", "true", Refused("not for linux/s390x")),
+    all("--pull never --platform linux/s390x", "true", Refused("not for linux/s390x")),
 ];
 
 const SCHEDULING: &[Row] = &[

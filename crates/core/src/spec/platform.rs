@@ -70,9 +70,9 @@ mod tests {
 
     #[test]
     fn errors_do_not_list_without_end() {
-        let long = format!("linux/{}", "a".repeat(1000));
-        let many: Vec<String> = (0..100).map(|n| format!("plan9/a{n:02}")).chain([long]).collect();
-        let offered: Vec<Descriptor> = many.iter().map(|name| descriptor(Some(name))).collect();
+        let long = Platform::new("linux", &"a".repeat(1000), "");
+        let many = (0..100).map(|n| Platform::new("plan9", &format!("a{n:02}"), "")).chain([long]);
+        let offered: Vec<Descriptor> = many.map(|p| Descriptor { platform: Some(p), ..descriptor(None) }).collect();
         let error = "linux/amd64".parse::<Platform>().unwrap().choose(&offered).unwrap_err().to_string();
         assert!(error.ends_with("plan9/a18 and 81 more)") && error.len() < 500, "{error}");
     }
