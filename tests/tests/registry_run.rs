@@ -2,7 +2,7 @@
 
 use ctr_tests::faults::{Guard, Registry, Server};
 use ctr_tests::scratch::{Cmd, Root};
-use ctr_tests::{images, need, store_check};
+use ctr_tests::{images, need, store_check, users};
 
 /// A registry with busybox as `box:1`.
 fn server() -> Server {
@@ -118,4 +118,28 @@ fn credentials_reach_ctr_fetch() {
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let fetched = run(&root, &[], &server.name("box:1")).env("CONTAINERS_REGISTRIES_CONF", &helpers).env("PATH", path);
     assert_eq!(fetched.ok(), "hello");
+}
+
+#[test]
+fn a_user_without_a_runtime_directory_has_the_file_of_the_own_id() {
+    // spec: REG-20, REG-21, CLI-34
+    need!(root, "useradd", "newuidmap", "unshare", "setpriv");
+    let (user, server) = (users::with_range(), server());
+    let root = user.root();
+    let run = |setting: &str| {
+        let script =
+            format!("unset XDG_RUNTIME_DIR; mount -t tmpfs -o mode=755 t /run && {setting} && exec setpriv \"$@\"");
+        let ids = [format!("--reuid={}", user.uid), format!("--regid={}", user.gid), "--clear-groups".to_owned()];
+        let run = Cmd::new("unshare").args(["-m", "sh", "-c", &script, "sh"]).args(ids).arg(user.program("ctr-run"));
+        let run = run.env("CTR_ROOT", root.path()).env("HOME", "/nonexistent");
+        run.args(["--wait", "--rm", "--log=inherit", "--pull=always", &server.name("box:1"), "echo", "hello"]).run()
+    };
+    // Closed to users as root's containers leave it.
+    let done = run("mkdir -m 700 /run/containers");
+    assert_eq!((done.code, done.stdout.as_str()), (0, "hello\n"), "{done}");
+    let own = format!("/run/containers/{}", user.uid);
+    let done = run(&format!("mkdir -p {own} && echo nonsense > {own}/auth.json"));
+    assert!(done.code == 125 && done.stderr.contains(&format!("{own}/auth.json")), "{done}");
+    let done = run(&format!("mkdir -p {own} && touch {own}/auth.json && chmod 0 {own}/auth.json"));
+    assert!(done.code == 125 && done.stderr.contains(&format!("{own}/auth.json")), "{done}");
 }

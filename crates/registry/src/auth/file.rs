@@ -21,6 +21,8 @@ use super::secret::Secret;
 
 /// Most bytes of a file with credentials (spec/limits.md).
 pub const MAX_AUTH_FILE: u64 = 1 << 20;
+/// Where users without `$XDG_RUNTIME_DIR` have theirs, each below the own id.
+pub(super) const RUNTIME: &str = "/run/containers";
 /// How Docker's own registry stands in files and programs.
 pub const DOCKER_SERVER: &str = "https://index.docker.io/v1/";
 
@@ -77,7 +79,9 @@ impl AuthFile {
     pub(super) fn read(&self) -> Result<Document, CredentialError> {
         let bytes = match read_capped(&self.path) {
             Ok(bytes) => bytes,
-            Err(error) if is_absent(&error) && !self.named => return Ok(Document::default()),
+            Err(error) if !self.named && (is_absent(&error) || self.is_out_of_reach(&error)) => {
+                return Ok(Document::default());
+            }
             Err(source) => return Err(CredentialError::Unreadable { path: self.path.clone(), source }),
         };
         if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -92,6 +96,14 @@ impl AuthFile {
             serde_json::from_slice(&bytes)
         };
         parsed.map_err(|error| CredentialError::Malformed { path: self.path.clone(), why: place(&error) })
+    }
+
+    /// The directory of all users without `$XDG_RUNTIME_DIR` is root's own, with mode 0700, once root's containers have
+    /// made it: a user who cannot look into it cannot have left a credential there.
+    fn is_out_of_reach(&self, error: &io::Error) -> bool {
+        error.kind() == ErrorKind::PermissionDenied
+            && self.path.starts_with(RUNTIME)
+            && self.path.metadata().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ctr_core::quantity::parse_duration;
 
-use super::file::AuthFile;
+use super::file::{AuthFile, RUNTIME};
 
 /// The file in `$CREDENTIALS_DIRECTORY`: what a unit has as `LoadCredential=ctr.auth.json:/PATH` (systemd.exec(5)).
 const SERVICE_FILE: &str = "ctr.auth.json";
@@ -44,7 +44,7 @@ impl Places {
             config: absolute("XDG_CONFIG_HOME"),
             docker: variable("DOCKER_CONFIG"),
             home: std::env::home_dir().filter(|home| home.is_absolute()),
-            uid: ctr_sys::ids::effective_uid(),
+            uid: ctr_sys::ids::caller_uid(),
             program_time: std::env::var("CTR_CREDENTIAL_TIMEOUT").ok().and_then(|text| parse_duration(&text).ok()),
         }
     }
@@ -65,7 +65,7 @@ impl Places {
         match (&self.authfile, &self.runtime) {
             (Some(path), _) => path.clone(),
             (None, Some(runtime)) => runtime.join("containers/auth.json"),
-            (None, None) => PathBuf::from(format!("/run/containers/{}/auth.json", self.uid)),
+            (None, None) => Path::new(RUNTIME).join(self.uid.to_string()).join("auth.json"),
         }
     }
 
