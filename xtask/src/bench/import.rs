@@ -53,9 +53,7 @@ pub(super) fn import(stage: &Stage, rounds: usize, report: &mut Report) -> Resul
         for contestant in &mut contestants {
             contestant.costs.extend(contestant.measure(&stopwatch, 1, 1)?.0);
             shell::succeeds(Command::new("umount").arg(format!("{theirs}/overlay")));
-            for left in [&ours, &bundle, &theirs] {
-                shell::output(Command::new("rm").args(["-rf", left]))?;
-            }
+            stage.put_aside(&[&ours, &bundle, &theirs])?;
             // What one wrote must not be flushed in the time of the next.
             shell::output(&mut Command::new("sync"))?;
         }
