@@ -96,11 +96,45 @@ fn of_many_starts_one_wins() {
 fn of_many_creates_of_one_id_one_wins() {
     need!(root);
     let bundle = Bundle::sleeping();
-    let creates: Vec<_> = (0..8).map(|_| bundle.oci().args(["create", "raced"]).start()).collect();
-    let done: Vec<_> = creates.into_iter().map(ctr_tests::scratch::Running::wait).collect();
-    assert_eq!(done.iter().filter(|done| done.code == 0).count(), 1, "{done:?}");
-    assert_eq!(bundle.kept(), ["raced"]);
-    assert_eq!(bundle.status("raced"), "created");
+    for _ in 0..12 {
+        let creates: Vec<_> = (0..8).map(|_| bundle.oci().args(["create", "raced"]).start()).collect();
+        let done: Vec<_> = creates.into_iter().map(ctr_tests::scratch::Running::wait).collect();
+        assert_eq!(done.iter().filter(|done| done.code == 0).count(), 1, "{done:?}");
+        assert_eq!(bundle.kept(), ["raced"]);
+        assert_eq!(bundle.status("raced"), "created");
+        bundle.oci().args(["delete", "--force", "raced"]).ok();
+    }
+}
+
+#[test]
+fn of_many_creates_over_a_killed_one_one_wins() {
+    need!(root);
+    let bundle = Bundle::sleeping();
+    bundle.oci().args(["create", "first"]).ok();
+    let embryo = bundle.root().path().join("containers/embryo/raced");
+    for kept_of_it in [&["lock"][..], &[], &["lock", "container.json"]] {
+        fs::create_dir_all(&embryo).unwrap();
+        for file in kept_of_it {
+            fs::write(embryo.join(file), "").unwrap();
+        }
+        let creates: Vec<_> = (0..8).map(|_| bundle.oci().args(["create", "raced"]).start()).collect();
+        let done: Vec<_> = creates.into_iter().map(ctr_tests::scratch::Running::wait).collect();
+        assert_eq!(done.iter().filter(|done| done.code == 0).count(), 1, "{kept_of_it:?} {done:?}");
+        assert_eq!(bundle.status("raced"), "created");
+        bundle.oci().args(["delete", "--force", "raced"]).ok();
+    }
+}
+
+#[test]
+fn what_a_killed_delete_left_is_not_in_the_way() {
+    need!(root);
+    let bundle = Bundle::sleeping();
+    let garbage = bundle.root().path().join("containers/garbage/again");
+    bundle.oci().args(["create", "again"]).ok();
+    fs::create_dir_all(garbage.join("upper/dir")).unwrap();
+    fs::write(garbage.join("upper/dir/file"), "").unwrap();
+    bundle.oci().args(["delete", "--force", "again"]).ok();
+    assert_eq!(bundle.kept(), Vec::<String>::new());
 }
 
 /// Writes a hook that appends its name, its arguments, its environment and the state's status to a file.

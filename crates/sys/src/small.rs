@@ -63,6 +63,11 @@ pub fn create(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     open(path, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, mode)
 }
 
+/// Opens a file that is only there to be locked; it is made if it is not there.
+pub fn open_lock(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    open(path, libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW, mode)
+}
+
 /// Makes a new file to append to.
 pub fn create_append(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     open(path, libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, mode)

@@ -112,6 +112,20 @@ impl Containers {
         Ok(())
     }
 
+    /// Keeps every other caller of this function waiting until the file is dropped: for a look at what an id has left, its
+    /// removal and [`Self::create`] as one step. Ids that callers choose need it; random ones never meet.
+    pub fn lock_ids(&self) -> Result<File, ContainerError> {
+        let path = self.dir.join("ids.lock");
+        let mut opened = ctr_sys::small::open_lock(&path, 0o600);
+        if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            self.create_places()?;
+            opened = ctr_sys::small::open_lock(&path, 0o600);
+        }
+        let lock = File::from(opened.map_err(ContainerError::io("open", path.clone()))?);
+        ctr_sys::lock::exclusive(lock.as_fd()).map_err(|source| ContainerError::Lock { path, source })?;
+        Ok(lock)
+    }
+
     /// Makes `embryo/ID`, locked by this process.
     pub fn create(&self, id: &str) -> Result<Embryo, ContainerError> {
         let dir = self.place(Place::Embryo).join(id);
@@ -255,7 +269,13 @@ impl Containers {
     /// [`Self::discard`] of a container whose record need not be read again.
     pub fn discard_dir(&self, dir: &Path, id: &str, name: Option<&str>) -> Result<Option<PathBuf>, ContainerError> {
         let garbage = self.place(Place::Garbage).join(id);
-        match fs::rename(dir, &garbage) {
+        let mut moved = fs::rename(dir, &garbage);
+        // An earlier container of this id, whose removal was cut off.
+        if moved.as_ref().is_err_and(|error| error.kind() == ErrorKind::DirectoryNotEmpty) {
+            delete(&garbage).map_err(|error| ContainerError::io("remove", &garbage)(std::io::Error::other(error)))?;
+            moved = fs::rename(dir, &garbage);
+        }
+        match moved {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(ContainerError::io("rename", dir)(error)),

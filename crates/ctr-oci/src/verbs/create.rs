@@ -114,21 +114,26 @@ fn reserve(states: &States, args: &NewContainer) -> Result<Embryo, Failure> {
         Failure::new(format!("container with given ID already exists: \"{id}\" ({status})"))
             .hint(format!("choose another id, or remove it: ctr-oci delete --force {id}"))
     };
+    let broken = |error| Failure::hinted(error, ctr_core::container::ContainerError::hint);
     let containers = states.containers();
+    let ids = containers.lock_ids().map_err(broken)?;
     let is_in = |place: &Place| containers.place(*place).join(id.as_str()).exists();
     // In the order in which a container moves. What comes later is told by the name that is taken.
     if [Place::Embryo, Place::Prepared, Place::Run].iter().any(is_in) {
-        match states.find(id) {
-            Ok(known) => return Err(exists(known.status.name())),
-            Err(StateError::Missing(_)) => {}
-            Err(error) => return Err(Failure::new(error.to_string())),
-        }
-        if [Place::Run, Place::Prepared].iter().any(is_in) {
+        let known = || match states.find(id) {
+            Ok(known) => Err(exists(known.status.name())),
+            Err(StateError::Missing(_)) => Ok(()),
+            Err(error) => Err(Failure::new(error.to_string())),
+        };
+        known()?;
+        super::delete::clear_embryo_locked(states, id, &ids)?;
+        if [Place::Prepared, Place::Run].iter().any(is_in) {
+            // Perhaps its creation has just ended.
+            known()?;
             return Err(exists("damaged"));
         }
-        super::delete::clear_embryo(states, id)?;
     }
-    containers.create(id).map_err(|error| Failure::hinted(error, ctr_core::container::ContainerError::hint))
+    containers.create(id).map_err(broken)
 }
 
 /// A terminal needs somebody who takes it, and a socket for one needs a terminal.

@@ -1,5 +1,6 @@
 //! `delete`: what is left of a container goes.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -50,10 +51,12 @@ pub(crate) fn remove(states: &States, id: &ContainerId, force: bool) -> Result<(
     let cgroup = &known.oci.cgroup;
     cgroup::kill_all(cgroup)?;
     cgroup::remove(cgroup)?;
-    let garbage = states
-        .containers()
-        .discard_dir(&known.container.dir, id, None)
-        .map_err(|error| Failure::hinted(error, ContainerError::hint))?;
+    let broken = |error| Failure::hinted(error, ContainerError::hint);
+    let containers = states.containers();
+    // A creation of the same id must not begin between the look and the removal, or its directory would go.
+    let ids = (known.container.place == Place::Embryo).then(|| containers.lock_ids()).transpose().map_err(broken)?;
+    let garbage = containers.discard_dir(&known.container.dir, id, None).map_err(broken)?;
+    drop(ids);
     // Another delete was first.
     let Some(garbage) = garbage else { return Ok(()) };
     after(&known);
@@ -116,18 +119,23 @@ fn after(known: &Known) {
     hooks::run_all("poststop", poststop, state.as_bytes());
 }
 
-/// Between making its directory and taking its lock a creation looks like one that was cut off.
-const START_MOMENT: Duration = Duration::from_millis(150);
-
 /// Removes what a killed `create` left before it had a record; not what one that is at work has.
 pub(crate) fn clear_embryo(states: &States, id: &ContainerId) -> Result<(), Failure> {
+    let ids = states.containers().lock_ids().map_err(|error| Failure::hinted(error, ContainerError::hint))?;
+    clear_embryo_locked(states, id, &ids)
+}
+
+/// [`clear_embryo`] for who holds the lock of the ids: nobody else makes or clears the directory meanwhile, only its own
+/// creation can move it.
+pub(crate) fn clear_embryo_locked(states: &States, id: &ContainerId, _ids: &File) -> Result<(), Failure> {
     let containers = states.containers();
     let dir = containers.place(Place::Embryo).join(id.as_str());
-    if !dir.exists() {
-        return Ok(());
-    }
     if is_at_work(&dir)? {
         return Err(Failure::new(format!("container with given ID already exists: \"{id}\" is being created")));
+    }
+    // Whoever made it is dead: what is there now stays there. A creation that has ended meanwhile has moved it.
+    if !dir.exists() {
+        return Ok(());
     }
     let groups = CgroupRecord::by_name(id, &containers.root_hash());
     cgroup::kill_all(&groups)?;
@@ -143,11 +151,7 @@ pub(crate) fn clear_embryo(states: &States, id: &ContainerId) -> Result<(), Fail
 /// Whether somebody holds the lock of a container that is being made.
 fn is_at_work(dir: &Path) -> Result<bool, Failure> {
     let failed = || Failure::new(format!("cannot look at {}", dir.display()));
-    let path = dir.join("lock");
-    if !path.exists() {
-        std::thread::sleep(START_MOMENT);
-    }
-    match ctr_sys::small::open_read(&path) {
+    match ctr_sys::small::open_read(&dir.join("lock")) {
         Ok(lock) => ctr_sys::lock::is_locked(lock.as_fd()).map_err(|error| failed().caused_by(&error)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(failed().caused_by(&error)),
