@@ -1,0 +1,10 @@
+//! The Dockerfile language, as its reference describes it and as builders read it. Pure: no files, no network, no processes.
+//!
+//! ```text
+//! text --lex--> lines, heredocs --parse--> Dockerfile of Nodes --instruction(scope)--> typed, expanded Instruction
+//! ```
+//! A `Node` knows where it stands, so that every error and every finding of the lint can show the line.
+#![forbid(unsafe_code)]
+
+pub mod instruction;
+pub mod span;
