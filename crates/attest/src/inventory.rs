@@ -1,0 +1,99 @@
+//! The packages of a tree.
+
+use ctr_core::digest::Digest;
+use ctr_tree::{Tree, TreeError, TreePath};
+
+use crate::packages::{apk, dpkg, os_release, python};
+
+/// Bytes of one file that is read of a tree, [LIM-99].
+pub const FILE_MAX: u64 = 64 << 20;
+/// Packages of one tree, [LIM-99].
+pub const PACKAGES_MAX: usize = 262_144;
+
+/// A package that a tree has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Package {
+    /// Its package URL, which is what names it for other programs.
+    pub purl: String,
+    /// The file that tells of it.
+    pub found_in: TreePath,
+    /// Name, as its manager writes it.
+    pub name: String,
+    /// Version, as its manager writes it.
+    pub version: String,
+    /// Architecture, where the manager tells it.
+    pub arch: Option<String>,
+    /// Licence, where the manager tells it; not always an SPDX expression.
+    pub licence: Option<String>,
+}
+
+/// All packages of a tree, sorted, each once for every file that tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inventory {
+    /// The packages.
+    pub packages: Vec<Package>,
+    /// The distribution, `ID-VERSION_ID` of os-release, or `ID` alone.
+    pub distribution: Option<String>,
+    /// Databases that are there and are not read, one sentence for each.
+    pub notes: Vec<String>,
+}
+
+/// The image that a document speaks of.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Its name, for people.
+    pub name: String,
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// The moment that the document bears, seconds since 1970: the epoch of the build.
+    pub epoch: i64,
+}
+
+/// Why the packages of a tree are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum AttestError {
+    /// The tree cannot be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A file of the tree cannot be read to its end.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: TreePath,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is larger than any database of packages.
+    #[error("{0} has more than {FILE_MAX} bytes, which is the most that is read of a list of packages (LIM-99)")]
+    TooLarge(TreePath),
+    /// There are more packages than a document can tell of.
+    #[error("the image has more than {PACKAGES_MAX} packages (LIM-99)")]
+    TooMany,
+    /// A document cannot be written.
+    #[error("cannot write the document")]
+    Write(#[from] serde_json::Error),
+}
+
+/// Databases that no reader is for, and what they are. They are named in the document, so that nobody takes it for complete.
+const NOT_READ: &[(&str, &str)] =
+    &[("/usr/lib/sysimage/rpm", "rpm"), ("/var/lib/rpm", "rpm"), ("/var/lib/pacman/local", "pacman")];
+
+/// Finds the packages of `tree`.
+pub fn scan(tree: &dyn Tree) -> Result<Inventory, AttestError> {
+    let release = os_release::read(tree)?;
+    let mut packages = dpkg::read(tree, &release)?;
+    packages.extend(apk::read(tree, &release)?);
+    packages.extend(python::read(tree)?);
+    packages.sort();
+    packages.dedup();
+    if packages.len() > PACKAGES_MAX {
+        return Err(AttestError::TooMany);
+    }
+    let mut notes = Vec::new();
+    for (path, what) in NOT_READ {
+        if crate::read::is_there(tree, path)? {
+            notes.push(format!("The {what} database in {path} is not read; its packages are not listed."));
+        }
+    }
+    Ok(Inventory { packages, distribution: release.distribution(), notes })
+}
