@@ -81,14 +81,12 @@ const NOT_READ: &[(&str, &str)] =
 /// Finds the packages of `tree`.
 pub fn scan(tree: &dyn Tree) -> Result<Inventory, AttestError> {
     let release = os_release::read(tree)?;
-    let mut packages = dpkg::read(tree, &release)?;
-    packages.extend(apk::read(tree, &release)?);
-    packages.extend(python::read(tree)?);
+    let mut packages = Vec::new();
+    dpkg::read(tree, &release, &mut packages)?;
+    apk::read(tree, &release, &mut packages)?;
+    python::read(tree, &mut packages)?;
     packages.sort();
     packages.dedup();
-    if packages.len() > PACKAGES_MAX {
-        return Err(AttestError::TooMany);
-    }
     let mut notes = Vec::new();
     for (path, what) in NOT_READ {
         if crate::read::is_there(tree, path)? {
@@ -96,4 +94,13 @@ pub fn scan(tree: &dyn Tree) -> Result<Inventory, AttestError> {
         }
     }
     Ok(Inventory { packages, distribution: release.distribution(), notes })
+}
+
+/// Adds what was found, as long as there is room: a small file can tell of very many packages.
+pub(crate) fn add(packages: &mut Vec<Package>, found: Option<Package>) -> Result<(), AttestError> {
+    if found.is_some() && packages.len() >= PACKAGES_MAX {
+        return Err(AttestError::TooMany);
+    }
+    packages.extend(found);
+    Ok(())
 }

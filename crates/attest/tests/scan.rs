@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ctr_attest::{AttestError, FILE_MAX, Subject, cyclonedx, scan, spdx};
+use ctr_attest::{AttestError, FILE_MAX, PACKAGES_MAX, Subject, cyclonedx, scan, spdx};
 use ctr_core::digest::Digest;
 use ctr_tree::{Kind, Meta, Tree, TreeError, TreePath};
 use serde_json::Value;
@@ -221,4 +221,8 @@ fn a_hostile_tree_gives_an_error_or_nothing() {
     File::options().write(true).open(large.path().join(status)).unwrap().set_len(FILE_MAX + 1).unwrap();
     assert!(matches!(packages(large.path()), Err(AttestError::TooLarge(_))));
     assert_eq!(packages(fresh().path()).unwrap(), 0);
+
+    let many = fresh();
+    write(many.path(), "lib/apk/db/installed", "P:a\nV:1\n\n".repeat(PACKAGES_MAX + 1));
+    assert!(matches!(packages(many.path()), Err(AttestError::TooMany)));
 }

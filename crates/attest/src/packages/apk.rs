@@ -3,12 +3,11 @@
 use ctr_tree::{Tree, TreePath};
 
 use super::os_release::Release;
-use crate::inventory::{AttestError, Package};
+use crate::inventory::{AttestError, Package, add};
 use crate::{purl, read};
 
 /// Packages that apk has installed.
-pub fn read(tree: &dyn Tree, release: &Release) -> Result<Vec<Package>, AttestError> {
-    let mut packages = Vec::new();
+pub fn read(tree: &dyn Tree, release: &Release, packages: &mut Vec<Package>) -> Result<(), AttestError> {
     let mut seen = Vec::new();
     for path in ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"] {
         // With /lib a link to usr/lib both are one file.
@@ -17,11 +16,11 @@ pub fn read(tree: &dyn Tree, release: &Release) -> Result<Vec<Package>, AttestEr
             continue;
         }
         if let Some(text) = read::text(tree, &file)? {
-            packages.extend(parse(&text, &file, release));
+            parse(&text, &file, release, packages)?;
         }
         seen.push(file);
     }
-    Ok(packages)
+    Ok(())
 }
 
 #[derive(Default)]
@@ -32,12 +31,11 @@ struct Stanza<'a> {
     licence: &'a str,
 }
 
-fn parse(text: &str, file: &TreePath, release: &Release) -> Vec<Package> {
-    let mut packages = Vec::new();
+fn parse(text: &str, file: &TreePath, release: &Release, packages: &mut Vec<Package>) -> Result<(), AttestError> {
     let mut stanza = Stanza::default();
     for line in text.lines().chain([""]) {
         if line.trim().is_empty() {
-            packages.extend(package(&std::mem::take(&mut stanza), file, release));
+            add(packages, package(&std::mem::take(&mut stanza), file, release))?;
             continue;
         }
         match line.split_once(':') {
@@ -48,7 +46,7 @@ fn parse(text: &str, file: &TreePath, release: &Release) -> Vec<Package> {
             _ => {}
         }
     }
-    packages
+    Ok(())
 }
 
 fn package(stanza: &Stanza<'_>, file: &TreePath, release: &Release) -> Option<Package> {

@@ -3,23 +3,22 @@
 use ctr_tree::{Tree, TreePath};
 
 use super::os_release::Release;
-use crate::inventory::{AttestError, Package};
+use crate::inventory::{AttestError, Package, add};
 use crate::{purl, read};
 
 /// Packages that dpkg knows as unpacked or installed.
-pub fn read(tree: &dyn Tree, release: &Release) -> Result<Vec<Package>, AttestError> {
+pub fn read(tree: &dyn Tree, release: &Release, packages: &mut Vec<Package>) -> Result<(), AttestError> {
     let mut files = vec![TreePath::new("/var/lib/dpkg/status")];
     let parts = TreePath::new("/var/lib/dpkg/status.d");
     // Beside each package lie the digests of its files.
     files.extend(
         read::names(tree, &parts)?.iter().filter(|name| !name.ends_with(b".md5sums")).map(|name| parts.join(name)),
     );
-    let mut packages = Vec::new();
     for file in files {
         let Some(text) = read::text(tree, &file)? else { continue };
-        packages.extend(parse(&text, &file, release));
+        parse(&text, &file, release, packages)?;
     }
-    Ok(packages)
+    Ok(())
 }
 
 #[derive(Default)]
@@ -30,12 +29,11 @@ struct Stanza<'a> {
     status: &'a str,
 }
 
-fn parse(text: &str, file: &TreePath, release: &Release) -> Vec<Package> {
-    let mut packages = Vec::new();
+fn parse(text: &str, file: &TreePath, release: &Release, packages: &mut Vec<Package>) -> Result<(), AttestError> {
     let mut stanza = Stanza::default();
     for line in text.lines().chain([""]) {
         if line.trim().is_empty() {
-            packages.extend(package(&std::mem::take(&mut stanza), file, release));
+            add(packages, package(&std::mem::take(&mut stanza), file, release))?;
             continue;
         }
         // A line that begins with a blank continues the field above, and none of ours has such lines.
@@ -52,7 +50,7 @@ fn parse(text: &str, file: &TreePath, release: &Release) -> Vec<Package> {
             _ => {}
         }
     }
-    packages
+    Ok(())
 }
 
 fn package(stanza: &Stanza<'_>, file: &TreePath, release: &Release) -> Option<Package> {

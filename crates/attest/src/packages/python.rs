@@ -2,12 +2,11 @@
 
 use ctr_tree::{Tree, TreePath};
 
-use crate::inventory::{AttestError, Package};
+use crate::inventory::{AttestError, Package, add};
 use crate::{purl, read};
 
 /// Python distributions that are installed for all users.
-pub fn read(tree: &dyn Tree) -> Result<Vec<Package>, AttestError> {
-    let mut packages = Vec::new();
+pub fn read(tree: &dyn Tree, packages: &mut Vec<Package>) -> Result<(), AttestError> {
     for lib in ["/usr/lib", "/usr/local/lib"].map(TreePath::new) {
         for python in read::names(tree, &lib)?.iter().filter(|name| name.starts_with(b"python")) {
             for site in ["site-packages", "dist-packages"] {
@@ -15,12 +14,12 @@ pub fn read(tree: &dyn Tree) -> Result<Vec<Package>, AttestError> {
                 for info in read::names(tree, &site)?.iter().filter(|name| name.ends_with(b".dist-info")) {
                     let file = site.join(info).join("METADATA");
                     let Some(text) = read::text(tree, &file)? else { continue };
-                    packages.extend(package(&text, file));
+                    add(packages, package(&text, file))?;
                 }
             }
         }
     }
-    Ok(packages)
+    Ok(())
 }
 
 /// Of the headers of the file, which end with the first empty line.
