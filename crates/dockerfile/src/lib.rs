@@ -6,5 +6,9 @@
 //! A `Node` knows where it stands, so that every error and every finding of the lint can show the line.
 #![forbid(unsafe_code)]
 
+pub mod directive;
+pub mod error;
+pub mod heredoc;
 pub mod instruction;
+pub mod lex;
 pub mod span;

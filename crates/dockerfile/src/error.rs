@@ -1,0 +1,69 @@
+//! What is wrong with a Dockerfile, and where.
+
+use crate::span::Span;
+
+/// An error with its place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
+pub struct Error {
+    kind: ErrorKind,
+    span: Span,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ErrorKind {
+    /// A directive was given before.
+    #[error("the directive \"{0}\" stands here for the second time")]
+    DirectiveTwice(String),
+    /// `# escape=` with something else.
+    #[error("the escape character is \\ or `, not \"{0}\"")]
+    Escape(String),
+    /// A heredoc that has no end.
+    #[error("the heredoc {0} is not ended by a line \"{0}\"")]
+    UnendedHeredoc(String),
+    /// More than is read (spec/limits.md).
+    #[error("it has {found} bytes, {limit} are read")]
+    TooLarge {
+        /// How many there are.
+        found: usize,
+        /// How many are read.
+        limit: usize,
+    },
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, span: Span) -> Self {
+        Self { kind, span }
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// Where.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// What and where, with the lines around it and a mark below the place.
+    pub fn render(&self, name: &str, text: &str) -> String {
+        let at = self.span.position(text);
+        let mut out = format!("{name}:{}:{}: {self}", at.line, at.column);
+        if let Some(line) = text.lines().nth(at.line - 1) {
+            let width = text
+                .get(self.span.start..self.span.end)
+                .map_or(1, |part| part.lines().next().map_or(1, |l| l.chars().count()));
+            let number = at.line.to_string();
+            // Tabs stay tabs below each other, so that the mark is below its place.
+            let indent: String = line.chars().take(at.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            out.push_str(&format!(
+                "\n{number} | {line}\n{} | {indent}{}",
+                " ".repeat(number.len()),
+                "^".repeat(width.max(1))
+            ));
+        }
+        out
+    }
+}
