@@ -1,0 +1,2 @@
+FROM base/busybox:1
+COPY . /d
