@@ -29,17 +29,12 @@ fn whiteout(dialect: XattrDialect) -> &'static [u8] {
 }
 
 /// Does the directory hide what is below it?
-pub(crate) fn is_opaque(dialect: XattrDialect, dir: BorrowedFd<'_>) -> ctr_sys::Result<bool> {
+pub fn is_opaque(dialect: XattrDialect, dir: BorrowedFd<'_>) -> ctr_sys::Result<bool> {
     Ok(xattr::get(Target::Fd(dir), opaque(dialect))?.as_deref() == Some(b"y"))
 }
 
 /// Is `name` in `dir`, which has this `stat`, a whiteout in one of the two forms?
-pub(crate) fn is_whiteout(
-    dialect: XattrDialect,
-    dir: BorrowedFd<'_>,
-    name: &[u8],
-    stat: &Stat,
-) -> ctr_sys::Result<bool> {
+pub fn is_whiteout(dialect: XattrDialect, dir: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> ctr_sys::Result<bool> {
     if stat.is_whiteout_device() {
         return Ok(true);
     }
@@ -50,13 +45,13 @@ pub(crate) fn is_whiteout(
 }
 
 /// Is `name` an attribute by which overlay is told what to show? Layers may not bring those.
-pub(crate) fn is_overlay_attribute(name: &[u8]) -> bool {
+pub fn is_overlay_attribute(name: &[u8]) -> bool {
     [&b"trusted.overlay."[..], b"user.overlay."].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Attributes that say something of the machine that packed the layer, not of the image: labels, signatures. Of
 /// `security.*` only file capabilities are the image's own.
-pub(crate) fn is_foreign_attribute(name: &[u8]) -> bool {
+pub fn is_foreign_attribute(name: &[u8]) -> bool {
     match name.strip_prefix(b"security.") {
         Some(rest) => rest != b"capability",
         None => name == b"system.nfs4_acl",
@@ -65,13 +60,15 @@ pub(crate) fn is_foreign_attribute(name: &[u8]) -> bool {
 
 /// What [`OVERRIDE_STAT`] keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Override {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+pub struct Override {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
     /// The twelve permission bits.
-    pub(crate) mode: u32,
+    pub mode: u32,
     /// For a device that is an empty file: what it is.
-    pub(crate) device: Option<(EntryKind, u32, u32)>,
+    pub device: Option<(EntryKind, u32, u32)>,
 }
 
 /// `UID:GID:0MODE`, for a device with `:char-MAJOR-MINOR` or `:block-MAJOR-MINOR`.
@@ -85,7 +82,7 @@ pub(crate) fn override_value(record: &Override) -> Vec<u8> {
 }
 
 /// The inverse of [`override_value`]; kinds other than devices, which containers/storage writes too, are left out.
-pub(crate) fn parse_override(value: &[u8]) -> Option<Override> {
+pub fn parse_override(value: &[u8]) -> Option<Override> {
     let mut fields = std::str::from_utf8(value).ok()?.split(':');
     let (uid, gid, mode) = (fields.next()?, fields.next()?, fields.next()?);
     let device = fields.next().and_then(|text| {

@@ -3,7 +3,7 @@
 
 pub mod archive;
 pub mod codec;
-mod dialect;
+pub mod dialect;
 mod error;
 pub mod install;
 pub mod limits;

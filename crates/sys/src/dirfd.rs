@@ -66,6 +66,8 @@ pub struct Stat {
     pub blocks: u64,
     /// Last modification.
     pub mtime: Timestamp,
+    /// Last change of the inode: content, owner, mode, names.
+    pub ctime: Timestamp,
 }
 
 impl Stat {
@@ -317,6 +319,7 @@ impl Stat {
             rdev: raw.st_rdev as u64,
             blocks: raw.st_blocks as u64,
             mtime: Timestamp { secs: raw.st_mtime as i64, nanos: raw.st_mtime_nsec as u32 },
+            ctime: Timestamp { secs: raw.st_ctime as i64, nanos: raw.st_ctime_nsec as u32 },
         }
     }
 }

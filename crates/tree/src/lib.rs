@@ -4,8 +4,15 @@
 //! overlay mount would show them.
 #![forbid(unsafe_code)]
 
+mod beneath;
+pub mod host;
+pub mod layers;
 pub mod path;
+pub mod resolve;
 pub mod tree;
 
+pub use host::HostDir;
+pub use layers::{Empty, Layers};
 pub use path::TreePath;
-pub use tree::{Kind, Meta, Tree, TreeError};
+pub use resolve::{Resolved, resolve, resolve_parent};
+pub use tree::{Attributes, Kind, Meta, Tree, TreeError};

@@ -49,6 +49,9 @@ pub struct Meta {
     pub device: (u32, u32),
 }
 
+/// Extended attributes, name and value.
+pub type Attributes = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A tree. Nothing follows symbolic links; `resolve` does, below the root.
 pub trait Tree: Send + Sync {
     /// What is at `path`; `None` if there is nothing, or a parent is no directory.
@@ -60,7 +63,7 @@ pub trait Tree: Send + Sync {
     /// A regular file, to be read. Never one that another thing took the place of.
     fn open(&self, path: &TreePath) -> Result<File, TreeError>;
     /// Extended attributes that belong into an image, sorted by name.
-    fn attributes(&self, path: &TreePath) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TreeError>;
+    fn attributes(&self, path: &TreePath) -> Result<Attributes, TreeError>;
 }
 
 /// Why a tree cannot be read.
