@@ -8,6 +8,8 @@
 
 pub mod directive;
 pub mod error;
+pub mod expand;
+mod glob;
 pub mod heredoc;
 pub mod instruction;
 pub mod lex;
