@@ -22,6 +22,15 @@ pub enum ErrorKind {
     /// A heredoc that has no end.
     #[error("the heredoc {0} is not ended by a line \"{0}\"")]
     UnendedHeredoc(String),
+    /// No instruction at all.
+    #[error("the Dockerfile has no instruction")]
+    Empty,
+    /// An instruction that there is not.
+    #[error("there is no instruction \"{0}\"")]
+    Unknown(String),
+    /// An option with a quote that has no end.
+    #[error("a quote of this option is not closed")]
+    OpenFlag,
     /// More than is read (spec/limits.md).
     #[error("it has {found} bytes, {limit} are read")]
     TooLarge {
@@ -58,11 +67,9 @@ impl Error {
             let number = at.line.to_string();
             // Tabs stay tabs below each other, so that the mark is below its place.
             let indent: String = line.chars().take(at.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-            out.push_str(&format!(
-                "\n{number} | {line}\n{} | {indent}{}",
-                " ".repeat(number.len()),
-                "^".repeat(width.max(1))
-            ));
+            let margin = " ".repeat(number.len());
+            let mark = "^".repeat(width.max(1));
+            out = format!("{out}\n{number} | {line}\n{margin} | {indent}{mark}");
         }
         out
     }

@@ -258,23 +258,18 @@ impl Reader<'_, '_> {
     /// `$...`, the dollar sign being next.
     fn variable(&mut self) -> Result<String, ExpandError> {
         self.rest.next();
-        match self.rest.peek() {
-            Some('{') => {
-                self.rest.next();
-                self.depth += 1;
-                if self.depth > MAX_NESTING {
-                    return Err(ExpandError::TooDeep);
-                }
-                let value = self.braced();
-                self.depth -= 1;
-                value
-            }
-            _ => {
-                let name = self.name();
-                // A dollar sign before anything else is one.
-                Ok(if name.is_empty() { "$".to_owned() } else { self.get(&name).unwrap_or_default() })
-            }
+        if self.rest.next_if_eq(&'{').is_none() {
+            let name = self.name();
+            // A dollar sign before anything else is one.
+            return Ok(if name.is_empty() { "$".to_owned() } else { self.get(&name).unwrap_or_default() });
         }
+        self.depth += 1;
+        if self.depth > MAX_NESTING {
+            return Err(ExpandError::TooDeep);
+        }
+        let value = self.braced();
+        self.depth -= 1;
+        value
     }
 
     fn get(&self, name: &str) -> Option<String> {

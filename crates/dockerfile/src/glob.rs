@@ -97,18 +97,15 @@ impl Glob {
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
             // A part that is empty is none.
-            match self.beginnings(rest).filter(|(_, longest)| *longest > 0) {
-                Some((_, longest)) => {
-                    out.push_str(with);
-                    rest = rest.get(longest..).unwrap_or_default();
-                    if !all {
-                        break;
-                    }
+            if let Some((_, longest)) = self.beginnings(rest).filter(|(_, longest)| *longest > 0) {
+                out.push_str(with);
+                rest = rest.get(longest..).unwrap_or_default();
+                if !all {
+                    break;
                 }
-                None => {
-                    out.push(c);
-                    rest = rest.get(c.len_utf8()..).unwrap_or_default();
-                }
+            } else {
+                out.push(c);
+                rest = rest.get(c.len_utf8()..).unwrap_or_default();
             }
             if out.len() > most {
                 return None;

@@ -6,6 +6,7 @@
 //! A `Node` knows where it stands, so that every error and every finding of the lint can show the line.
 #![forbid(unsafe_code)]
 
+pub mod ast;
 pub mod directive;
 pub mod error;
 pub mod expand;
@@ -14,3 +15,7 @@ pub mod heredoc;
 pub mod instruction;
 pub mod lex;
 pub mod span;
+
+pub use ast::{Dockerfile, Keyword, Node, parse};
+pub use error::Error;
+pub use expand::{Expander, Scope};
