@@ -161,6 +161,11 @@ impl Node {
         self.line.span
     }
 
+    /// Its first line, as far as it is one: for errors of the instruction as a whole.
+    pub(crate) fn span_of_line(&self) -> Span {
+        self.line.place(0, self.original().len())
+    }
+
     /// Its flags, in their order.
     pub fn flags(&self) -> &[Flag] {
         &self.flags

@@ -31,6 +31,68 @@ pub enum ErrorKind {
     /// An option with a quote that has no end.
     #[error("a quote of this option is not closed")]
     OpenFlag,
+    /// A variable or a quote.
+    #[error(transparent)]
+    Expand(#[from] crate::expand::ExpandError),
+    /// Too few words, or too many.
+    #[error("{keyword} takes {needs}")]
+    Arguments {
+        /// The instruction.
+        keyword: String,
+        /// What it takes.
+        needs: &'static str,
+    },
+    /// An option that the instruction does not have.
+    #[error("there is no option --{option} here (known: --{})", known.join(", --"))]
+    Option {
+        /// Its name.
+        option: String,
+        /// Those that there are.
+        known: &'static [&'static str],
+    },
+    /// An option that may stand once.
+    #[error("the option --{0} stands twice")]
+    OptionTwice(String),
+    /// An option without its value.
+    #[error("{0} needs a value")]
+    NoValue(String),
+    /// A value that an option does not take.
+    #[error("{option} takes {takes}, not \"{value}\"")]
+    Value {
+        /// The option.
+        option: String,
+        /// The value.
+        value: String,
+        /// What it takes.
+        takes: String,
+    },
+    /// A key that mounts do not have.
+    #[error("--mount has no key \"{0}\"")]
+    MountKey(String),
+    /// A mount that says not where.
+    #[error("a mount of type {0} needs a target (a secret its id)")]
+    NoTarget(String),
+    /// A stage whose name is none.
+    #[error("\"{0}\" is no name of a stage: it begins with a letter and has letters, digits, -, _ and .")]
+    StageName(String),
+    /// FROM with nothing.
+    #[error("the name of the base image is empty")]
+    EmptyBase,
+    /// `KEY=value` is missing.
+    #[error("\"{0}\" is not KEY=VALUE")]
+    Pair(String),
+    /// A name that is empty.
+    #[error("a name is empty")]
+    EmptyKey,
+    /// An instruction that cannot be a trigger.
+    #[error("{0} cannot be an ONBUILD trigger")]
+    Trigger(String),
+    /// COPY of heredocs from somewhere.
+    #[error("a heredoc is of the Dockerfile: it cannot be copied --from elsewhere")]
+    HeredocFrom,
+    /// SHELL in the form of a text.
+    #[error("SHELL takes a JSON list, as [\"/bin/bash\", \"-c\"]")]
+    ShellForm,
     /// More than is read (spec/limits.md).
     #[error("it has {found} bytes, {limit} are read")]
     TooLarge {

@@ -28,6 +28,11 @@ pub(crate) fn opened(line: &str, escape: char) -> Vec<Opened> {
     shell_words(line, escape).iter().filter_map(|word| word_opens(word, escape)).collect()
 }
 
+/// Whether a word opens a heredoc.
+pub(crate) fn is_opening(word: &str, escape: char) -> bool {
+    word_opens(word, escape).is_some()
+}
+
 /// Words as a shell divides them: blanks in quotes and behind an escape character belong to the word. Quotes stay.
 fn shell_words(line: &str, escape: char) -> Vec<String> {
     let (mut words, mut word) = (Vec::new(), String::new());

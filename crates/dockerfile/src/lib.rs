@@ -15,6 +15,7 @@ pub mod heredoc;
 pub mod instruction;
 pub mod lex;
 pub mod span;
+mod typed;
 
 pub use ast::{Dockerfile, Keyword, Node, parse};
 pub use error::Error;

@@ -1,0 +1,310 @@
+//! From a node to what it means: flags, forms and words are checked, variables put in.
+
+mod forms;
+mod mount;
+mod options;
+mod words;
+
+use crate::ast::{Keyword, Node};
+use crate::error::{Error, ErrorKind};
+use crate::expand::{Expander, Scope};
+use crate::instruction::{Add, Arg, Copy, From, Healthcheck, Heredoc, Instruction, Network, Pair, Paths, Run};
+use crate::lex::is_blank;
+use options::Options;
+
+/// What reads one node.
+struct Reader<'a> {
+    node: &'a Node,
+    expander: Expander<'a>,
+    escape: char,
+}
+
+impl Node {
+    /// What the instruction means with the variables of `scope`. `escape` is the Dockerfile's.
+    pub fn instruction(&self, scope: &dyn Scope, escape: char) -> Result<Instruction, Error> {
+        let reader = Reader { node: self, expander: Expander::new(scope, escape), escape };
+        match self.keyword()? {
+            Keyword::From => reader.from().map(Instruction::From),
+            Keyword::Run => reader.run().map(Instruction::Run),
+            Keyword::Cmd => Ok(Instruction::Cmd(reader.command(self.arguments()))),
+            Keyword::Entrypoint => Ok(Instruction::Entrypoint(reader.command(self.arguments()))),
+            Keyword::Label => reader.pairs().map(Instruction::Label),
+            Keyword::Env => reader.pairs().map(Instruction::Env),
+            Keyword::Maintainer => reader.text().map(Instruction::Maintainer),
+            Keyword::Expose => reader.word_list().map(Instruction::Expose),
+            Keyword::Add => reader.add().map(Instruction::Add),
+            Keyword::Copy => reader.copy().map(Instruction::Copy),
+            Keyword::Volume => reader.volumes().map(Instruction::Volume),
+            Keyword::User => reader.single().map(Instruction::User),
+            Keyword::Workdir => reader.single().map(Instruction::Workdir),
+            Keyword::Arg => reader.args().map(Instruction::Arg),
+            Keyword::Onbuild => reader.onbuild().map(Instruction::Onbuild),
+            Keyword::Stopsignal => reader.single().map(Instruction::Stopsignal),
+            Keyword::Healthcheck => reader.healthcheck().map(Instruction::Healthcheck),
+            Keyword::Shell => reader.shell().map(Instruction::Shell),
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn wrong(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, self.node.span_of_line())
+    }
+
+    fn count(&self, needs: &'static str) -> Error {
+        self.wrong(ErrorKind::Arguments { keyword: self.node.keyword_text().to_ascii_uppercase(), needs })
+    }
+
+    /// Expands one word of the instruction.
+    fn expand(&self, text: &str) -> Result<String, Error> {
+        self.expander.word(text).map_err(|error| {
+            let at = self.node.arguments().find(text);
+            let span = at.map_or_else(|| self.node.span_of_line(), |at| self.node.place(at, at + text.len()));
+            Error::new(ErrorKind::Expand(error), span)
+        })
+    }
+
+    fn words(&self) -> Vec<&'a str> {
+        words::split(self.node.arguments(), self.escape)
+    }
+
+    fn options(&self, known: &'static [&'static str]) -> Result<Options<'a>, Error> {
+        Options::of(self.node, known)
+    }
+
+    /// The option's value with variables put in.
+    fn option(&self, options: &Options<'a>, name: &str) -> Result<Option<String>, Error> {
+        let Some((value, span)) = options.value(name)? else { return Ok(None) };
+        self.expander.word(value).map(Some).map_err(|error| Error::new(ErrorKind::Expand(error), span))
+    }
+
+    fn from(&self) -> Result<From, Error> {
+        let options = self.options(&["platform"])?;
+        let words = self.words();
+        let (image, name) = match words[..] {
+            [image] => (image, None),
+            [image, r#as, name] if r#as.eq_ignore_ascii_case("as") => (image, Some(name.to_ascii_lowercase())),
+            _ => return Err(self.count("IMAGE or IMAGE AS NAME")),
+        };
+        if let Some(name) = name.as_ref().filter(|name| !is_stage_name(name)) {
+            return Err(self.wrong(ErrorKind::StageName(name.clone())));
+        }
+        let image = self.expand(image)?;
+        if image.is_empty() {
+            return Err(self.wrong(ErrorKind::EmptyBase));
+        }
+        Ok(From { image, platform: self.option(&options, "platform")?, name })
+    }
+
+    fn run(&self) -> Result<Run, Error> {
+        let options = self.options(&["mount", "network", "security"])?;
+        if self.node.arguments().is_empty() {
+            return Err(self.count("a command"));
+        }
+        let mut mounts = Vec::new();
+        for (text, span) in options.all("mount")? {
+            mounts.push(mount::read(text, span, self.expander)?);
+        }
+        let network = match options.value("network")? {
+            None => None,
+            Some(("default", _)) => Some(Network::Default),
+            Some(("none", _)) => Some(Network::None),
+            Some(("host", _)) => Some(Network::Host),
+            Some((other, span)) => return Err(options::value("--network", other, "default, none or host", span)),
+        };
+        let insecure = match options.value("security")? {
+            None | Some(("sandbox", _)) => false,
+            Some(("insecure", _)) => true,
+            Some((other, span)) => return Err(options::value("--security", other, "sandbox or insecure", span)),
+        };
+        let heredocs = self.heredocs(false)?;
+        let command = self.command(self.node.arguments());
+        Ok(Run { command, heredocs, mounts, network, insecure })
+    }
+
+    /// `KEY=value ...`, or `KEY value with blanks` in the old way.
+    fn pairs(&self) -> Result<Vec<Pair>, Error> {
+        let arguments = self.node.arguments();
+        let words = self.words();
+        let first = *words.first().ok_or_else(|| self.count("KEY=VALUE"))?;
+        if !first.contains('=') {
+            let rest = arguments.get(first.len()..).unwrap_or_default().trim_start_matches(is_blank);
+            if rest.is_empty() {
+                return Err(self.count("KEY=VALUE"));
+            }
+            return Ok(vec![self.pair(first, rest)?]);
+        }
+        let pair = |word: &&str| {
+            let (key, value) = word.split_once('=').ok_or_else(|| self.wrong(ErrorKind::Pair((*word).to_owned())))?;
+            self.pair(key, value)
+        };
+        words.iter().map(pair).collect()
+    }
+
+    fn pair(&self, key: &str, value: &str) -> Result<Pair, Error> {
+        let key = self.expand(key)?;
+        if key.is_empty() {
+            return Err(self.wrong(ErrorKind::EmptyKey));
+        }
+        Ok(Pair { key, value: self.expand(value)? })
+    }
+
+    fn text(&self) -> Result<String, Error> {
+        let text = self.node.arguments();
+        if text.is_empty() { Err(self.count("a name")) } else { Ok(text.to_owned()) }
+    }
+
+    /// All of the arguments as one value.
+    fn single(&self) -> Result<String, Error> {
+        let text = self.node.arguments();
+        let value = self.expand(text)?;
+        if value.is_empty() { Err(self.count("one value that is not empty")) } else { Ok(value) }
+    }
+
+    fn word_list(&self) -> Result<Vec<String>, Error> {
+        let words = self.expander.words(self.node.arguments()).map_err(|error| self.wrong(ErrorKind::Expand(error)))?;
+        if words.is_empty() { Err(self.count("at least one value")) } else { Ok(words) }
+    }
+
+    fn volumes(&self) -> Result<Vec<String>, Error> {
+        let words = match forms::json(self.node.arguments()) {
+            Some(words) => words.iter().map(|word| self.expand(word)).collect::<Result<Vec<_>, _>>()?,
+            None => self.words().into_iter().map(|word| self.expand(word)).collect::<Result<Vec<_>, _>>()?,
+        };
+        if words.is_empty() || words.iter().any(|path| path.trim().is_empty()) {
+            return Err(self.count("at least one path that is not empty"));
+        }
+        Ok(words)
+    }
+
+    fn args(&self) -> Result<Vec<Arg>, Error> {
+        let words = self.words();
+        if words.is_empty() {
+            return Err(self.count("at least one name"));
+        }
+        let arg = |word: &str| {
+            let (name, default) = match word.split_once('=') {
+                Some((name, default)) => (name, Some(self.expand(default)?)),
+                None => (word, None),
+            };
+            let name = self.expand(name)?;
+            if name.is_empty() {
+                return Err(self.wrong(ErrorKind::EmptyKey));
+            }
+            Ok(Arg { name, default })
+        };
+        words.into_iter().map(arg).collect()
+    }
+
+    fn onbuild(&self) -> Result<String, Error> {
+        let text = self.node.arguments();
+        let keyword = text.split(is_blank).next().unwrap_or_default();
+        match Keyword::of(keyword) {
+            _ if keyword.is_empty() => Err(self.count("an instruction")),
+            None => Err(self.wrong(ErrorKind::Unknown(keyword.to_owned()))),
+            Some(Keyword::Onbuild | Keyword::From | Keyword::Maintainer) => {
+                Err(self.wrong(ErrorKind::Trigger(keyword.to_ascii_uppercase())))
+            }
+            Some(_) => {
+                let mut whole = text.to_owned();
+                for body in self.node.heredocs() {
+                    whole = format!("{whole}\n{}{}", body.content, body.opened.name);
+                }
+                Ok(whole)
+            }
+        }
+    }
+
+    fn copy(&self) -> Result<Copy, Error> {
+        let options = self.options(&["from", "chown", "chmod", "link", "parents", "exclude"])?;
+        let paths = self.paths(&options)?;
+        let from = options.value("from")?.map(|(from, _)| from.to_owned());
+        if from.is_some() && !paths.heredocs.is_empty() {
+            return Err(self.wrong(ErrorKind::HeredocFrom));
+        }
+        Ok(Copy { paths, from, link: options.flag("link")?, parents: options.flag("parents")? })
+    }
+
+    fn add(&self) -> Result<Add, Error> {
+        let known = &["checksum", "chown", "chmod", "link", "keep-git-dir", "unpack", "exclude"];
+        let options = self.options(known)?;
+        Ok(Add {
+            paths: self.paths(&options)?,
+            checksum: self.option(&options, "checksum")?,
+            keep_git_dir: options.flag("keep-git-dir")?,
+            link: options.flag("link")?,
+            unpack: if options.has("unpack") { Some(options.flag("unpack")?) } else { None },
+        })
+    }
+
+    fn paths(&self, options: &Options<'a>) -> Result<Paths, Error> {
+        let words = match forms::json(self.node.arguments()) {
+            Some(words) => words,
+            None => self.words().into_iter().map(str::to_owned).collect(),
+        };
+        let Some((destination, sources)) = words.split_last().filter(|(_, sources)| !sources.is_empty()) else {
+            return Err(self.count("at least one source and the destination"));
+        };
+        let mut sources = sources.to_vec();
+        let heredocs = self.heredocs(true)?;
+        sources.retain(|source| !crate::heredoc::is_opening(source, self.escape));
+        let expand = |text: &String| self.expand(text);
+        let mut exclude = Vec::new();
+        for (text, span) in options.all("exclude")? {
+            let text = self.expander.word(text).map_err(|error| Error::new(ErrorKind::Expand(error), span))?;
+            exclude.push(text);
+        }
+        Ok(Paths {
+            sources: sources.iter().map(expand).collect::<Result<_, _>>()?,
+            heredocs,
+            destination: self.expand(destination)?,
+            chown: self.option(options, "chown")?,
+            chmod: self.option(options, "chmod")?,
+            exclude,
+        })
+    }
+
+    fn heredocs(&self, expand: bool) -> Result<Vec<Heredoc>, Error> {
+        let heredoc = |body: &crate::lex::Body| {
+            let content = if expand && !body.opened.quoted {
+                let expanded = self.expander.keeping_quotes().word(&body.content);
+                expanded.map_err(|error| Error::new(ErrorKind::Expand(error), body.span))?
+            } else {
+                body.content.clone()
+            };
+            let crate::heredoc::Opened { name, descriptor, chomp, quoted } = body.opened.clone();
+            Ok(Heredoc { name, descriptor, content, chomp, quoted })
+        };
+        self.node.heredocs().iter().map(heredoc).collect()
+    }
+
+    fn shell(&self) -> Result<Vec<String>, Error> {
+        match forms::json(self.node.arguments()) {
+            Some(words) if !words.is_empty() => Ok(words),
+            _ => Err(self.wrong(ErrorKind::ShellForm)),
+        }
+    }
+
+    fn healthcheck(&self) -> Result<Healthcheck, Error> {
+        let options = self.options(&["interval", "timeout", "start-period", "start-interval", "retries"])?;
+        let text = self.node.arguments();
+        let word = text.split(is_blank).next().unwrap_or_default();
+        let rest = text.get(word.len()..).unwrap_or_default().trim_start_matches(is_blank);
+        match word.to_ascii_uppercase().as_str() {
+            "NONE" if rest.is_empty() && self.node.flags().is_empty() => Ok(Healthcheck::None),
+            "CMD" if !rest.is_empty() => {
+                Ok(Healthcheck::Check { command: self.command(rest), times: options.health_times()? })
+            }
+            _ => Err(self.count("NONE or CMD with a command")),
+        }
+    }
+}
+
+/// `^[a-z][a-z0-9-_.]*$`
+fn is_stage_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! `RUN --mount=type=...,key=value,...`.
+
+use super::options::value;
+use crate::error::{Error, ErrorKind};
+use crate::expand::Expander;
+use crate::instruction::{Mount, Sharing};
+use crate::span::Span;
+
+/// The keys of one mount.
+#[derive(Default)]
+struct Keys {
+    kind: Option<String>,
+    from: Option<String>,
+    source: Option<String>,
+    target: Option<String>,
+    id: Option<String>,
+    env: Option<String>,
+    sharing: Option<Sharing>,
+    size: Option<u64>,
+    required: bool,
+    read_only: Option<bool>,
+    mode: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+}
+
+/// Reads the value of a `--mount`.
+pub(super) fn read(text: &str, span: Span, expander: Expander<'_>) -> Result<Mount, Error> {
+    let mut keys = Keys::default();
+    for field in text.split(',') {
+        let (key, given) = match field.split_once('=') {
+            Some((key, given)) => (key, Some(given)),
+            None => (field, None),
+        };
+        let given = given.map(|text| expander.word(text)).transpose();
+        let given = given.map_err(|error| Error::new(ErrorKind::Expand(error), span))?;
+        keys.set(&key.trim().to_ascii_lowercase(), given, span)?;
+    }
+    keys.mount(span)
+}
+
+fn wrong(key: &str, given: &str, takes: &str, span: Span) -> Error {
+    value(&format!("{key} of --mount"), given, takes, span)
+}
+
+impl Keys {
+    fn set(&mut self, key: &str, given: Option<String>, span: Span) -> Result<(), Error> {
+        let flag = |given: Option<&str>| match given.map(str::to_ascii_lowercase).as_deref() {
+            None | Some("true" | "1") => Ok(true),
+            Some("false" | "0") => Ok(false),
+            Some(other) => Err(wrong(key, other, "true or false", span)),
+        };
+        match key {
+            "required" => self.required = flag(given.as_deref())?,
+            "ro" | "readonly" => self.read_only = Some(flag(given.as_deref())?),
+            "rw" | "readwrite" => self.read_only = Some(!flag(given.as_deref())?),
+            _ => {
+                let Some(given) = given else {
+                    return Err(Error::new(ErrorKind::NoValue(format!("{key} of --mount")), span));
+                };
+                self.set_value(key, given, span)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_value(&mut self, key: &str, given: String, span: Span) -> Result<(), Error> {
+        let number =
+            |radix: u32, takes: &str| u32::from_str_radix(&given, radix).map_err(|_| wrong(key, &given, takes, span));
+        match key {
+            "type" => self.kind = Some(given.to_ascii_lowercase()),
+            "from" => self.from = Some(given),
+            "source" | "src" => self.source = Some(given),
+            "target" | "dst" | "destination" => self.target = Some(given),
+            "id" => self.id = Some(given),
+            "env" => self.env = Some(given),
+            "mode" => self.mode = Some(number(8, "an octal number")?),
+            "uid" => self.uid = Some(number(10, "a number")?),
+            "gid" => self.gid = Some(number(10, "a number")?),
+            "size" => self.size = Some(size(&given).ok_or_else(|| wrong(key, &given, "a size, as 64m", span))?),
+            "sharing" => {
+                self.sharing = Some(match given.to_ascii_lowercase().as_str() {
+                    "shared" => Sharing::Shared,
+                    "private" => Sharing::Private,
+                    "locked" => Sharing::Locked,
+                    _ => return Err(wrong(key, &given, "shared, private or locked", span)),
+                });
+            }
+            _ => return Err(Error::new(ErrorKind::MountKey(key.to_owned()), span)),
+        }
+        Ok(())
+    }
+
+    fn mount(self, span: Span) -> Result<Mount, Error> {
+        let kind = self.kind.clone().unwrap_or_else(|| "bind".to_owned());
+        let target = || {
+            let target = self.target.clone().filter(|target| !target.is_empty());
+            target.ok_or_else(|| Error::new(ErrorKind::NoTarget(kind.clone()), span))
+        };
+        let source = || self.source.clone().unwrap_or_else(|| "/".to_owned());
+        match kind.as_str() {
+            "bind" => Ok(Mount::Bind {
+                target: target()?,
+                source: source(),
+                writable: self.read_only == Some(false),
+                from: self.from,
+            }),
+            "cache" => {
+                let target = target()?;
+                Ok(Mount::Cache {
+                    id: self.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| target.clone()),
+                    target,
+                    read_only: self.read_only == Some(true),
+                    sharing: self.sharing.unwrap_or_default(),
+                    source: source(),
+                    from: self.from,
+                    mode: self.mode.unwrap_or(0o755),
+                    uid: self.uid.unwrap_or(0),
+                    gid: self.gid.unwrap_or(0),
+                })
+            }
+            "tmpfs" => Ok(Mount::Tmpfs { target: target()?, size: self.size }),
+            "secret" => {
+                let last = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
+                let id = self.id.or_else(|| self.target.as_ref().map(last)).filter(|id| !id.is_empty());
+                let id = id.ok_or_else(|| Error::new(ErrorKind::NoTarget(kind), span))?;
+                let target = match (self.target, &self.env) {
+                    (Some(target), _) => Some(target),
+                    (None, Some(_)) => None,
+                    (None, None) => Some(format!("/run/secrets/{id}")),
+                };
+                Ok(Mount::Secret {
+                    id,
+                    target,
+                    env: self.env,
+                    required: self.required,
+                    mode: self.mode.unwrap_or(0o400),
+                    uid: self.uid.unwrap_or(0),
+                    gid: self.gid.unwrap_or(0),
+                })
+            }
+            "ssh" => Ok(Mount::Ssh {
+                id: self.id.unwrap_or_else(|| "default".to_owned()),
+                target: self.target,
+                required: self.required,
+                mode: self.mode.unwrap_or(0o600),
+                uid: self.uid.unwrap_or(0),
+                gid: self.gid.unwrap_or(0),
+            }),
+            other => Err(wrong("type", other, "bind, cache, tmpfs, secret or ssh", span)),
+        }
+    }
+}
+
+/// Bytes, with `k`, `m`, `g` or `t` of 1024, and `b` behind it or not.
+fn size(text: &str) -> Option<u64> {
+    let text = text.to_ascii_lowercase();
+    let text = text.strip_suffix('b').unwrap_or(&text);
+    let (number, factor) = match text.chars().last()? {
+        'k' => (text.get(..text.len() - 1)?, 1 << 10),
+        'm' => (text.get(..text.len() - 1)?, 1 << 20),
+        'g' => (text.get(..text.len() - 1)?, 1 << 30),
+        't' => (text.get(..text.len() - 1)?, 1u64 << 40),
+        _ => (text, 1),
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}

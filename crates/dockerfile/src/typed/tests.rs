@@ -1,0 +1,162 @@
+//! Tables: what instructions mean, and what they refuse.
+
+use std::collections::BTreeMap;
+
+use crate::ast::parse;
+
+/// The last instruction of `text`, as JSON.
+fn read(text: &str) -> Result<serde_json::Value, (usize, String)> {
+    let scope: BTreeMap<String, String> =
+        [("v", "value"), ("two", "a b"), ("empty", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let failed = |error: crate::Error| (error.span().position(text).line, error.to_string());
+    let file = parse(text).map_err(failed)?;
+    let node = file.nodes().last().unwrap();
+    let instruction = node.instruction(&scope, file.directives().escape).map_err(failed)?;
+    Ok(serde_json::to_value(instruction).unwrap())
+}
+
+fn shown(text: &str) -> String {
+    read(text).map_or_else(|(line, error)| format!("{line}: {error}"), |value| value.to_string())
+}
+
+#[test]
+fn what_instructions_mean() {
+    for (text, expected) in [
+        ("FROM $v:1 AS Stage", r#"{"From":{"image":"value:1","name":"stage","platform":null}}"#),
+        ("FROM --platform=$v a", r#"{"From":{"image":"a","name":null,"platform":"value"}}"#),
+        ("CMD echo $v", r#"{"Cmd":{"Shell":"echo $v"}}"#),
+        ("CMD [\"a\", \"$v\"]", r#"{"Cmd":{"Exec":["a","$v"]}}"#),
+        ("CMD ['a']", r#"{"Cmd":{"Shell":"['a']"}}"#),
+        ("CMD []", r#"{"Cmd":{"Exec":[]}}"#),
+        ("ENTRYPOINT [\"a\"]", r#"{"Entrypoint":{"Exec":["a"]}}"#),
+        (
+            "ENV a=1 b=\"x y\" c=$v",
+            r#"{"Env":[{"key":"a","value":"1"},{"key":"b","value":"x y"},{"key":"c","value":"value"}]}"#,
+        ),
+        ("ENV a some  words $v", r#"{"Env":[{"key":"a","value":"some  words value"}]}"#),
+        ("ENV a=$two", r#"{"Env":[{"key":"a","value":"a b"}]}"#),
+        ("ENV a=b\\ c", r#"{"Env":[{"key":"a","value":"b c"}]}"#),
+        ("LABEL \"a b\"=c", r#"{"Label":[{"key":"a b","value":"c"}]}"#),
+        ("EXPOSE 80 $two", r#"{"Expose":["80","a","b"]}"#),
+        ("VOLUME /a /b", r#"{"Volume":["/a","/b"]}"#),
+        ("VOLUME [\"/a b\"]", r#"{"Volume":["/a b"]}"#),
+        ("USER $v:1", r#"{"User":"value:1"}"#),
+        ("WORKDIR /a b", r#"{"Workdir":"/a b"}"#),
+        ("ARG a b=$v", r#"{"Arg":[{"default":null,"name":"a"},{"default":"value","name":"b"}]}"#),
+        ("ARG a=", r#"{"Arg":[{"default":"","name":"a"}]}"#),
+        ("STOPSIGNAL SIGTERM", r#"{"Stopsignal":"SIGTERM"}"#),
+        ("MAINTAINER some one", r#"{"Maintainer":"some one"}"#),
+        ("SHELL [\"/bin/ash\", \"-c\"]", r#"{"Shell":["/bin/ash","-c"]}"#),
+        ("ONBUILD RUN echo $v", r#"{"Onbuild":"RUN echo $v"}"#),
+        ("ONBUILD RUN <<E\nx\nE", r#"{"Onbuild":"RUN <<E\nx\nE"}"#),
+        ("HEALTHCHECK NONE", r#"{"Healthcheck":"None"}"#),
+    ] {
+        assert_eq!(shown(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn run_copy_and_add() {
+    let run = read("RUN --mount=type=cache,target=/c,id=$v,sharing=locked --mount=type=bind,src=a,dst=/b,rw --network=none x <<E\nb $v\nE").unwrap();
+    let run = &run["Run"];
+    assert_eq!(run["command"]["Shell"], "x <<E");
+    assert_eq!((run["network"].as_str(), &run["insecure"]), (Some("none"), &serde_json::json!(false)));
+    assert_eq!(run["heredocs"][0]["content"], "b $v\n", "the shell puts variables in");
+    assert_eq!(
+        (&run["mounts"][0]["Cache"]["id"], &run["mounts"][0]["Cache"]["sharing"]),
+        (&"value".into(), &"locked".into())
+    );
+    assert_eq!(
+        (&run["mounts"][1]["Bind"]["source"], &run["mounts"][1]["Bind"]["writable"]),
+        (&"a".into(), &true.into())
+    );
+    let secret =
+        |text: &str| read(&format!("RUN --mount=type=secret,{text} x")).unwrap()["Run"]["mounts"][0]["Secret"].clone();
+    assert_eq!(secret("id=a")["target"], "/run/secrets/a");
+    assert_eq!(
+        (&secret("target=/x/key")["id"], &secret("id=a,env=A")["target"]),
+        (&"key".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(secret("id=a,mode=0440,required")["mode"], 0o440);
+    let copy = read("COPY --from=b --chown=$v:1 --chmod=u+x --link --exclude=*.o --exclude=x a \"b c\" /d/").unwrap();
+    let copy = &copy["Copy"];
+    assert_eq!(copy["paths"]["sources"], serde_json::json!(["a", "b c"]));
+    assert_eq!((&copy["paths"]["destination"], &copy["paths"]["chown"]), (&"/d/".into(), &"value:1".into()));
+    assert_eq!(copy["paths"]["exclude"], serde_json::json!(["*.o", "x"]));
+    assert_eq!((&copy["link"], &copy["parents"]), (&true.into(), &false.into()));
+    let copy = read("COPY <<a <<'b' c /d/\none $v\na\ntwo $v\nb").unwrap();
+    assert_eq!(copy["Copy"]["paths"]["sources"], serde_json::json!(["c"]));
+    let bodies = &copy["Copy"]["paths"]["heredocs"];
+    assert_eq!((&bodies[0]["content"], &bodies[1]["content"]), (&"one value\n".into(), &"two $v\n".into()));
+    let add = read("ADD --checksum=sha256:x --keep-git-dir=true --unpack=false https://host.example/$v /").unwrap();
+    assert_eq!(add["Add"]["paths"]["sources"], serde_json::json!(["https://host.example/value"]));
+    assert_eq!((&add["Add"]["unpack"], &add["Add"]["keep_git_dir"]), (&false.into(), &true.into()));
+    let check = read("HEALTHCHECK --interval=1m30s --timeout=500ms --retries=3 CMD [\"a\"]").unwrap();
+    let check = &check["Healthcheck"]["Check"];
+    assert_eq!((&check["times"]["interval"]["secs"], &check["times"]["retries"]), (&90.into(), &3.into()));
+}
+
+#[test]
+fn what_is_wrong_is_refused_with_its_line() {
+    for (text, line, part) in [
+        ("FROM", 1, "FROM takes"),
+        ("FROM a b", 1, "FROM takes"),
+        ("FROM a as 1b", 1, "no name of a stage"),
+        ("FROM $empty", 1, "base image is empty"),
+        ("FROM --x=y a", 1, "no option --x"),
+        ("FROM --platform a", 1, "needs a value"),
+        ("FROM a\nCOPPY a b", 2, "no instruction \"COPPY\""),
+        ("FROM a\nRUN", 2, "RUN takes a command"),
+        ("FROM a\nRUN --network=bridge x", 2, "default, none or host"),
+        ("FROM a\nRUN --security=x y", 2, "sandbox or insecure"),
+        ("FROM a\nRUN --device=x y", 2, "no option --device"),
+        ("FROM a\nRUN --mount=type=bind x", 2, "needs a target"),
+        ("FROM a\nRUN \\\n --mount=type=what,target=/x x", 3, "bind, cache, tmpfs"),
+        ("FROM a\nRUN --mount=type=cache,target=/x,mode=9 x", 2, "octal"),
+        ("FROM a\nRUN --mount=type=cache,target=/x,sharing=no x", 2, "shared, private or locked"),
+        ("FROM a\nRUN --mount=type=cache,target=/x,strange=1 x", 2, "no key \"strange\""),
+        ("FROM a\nRUN --mount=type=cache,target x", 2, "needs a value"),
+        ("FROM a\nRUN --mount=type=tmpfs,target=/x,size=many x", 2, "a size"),
+        ("FROM a\nRUN --mount=type=secret x", 2, "its id"),
+        ("FROM a\nCOPY a", 2, "at least one source"),
+        ("FROM a\nCOPY --from=a --from=b a b", 2, "stands twice"),
+        ("FROM a\nCOPY --link=maybe a b", 2, "true or false"),
+        ("FROM a\nCOPY --from=x <<E /y\nE", 2, "heredoc"),
+        ("FROM a\nCOPY \\\n  a \\\n  ${x!} /y", 4, "not how a variable"),
+        ("FROM a\nENV", 2, "KEY=VALUE"),
+        ("FROM a\nENV a", 2, "KEY=VALUE"),
+        ("FROM a\nENV a=b c", 2, "\"c\" is not KEY=VALUE"),
+        ("FROM a\nENV =b", 2, "a name is empty"),
+        ("FROM a\nARG", 2, "at least one name"),
+        ("FROM a\nARG =b", 2, "a name is empty"),
+        ("FROM a\nEXPOSE", 2, "at least one value"),
+        ("FROM a\nVOLUME []", 2, "at least one path"),
+        ("FROM a\nUSER $empty", 2, "not empty"),
+        ("FROM a\nWORKDIR", 2, "not empty"),
+        ("FROM a\nSHELL /bin/sh", 2, "JSON list"),
+        ("FROM a\nONBUILD", 2, "an instruction"),
+        ("FROM a\nONBUILD FROM b", 2, "cannot be an ONBUILD trigger"),
+        ("FROM a\nONBUILD ONBUILD RUN x", 2, "cannot be an ONBUILD trigger"),
+        ("FROM a\nONBUILD WHAT x", 2, "no instruction \"WHAT\""),
+        ("FROM a\nHEALTHCHECK", 2, "NONE or CMD"),
+        ("FROM a\nHEALTHCHECK CMD", 2, "NONE or CMD"),
+        ("FROM a\nHEALTHCHECK NONE x", 2, "NONE or CMD"),
+        ("FROM a\nHEALTHCHECK --interval=x CMD y", 2, "a duration"),
+        ("FROM a\nHEALTHCHECK --interval=10us CMD y", 2, "a duration"),
+        ("FROM a\nHEALTHCHECK --retries=x CMD y", 2, "a number"),
+        ("FROM a\nSTOPSIGNAL", 2, "not empty"),
+    ] {
+        let (at, error) = read(text).expect_err(text);
+        assert!(at == line && error.contains(part), "{text}: line {at}: {error}");
+    }
+}
+
+#[test]
+fn errors_show_their_line() {
+    let text = "FROM a\nRUN \\\n\t--network=bridge x\n";
+    let file = parse(text).unwrap();
+    let scope = BTreeMap::new();
+    let error = file.nodes()[1].instruction(&scope, '\\').unwrap_err();
+    let expected = "Dockerfile:3:2: --network takes default, none or host, not \"bridge\"\n3 | \t--network=bridge x\n  | \t^^^^^^^^^^^^^^^^";
+    assert_eq!(error.render("Dockerfile", text), expected);
+}
