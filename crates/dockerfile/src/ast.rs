@@ -239,6 +239,7 @@ mod tests {
 
     #[test]
     fn instructions_have_flags_and_arguments() {
+        // spec: BUILD-4
         for (text, expected) in [
             ("FROM a", "FROM(a)"),
             ("from  --platform=x  a as b ", "FROM[platform=x](a as b)"),
@@ -263,6 +264,7 @@ mod tests {
 
     #[test]
     fn places_are_those_of_the_file() {
+        // spec: BUILD-8
         let text = "FROM a\nCOPY --from=b \\\n   one two\n";
         let file = parse(text).unwrap();
         let node = &file.nodes()[1];

@@ -99,6 +99,7 @@ mod tests {
 
     #[test]
     fn the_head_of_the_file_alone_has_directives() {
+        // spec: BUILD-1
         for (text, expected) in [
             ("", "- - \\"),
             ("# syntax=docker/dockerfile:1\nFROM a", "docker/dockerfile:1 - \\"),
@@ -117,6 +118,7 @@ mod tests {
 
     #[test]
     fn a_directive_stands_once_and_has_a_meaning() {
+        // spec: BUILD-1
         assert!(summary("# escape=`\n# escape=`\n").starts_with("20: "));
         assert!(summary("# syntax=a\n# Syntax=b\n").starts_with("20: "));
         assert!(summary("# escape=x\n").starts_with("9: "));

@@ -15,6 +15,7 @@ fn word(text: &str) -> String {
 
 #[test]
 fn one_word() {
+    // spec: BUILD-6
     for (text, expected) in [
         ("", ""),
         ("plain text", "plain text"),
@@ -91,6 +92,7 @@ fn one_word() {
 
 #[test]
 fn what_is_wrong_is_told() {
+    // spec: BUILD-6
     for (text, expected) in [
         ("${", "not how a variable"),
         ("${}", "not how a variable"),
@@ -141,6 +143,7 @@ fn words_are_divided() {
 
 #[test]
 fn nothing_grows_without_end() {
+    // spec: BUILD-6
     let mut scope = BTreeMap::new();
     scope.insert("a".to_owned(), "a".repeat(2000));
     let expander = Expander::new(&scope, '\\');

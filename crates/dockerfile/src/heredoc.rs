@@ -95,6 +95,7 @@ mod tests {
 
     #[test]
     fn words_that_open_heredocs() {
+        // spec: BUILD-3
         let shown = |line: &str| {
             let show = |o: Opened| {
                 let fd = o.descriptor.map_or(String::new(), |n| n.to_string());

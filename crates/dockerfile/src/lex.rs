@@ -191,6 +191,7 @@ mod tests {
 
     #[test]
     fn lines_are_joined() {
+        // spec: BUILD-2
         for (text, expected) in [
             ("", &[][..]),
             ("FROM a", &["FROM a"]),
@@ -228,6 +229,7 @@ mod tests {
 
     #[test]
     fn heredocs_belong_to_their_line() {
+        // spec: BUILD-3
         let text = "RUN <<A cat <<-\"B\"\none\nA\n\ttwo\n\tB\nFROM x";
         let found = lines(text, '\\').unwrap();
         assert_eq!(found.len(), 2);
@@ -241,6 +243,7 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_not_read() {
+        // spec: BUILD-2
         assert!(lines(&" ".repeat(MAX_DOCKERFILE), '\\').is_ok());
         assert!(lines(&" ".repeat(MAX_DOCKERFILE + 1), '\\').is_err());
     }

@@ -26,8 +26,8 @@ impl Node {
         match self.keyword()? {
             Keyword::From => reader.from().map(Instruction::From),
             Keyword::Run => reader.run().map(Instruction::Run),
-            Keyword::Cmd => Ok(Instruction::Cmd(reader.command(self.arguments()))),
-            Keyword::Entrypoint => Ok(Instruction::Entrypoint(reader.command(self.arguments()))),
+            Keyword::Cmd => Ok(Instruction::Cmd(forms::command(self.arguments()))),
+            Keyword::Entrypoint => Ok(Instruction::Entrypoint(forms::command(self.arguments()))),
             Keyword::Label => reader.pairs().map(Instruction::Label),
             Keyword::Env => reader.pairs().map(Instruction::Env),
             Keyword::Maintainer => reader.text().map(Instruction::Maintainer),
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
             Some((other, span)) => return Err(options::value("--security", other, "sandbox or insecure", span)),
         };
         let heredocs = self.heredocs(false)?;
-        let command = self.command(self.node.arguments());
+        let command = forms::command(self.node.arguments());
         Ok(Run { command, heredocs, mounts, network, insecure })
     }
 
@@ -293,7 +293,7 @@ impl<'a> Reader<'a> {
         match word.to_ascii_uppercase().as_str() {
             "NONE" if rest.is_empty() && self.node.flags().is_empty() => Ok(Healthcheck::None),
             "CMD" if !rest.is_empty() => {
-                Ok(Healthcheck::Check { command: self.command(rest), times: options.health_times()? })
+                Ok(Healthcheck::Check { command: forms::command(rest), times: options.health_times()? })
             }
             _ => Err(self.count("NONE or CMD with a command")),
         }

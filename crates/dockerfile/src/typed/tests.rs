@@ -21,6 +21,7 @@ fn shown(text: &str) -> String {
 
 #[test]
 fn what_instructions_mean() {
+    // spec: BUILD-5, BUILD-6
     for (text, expected) in [
         ("FROM $v:1 AS Stage", r#"{"From":{"image":"value:1","name":"stage","platform":null}}"#),
         ("FROM --platform=$v a", r#"{"From":{"image":"a","name":null,"platform":"value"}}"#),
@@ -57,6 +58,7 @@ fn what_instructions_mean() {
 
 #[test]
 fn run_copy_and_add() {
+    // spec: BUILD-4, BUILD-7
     let run = read("RUN --mount=type=cache,target=/c,id=$v,sharing=locked --mount=type=bind,src=a,dst=/b,rw --network=none x <<E\nb $v\nE").unwrap();
     let run = &run["Run"];
     assert_eq!(run["command"]["Shell"], "x <<E");
@@ -98,6 +100,7 @@ fn run_copy_and_add() {
 
 #[test]
 fn what_is_wrong_is_refused_with_its_line() {
+    // spec: BUILD-4, BUILD-7, BUILD-8
     for (text, line, part) in [
         ("FROM", 1, "FROM takes"),
         ("FROM a b", 1, "FROM takes"),
@@ -153,6 +156,7 @@ fn what_is_wrong_is_refused_with_its_line() {
 
 #[test]
 fn errors_show_their_line() {
+    // spec: BUILD-8
     let text = "FROM a\nRUN \\\n\t--network=bridge x\n";
     let file = parse(text).unwrap();
     let scope = BTreeMap::new();
