@@ -1,4 +1,4 @@
-"""Builds the cases of tests/data/build with buildah (and, if CTR_BUILD names it, with ctr-build) and compares flat trees and configs.
+"""Builds the cases of tests/data/build with buildah and compares flat trees and configs with what the cases expect.
 
     build_cases.py list                 names of the cases
     build_cases.py setup WORK           the base image as an OCI layout, and in a storage of buildah's own
