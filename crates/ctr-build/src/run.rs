@@ -6,7 +6,7 @@ use std::time::Instant;
 use ctr_cli::Failure;
 use ctr_core::digest::Digest;
 use ctr_dockerfile::instruction::{Command, Heredoc, Network, Run};
-use ctr_sandbox::step::{Content, Isolation, Step, StepMount, StepNetwork};
+use ctr_sandbox::step::{Content, Step, StepMount, StepNetwork};
 
 use crate::args::NetworkName;
 use crate::builder::Stop;
@@ -70,7 +70,7 @@ impl StageRun<'_, '_, '_> {
             let mut step = Step {
                 layers: builder.dirs(&self.built.layers),
                 upper: std::path::PathBuf::new(),
-                work: std::path::PathBuf::new(),
+                scratch: std::path::PathBuf::new(),
                 user_xattrs: builder.store.dialect() == ctr_core::store::XattrDialect::User,
                 args: program.args.clone(),
                 env: env.iter().chain(&secret_env).cloned().collect(),
@@ -82,9 +82,7 @@ impl StageRun<'_, '_, '_> {
                 hostname: "build".to_owned(),
                 hosts: builder.request.hosts.clone(),
                 insecure: run.insecure,
-                isolation: Isolation::Auto,
                 shm_size: builder.request.shm_size,
-                stdin: None,
             };
             if let Some(script) = &program.script {
                 step.mounts.push(StepMount::Secret {
@@ -116,14 +114,12 @@ impl StageRun<'_, '_, '_> {
         let dir = staging.fs();
         let base = builder.tree(&self.built.layers)?;
         let root = upper::prepare(&dir, &base)?;
-        let work = dir.with_file_name("work");
-        std::fs::create_dir(&work)
-            .map_err(|error| Failure::new(format!("cannot create {}", work.display())).caused_by(&error))?;
-        (step.upper, step.work) = (dir.clone(), work.clone());
+        // Beside it, not in it: it is no part of the layer.
+        let scratch = builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
+        (step.upper, step.scratch) = (dir.clone(), scratch.clone());
         let result = step::execute(builder, self.number, &step);
-        // It is not of the layer. Overlay leaves a directory without permissions in it.
-        ctr_sys::tree::remove_tree(&work)
-            .map_err(|error| Failure::new(format!("cannot remove {}", work.display())).caused_by(&error))?;
+        ctr_sys::tree::remove_tree(&scratch)
+            .map_err(|error| Failure::new(format!("cannot remove {}", scratch.display())).caused_by(&error))?;
         result?;
         if upper::is_untouched(&dir, &root)? {
             self.record(key, None);

@@ -29,7 +29,7 @@ const LINE_MAX: u64 = 16 << 10;
 
 /// Carries a step out and waits for it.
 pub(crate) fn execute(builder: &Builder<'_>, stage: usize, step: &Step) -> Result<(), Stop> {
-    let report = step.work.with_file_name("report");
+    let report = step.scratch.join("report");
     let json = serde_json::to_vec(step).context(|| "cannot say what is to be run".to_owned())?;
     let mut child = Command::new("/proc/self/exe")
         .arg(ARGUMENT)
@@ -119,7 +119,7 @@ pub(crate) fn if_asked() -> Option<ExitCode> {
     let report = arguments.next()?;
     let told = match read_step() {
         Ok(step) => match ctr_sandbox::step::run(&step) {
-            Ok(status) => return Some(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))),
+            Ok(status) => return Some(ExitCode::from(status)),
             Err(error) => {
                 let mut causes = Vec::new();
                 let mut source = std::error::Error::source(&error);

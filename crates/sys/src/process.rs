@@ -308,6 +308,12 @@ pub fn become_subreaper() -> RawResult<()> {
     call!(libc::SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0).map(drop)
 }
 
+/// The thread that made this process takes it with it when it ends (`PR_SET_PDEATHSIG`, SIGKILL). Lost again with a change of
+/// ids or capabilities, and by an exec that gains some.
+pub fn die_with_parent() -> RawResult<()> {
+    call!(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0).map(drop)
+}
+
 /// Starts a new session (setsid(2)).
 pub fn setsid() -> RawResult<()> {
     call!(libc::SYS_setsid).map(drop)

@@ -89,6 +89,7 @@ pub fn bundle(
         create_container: hooks::plans("hooks.createContainer", &hooks.create_container)?,
         start_container: hooks::plans("hooks.startContainer", &hooks.start_container)?,
         caller_hooks: !(hooks.prestart.is_empty() && hooks.create_runtime.is_empty()),
+        dies_with_creator: false,
         keep_keyring: options.keep_keyring,
         no_pivot: options.no_pivot,
         preserve_fds: options.preserve_fds,

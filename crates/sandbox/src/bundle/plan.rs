@@ -47,6 +47,8 @@ pub struct Bundle {
     pub start_container: Vec<HookPlan>,
     /// There are hooks that the caller runs when the mounts are there and the root is not yet `/`.
     pub caller_hooks: bool,
+    /// It ends with the process that creates it.
+    pub dies_with_creator: bool,
     /// The caller's session keyring stays.
     pub keep_keyring: bool,
     /// The root is changed by moving the mount and chroot(2): for a root filesystem in the initramfs.

@@ -255,6 +255,8 @@ fn program(
             Step::DefaultSignals => {
                 steps.push(Step::FindProgram { candidates: prepare::candidates(&bundle.process)? });
                 steps.push(Step::DefaultSignals);
+                // Ids and capabilities, whose change would undo it, are settled.
+                steps.extend(bundle.dies_with_creator.then_some(Step::DieWithParent));
                 steps.push(Step::AwaitStart);
                 steps.extend(hooks(&bundle.start_container, None));
             }

@@ -34,6 +34,7 @@ pub use process::{DEFAULT_CAPABILITIES, ProcessPlan, RlimitPlan};
 pub(crate) use secrets::SECRETS_DIR;
 pub use secrets::SecretPlan;
 pub use security::SeccompPlan;
+pub(crate) use security::{MASKED, READ_ONLY};
 pub use streams::StreamPlan;
 pub use userns::{Domain, UsernsMode, UsernsPlan};
 pub use volumes::{BindPlan, ImagePlan as MountedImage};

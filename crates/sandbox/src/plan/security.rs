@@ -12,7 +12,7 @@ use crate::options::{SeccompChoice, SecurityOptions, SelinuxRequest};
 use crate::seccomp::Program;
 
 /// Names under `/proc` and `/sys` that tell or reach too much of the host (EXEC-21).
-const MASKED: [&str; 12] = [
+pub(crate) const MASKED: [&str; 12] = [
     "/proc/asound",
     "/proc/acpi",
     "/proc/interrupts",
@@ -28,7 +28,7 @@ const MASKED: [&str; 12] = [
 ];
 
 /// Names under `/proc` that uid 0 could write without any capability (EXEC-22).
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub(crate) const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// The bounding set of a plan. In a user namespace of its own a container can have every capability, which reaches no further
 /// than that namespace; over the host's ids it can have what the launcher has.

@@ -85,6 +85,7 @@ impl<'a> Stage<'a> {
                 Err(Errno::ENOSYS | Errno::EPERM) => Ok(()),
                 result => result,
             },
+            Step::DieWithParent => process::die_with_parent(),
             Step::NewSession => process::setsid(),
             Step::JoinCgroup { tasks, .. } => files::write_all(tasks.as_fd(), b"0"),
             Step::JoinNamespace { namespace, kind } => process::join_namespaces(namespace.as_fd(), *kind),

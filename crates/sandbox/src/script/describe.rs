@@ -60,6 +60,7 @@ impl fmt::Display for Step {
             Self::Hook { hook } => write!(f, "execute the hook {}", hook.path.to_string_lossy()),
             Self::FindProgram { .. } => f.write_str("find the program"),
             Self::AwaitStart => f.write_str("wait for the start"),
+            Self::DieWithParent => f.write_str("tie it to the caller's life"),
             Self::NewSession => f.write_str("start a session"),
             Self::Stdio { .. } => f.write_str("set up the standard streams"),
             Self::TakeTerminal => f.write_str("take the terminal"),

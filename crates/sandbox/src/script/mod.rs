@@ -116,6 +116,8 @@ pub(crate) enum Step {
     FindProgram { candidates: Vec<CString> },
     /// Says that the container is created, and goes on when it is started.
     AwaitStart,
+    /// Ends when the process that made it does.
+    DieWithParent,
     /// A session of its own.
     NewSession,
     /// Standard input, output, error.

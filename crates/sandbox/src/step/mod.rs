@@ -1,6 +1,9 @@
 //! One RUN of a build, as data: what `ctr-build` says to the process of its own that carries it out. It goes there as JSON, so
 //! nothing in here is an open file.
 
+mod carry_out;
+mod sources;
+mod strip;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +13,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use carry_out::run;
+
 /// A program to be executed over layers, and where what it changes goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,8 +23,8 @@ pub struct Step {
     pub layers: Vec<PathBuf>,
     /// Takes what the program changes: an absolute path of an empty directory.
     pub upper: PathBuf,
-    /// The overlay's own: an empty directory of the same file system as `upper`.
-    pub work: PathBuf,
+    /// An empty directory of the same file system as `upper`, an absolute path: overlay's own, and what is mounted.
+    pub scratch: PathBuf,
     /// The overlay's marks are attributes that everybody may write (`user.overlay.*`).
     pub user_xattrs: bool,
     /// The program and its arguments.
@@ -42,12 +47,8 @@ pub struct Step {
     pub hosts: Vec<(IpAddr, String)>,
     /// With all capabilities and without a filter (`--security=insecure`).
     pub insecure: bool,
-    /// How it is kept from the host.
-    pub isolation: Isolation,
     /// Bytes of `/dev/shm`.
     pub shm_size: u64,
-    /// What it reads as its standard input, at once the end without it: the text of a heredoc.
-    pub stdin: Option<Content>,
 }
 
 /// A mount that lasts as long as the program. Targets are absolute, normal paths of the tree; what is made to mount on is not
@@ -130,21 +131,6 @@ pub enum StepNetwork {
     None,
 }
 
-/// How a program is kept from the host.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Isolation {
-    /// The first of the others that the host allows.
-    #[default]
-    Auto,
-    /// Namespaces, and an overlay over a range of ids.
-    Userns,
-    /// The same over one id: nothing can be given to another.
-    Single,
-    /// chroot(2) alone.
-    Chroot,
-}
-
 /// Bytes for the program alone: never shown, not even in a message about what they are in.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content(pub Vec<u8>);
@@ -153,8 +139,4 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Content({} bytes)", self.0.len())
     }
-}
-
-pub fn run(_step: &Step) -> Result<i32, crate::SandboxError> {
-    Err(crate::SandboxError::request("not there"))
 }

@@ -6,7 +6,7 @@ fn step() -> Step {
     Step {
         layers: vec!["/s/layers/a/fs".into(), "/s/layers/b/fs".into()],
         upper: "/s/txn/upper".into(),
-        work: "/s/txn/work".into(),
+        scratch: "/s/txn/scratch".into(),
         user_xattrs: false,
         args: vec!["/bin/sh".to_owned(), "-c".to_owned(), "make \"all\"\n".to_owned()],
         env: vec!["PATH=/bin".to_owned()],
@@ -47,9 +47,7 @@ fn step() -> Step {
         hostname: "build".to_owned(),
         hosts: vec![("::1".parse().unwrap(), "db".to_owned())],
         insecure: false,
-        isolation: Isolation::Auto,
         shm_size: 64 << 20,
-        stdin: Some(Content(b"echo\n".to_vec())),
     }
 }
 
