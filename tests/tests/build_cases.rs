@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ctr_tests::build::case::{self, Case, Expect};
 use ctr_tests::build::{Builder, assert_none, failures, unexpected};
-use ctr_tests::need;
+use ctr_tests::{need, users};
 
 /// Builds the cases of a group. All that are not as they should be are shown together.
 fn group(name: &str) {
@@ -27,6 +27,7 @@ macro_rules! groups {
     };
 }
 
+// spec: BUILD-1 to BUILD-8, BUILD-35 to BUILD-37
 groups! {
     add arg cmd copy entrypoint env error expose healthcheck heredoc ignore label maintainer mount onbuild run shell stage stopsignal syntax user
     volume workdir
@@ -42,34 +43,36 @@ fn every_group_has_a_test_and_every_known_difference_a_case() {
     }
 }
 
-/// A part of the cases, built twice with the cache: the same image, also as a single tar.
-fn again(part: usize) {
-    const PARTS: usize = 4;
-    need!(root, "zstd", "gzip");
+/// A fourth of the cases that give an image.
+fn images(part: usize) -> Vec<Case> {
     let known = case::known_differences();
     let image = |case: &Case| case.settings.expect == Expect::Image && !known.contains_key(&case.name);
-    let cases: Vec<Case> = case::all().into_iter().filter(image).skip(part).step_by(PARTS).collect();
+    case::all().into_iter().filter(image).skip(part).step_by(4).collect()
+}
+
+/// A part of the cases, built again with and without the cache: the same image, also as a single tar.
+fn again(part: usize) {
+    need!(root, "zstd", "gzip");
+    let cases = images(part);
     let builder = Builder::new();
     assert_none(cases.len(), &failures(&cases, |case| builder.check_again(case)));
     assert_eq!(builder.remains(), Vec::<String>::new());
 }
 
-#[test]
-fn again_is_the_same_image_part_0() {
-    again(0);
+/// A part of the cases, built by an ordinary user: the image that root makes.
+fn rootless(part: usize) {
+    need!(root, "zstd", "gzip", "setpriv");
+    let cases = images(part);
+    let (root, user) = (Builder::new(), Builder::of_user(users::with_range()));
+    assert_none(cases.len(), &failures(&cases, |case| root.check_same(&user, case)));
+    assert_eq!(user.remains(), Vec::<String>::new());
 }
 
-#[test]
-fn again_is_the_same_image_part_1() {
-    again(1);
+macro_rules! parts {
+    ($($name:ident $part:literal)*) => {
+        mod again { $(#[test] fn $name() { super::again($part) })* }
+        mod rootless { $(#[test] fn $name() { super::rootless($part) })* }
+    };
 }
 
-#[test]
-fn again_is_the_same_image_part_2() {
-    again(2);
-}
-
-#[test]
-fn again_is_the_same_image_part_3() {
-    again(3);
-}
+parts! { part_0 0 part_1 1 part_2 2 part_3 3 }

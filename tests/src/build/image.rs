@@ -66,6 +66,39 @@ impl Image {
         Ok(Self { digest, tree: merged(&layers)?, config })
     }
 
+    /// In what another image is not this one, to the last byte; the first difference of a layer or a config tells more than the digests.
+    pub fn is_not(&self, other: &Self) -> Vec<String> {
+        if self.digest == other.digest {
+            return Vec::new();
+        }
+        let mut lines = vec![format!("{} is not {}", other.digest, self.digest)];
+        if self.config != other.config {
+            lines.push(format!("- {}\n+ {}", self.config, other.config));
+        }
+        let times = |tree: &Tree| -> BTreeMap<String, u64> {
+            tree.iter().map(|(name, entry)| (name.clone(), entry.mtime)).collect()
+        };
+        let (ours, theirs) = (listing(&self.tree), listing(&other.tree));
+        lines.extend(
+            ours.iter()
+                .filter(|(name, line)| theirs.get(*name) != Some(line))
+                .map(|(name, line)| format!("- {name} {line}")),
+        );
+        lines.extend(
+            theirs
+                .iter()
+                .filter(|(name, line)| ours.get(*name) != Some(line))
+                .map(|(name, line)| format!("+ {name} {line}")),
+        );
+        let (ours, theirs) = (times(&self.tree), times(&other.tree));
+        let older = ours.iter().filter_map(|(name, time)| {
+            theirs.get(name).filter(|other| *other != time).map(|other| (name, time, other))
+        });
+        lines.extend(older.map(|(name, time, other)| format!("/{name} is of {time} and {other}")));
+        lines.truncate(20);
+        lines
+    }
+
     /// The lines of `expected`: what differs from `base`, or from nothing if the image is not made of that, and the config.
     pub fn lines(&self, base: &Listing) -> Vec<String> {
         let mut lines = differences(&listing(&self.tree), base);

@@ -6,11 +6,12 @@ pub mod image;
 use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::build::case::{Case, Expect, Node};
 use crate::build::image::{Image, Listing};
 use crate::scratch::{Cmd, Done, Root};
+use crate::users::{self, Ordinary};
 use crate::{images, leaks, skip, store_check};
 
 /// A root with the base image, in which cases are built.
@@ -18,6 +19,8 @@ use crate::{images, leaks, skip, store_check};
 pub struct Builder {
     /// The root.
     pub root: Root,
+    /// Who builds, if not root.
+    user: Option<Ordinary>,
     base: Listing,
 }
 
@@ -28,33 +31,53 @@ pub struct Built {
     pub done: Done,
     /// The layout that it was told to write.
     pub layout: PathBuf,
-    /// The copy of the case.
-    pub context: PathBuf,
 }
 
 impl Builder {
     /// With `base/busybox:1`, and nothing else.
     #[allow(clippy::new_without_default, reason = "it runs programs")]
     pub fn new() -> Self {
-        let root = Root::new();
-        root.fetch(&images::busybox(), "base/busybox:1");
+        Self::with(Root::new(), None)
+    }
+
+    /// The same for an ordinary user.
+    pub fn of_user(user: Ordinary) -> Self {
+        let root = user.root();
+        // What it runs lies beside it.
+        user.program("ctr-fetch");
+        Self::with(root, Some(user))
+    }
+
+    fn with(root: Root, user: Option<Ordinary>) -> Self {
+        let layout = users::readable(&root, &images::busybox_dir(), "base");
         let tree = image::merged(&[images::busybox_tree().finish()]).expect("the base image");
-        Self { root, base: image::listing(&tree) }
+        let builder = Self { root, user, base: image::listing(&tree) };
+        builder.ctr("fetch").args(["-q", "--name", "base/busybox:1", &format!("oci:{}:latest", layout.display())]).ok();
+        builder
+    }
+
+    /// `ctr-NAME` in the root, as who builds.
+    fn ctr(&self, name: &str) -> Cmd {
+        self.user.as_ref().map_or_else(|| self.root.ctr(name), |user| user.ctr(&self.root, name))
     }
 
     /// Builds a fresh copy of the case, with these options more. `attempt` tells builds of one case apart.
     pub fn build(&self, case: &Case, attempt: &str, options: &[&str]) -> Built {
+        let (command, layout) = self.command(case, attempt, options);
+        Built { done: command.run(), layout }
+    }
+
+    /// The command that does it, and the layout that it writes.
+    fn command(&self, case: &Case, attempt: &str, options: &[&str]) -> (Cmd, PathBuf) {
         let at = self.root.file(&format!("{}.{attempt}", case.name));
         let (context, layout) = (at.join("context"), at.join("layout"));
         case.prepare(&context);
-        let done = self.command(case, &layout).args(options.iter().copied()).args(case.arguments(&context)).run();
-        Built { done, layout, context }
-    }
-
-    fn command(&self, case: &Case, layout: &Path) -> Cmd {
+        if let Some(user) = &self.user {
+            Cmd::new("chown").args(["-hR", &format!("{}:{}", user.uid, user.gid)]).arg(&at).ok();
+        }
         let output = format!("type=oci,dest={}", layout.display());
-        let cmd = self.root.ctr("build").args(["--pull=never", "--tag", &tag(case), "--output", &output]);
-        cmd.dir(self.root.file(""))
+        let command = self.ctr("build").args(["--pull=never", "--tag", &tag(case), "--output", &output]);
+        (command.args(options.iter().copied()).args(case.arguments(&context)).dir(self.root.file("")), layout)
     }
 
     /// Builds a case, nothing taken from the cache, and holds the result against what it says.
@@ -108,25 +131,25 @@ impl Builder {
         if built.layout.exists() {
             wrong.push("it leaves an output".to_owned());
         }
-        if self.root.ctr("image").args(["inspect", &tag(case)]).run().code == 0 {
+        if self.ctr("image").args(["inspect", &tag(case)]).run().code == 0 {
             wrong.push("it leaves an image".to_owned());
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     }
 
-    /// Builds a case with the cache, twice, each time from another copy of the context: it gives one digest. The second one is written as a
-    /// single tar too, which has the tree of the layers.
+    /// Builds a case with the cache, twice, and without it under another umask, in another zone and one step at a time, each time from another
+    /// copy of the context: it gives one digest. The second one is written as a single tar too, which has the tree of the layers.
     pub fn check_again(&self, case: &Case) -> Result<(), String> {
-        let first = self.build(case, "first", &[]);
-        let tar = self.root.file(&format!("{}.tar", case.name));
-        let second = self.build(case, "second", &["--output", &format!("type=tar,dest={}", tar.display())]);
-        if let Some(built) = [&first, &second].into_iter().find(|built| built.done.code != 0) {
-            return Err(format!("it does not build\n{}", said(&built.done)));
-        }
-        let (first, second) = (Image::of_layout(&first.layout)?, Image::of_layout(&second.layout)?);
+        let first = self.image(self.command(case, "first", &[]))?;
+        let tar = self.root.file(&format!("{}.second", case.name)).join("tar");
+        let second =
+            self.image(self.command(case, "second", &["--output", &format!("type=tar,dest={}", tar.display())]))?;
+        let (command, layout) = self.command(case, "third", &["--no-cache", "--jobs=1"]);
+        let third = command.env("TZ", "Asia/Tokyo").under(["sh", "-c", "umask 077; exec \"$@\"", "sh"]);
+        let third = self.image((third, layout))?;
         let mut wrong = Vec::new();
-        if first.digest != second.digest {
-            wrong.push(format!("built again it is another image: {} and {}", first.digest, second.digest));
+        for (what, other) in [("from the cache", &second), ("in other circumstances", &third)] {
+            wrong.extend(first.is_not(other).iter().map(|line| format!("built again {what}: {line}")));
         }
         let flat = image::merged(&[fs::read(&tar).map_err(|error| format!("the tar: {error}"))?])?;
         let (of_layers, of_tar) = (image::listing(&second.tree), image::listing(&flat));
@@ -137,6 +160,21 @@ impl Builder {
         wrong.extend(only(&of_layers, &of_tar, "- not"));
         wrong.extend(only(&of_tar, &of_layers, "+"));
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    }
+
+    /// Builds a case here and there: one digest.
+    pub fn check_same(&self, other: &Self, case: &Case) -> Result<(), String> {
+        let [ours, theirs] = [self, other].map(|builder| builder.image(builder.command(case, "same", &[])));
+        let wrong = ours?.is_not(&theirs?);
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    }
+
+    fn image(&self, (command, layout): (Cmd, PathBuf)) -> Result<Image, String> {
+        let done = command.run();
+        if done.code != 0 {
+            return Err(format!("it does not build: exit code {}\n{}", done.code, said(&done)));
+        }
+        Image::of_layout(&layout)
     }
 
     /// What builds left on the machine and what is wrong with the store.
