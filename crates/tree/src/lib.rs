@@ -5,10 +5,16 @@
 #![forbid(unsafe_code)]
 
 mod beneath;
+pub mod chmod;
+pub mod copy;
+pub mod digest;
+pub mod glob;
 pub mod host;
 pub mod layers;
 pub mod path;
 pub mod resolve;
+pub mod select;
+pub mod stat_cache;
 pub mod tree;
 
 pub use host::HostDir;
