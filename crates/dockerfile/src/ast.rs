@@ -83,6 +83,19 @@ pub fn parse(text: &str) -> Result<Dockerfile, Error> {
     Ok(Dockerfile { text: text.to_owned(), directives, nodes })
 }
 
+/// Reads one instruction of a base image's ONBUILD, as its config keeps it.
+pub fn parse_trigger(text: &str) -> Result<Node, Error> {
+    let mut lines = lex::lines(text, directive::Directives::default().escape)?.into_iter();
+    let line = lines.next().ok_or_else(|| Error::new(ErrorKind::Empty, Span::default()))?;
+    let node = Node::of(line, directive::Directives::default().escape)?;
+    match node.keyword()? {
+        keyword @ (Keyword::Onbuild | Keyword::From | Keyword::Maintainer) => {
+            Err(Error::new(ErrorKind::Trigger(keyword.name().to_owned()), node.keyword_span()))
+        }
+        _ => Ok(node),
+    }
+}
+
 impl Dockerfile {
     /// As it was read.
     pub fn text(&self) -> &str {

@@ -12,11 +12,12 @@ pub mod error;
 pub mod expand;
 mod glob;
 pub mod heredoc;
+pub mod ignore;
 pub mod instruction;
 pub mod lex;
 pub mod span;
 mod typed;
 
-pub use ast::{Dockerfile, Keyword, Node, parse};
+pub use ast::{Dockerfile, Keyword, Node, parse, parse_trigger};
 pub use error::Error;
 pub use expand::{Expander, Scope};

@@ -22,6 +22,7 @@ mod script;
 pub mod seccomp;
 pub mod start;
 mod stay;
+pub mod step;
 pub mod terminal;
 pub mod user;
 

@@ -12,7 +12,7 @@ use crate::chmod::ModeChange;
 use crate::digest::unchanged;
 use crate::path::TreePath;
 use crate::resolve::resolve;
-use crate::select::Source;
+use crate::select::{Item, Source};
 use crate::tree::{Attributes, Kind, Meta, Tree, TreeError};
 
 /// Where a copy goes and what its files become.
@@ -78,6 +78,24 @@ pub enum CopyError {
     /// The layer cannot be written.
     #[error("cannot write the layer")]
     Sink(#[source] io::Error),
+}
+
+/// A directory of root's, 0755, that is in no tree.
+pub fn directory(epoch: i64) -> Item {
+    let (ctime, inode, device) = ((0, 0), (0, 0), (0, 0));
+    let meta = Meta {
+        kind: Kind::Directory,
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        size: 0,
+        mtime: (epoch, 0),
+        ctime,
+        inode,
+        links: 1,
+        device,
+    };
+    Item { from: TreePath::root(), below: TreePath::root(), meta }
 }
 
 /// What is written for a path.

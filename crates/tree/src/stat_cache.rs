@@ -28,6 +28,8 @@ type Key = (u64, u64, u64, (i64, u32), (i64, u32));
 #[derive(Debug, Default)]
 pub struct StatCache {
     known: HashMap<Key, Digest>,
+    /// What was asked for and known.
+    used: Mutex<Vec<(Key, Digest)>>,
     new: Mutex<Vec<(Key, Digest)>>,
 }
 
@@ -45,12 +47,14 @@ impl StatCache {
         let bytes = own(path).and_then(|()| ctr_sys::small::read(path, MAX).ok().flatten()).unwrap_or_default();
         let text = String::from_utf8(bytes).unwrap_or_default();
         let lines = text.strip_prefix(HEAD).unwrap_or_default().lines();
-        Self { known: lines.filter_map(parse).collect(), new: Mutex::default() }
+        Self { known: lines.filter_map(parse).collect(), ..Self::default() }
     }
 
     /// The digest of a file that has not changed.
     pub fn get(&self, meta: &Meta) -> Option<Digest> {
-        self.known.get(&key(meta)).copied()
+        let (key, digest) = self.known.get_key_value(&key(meta))?;
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).push((*key, *digest));
+        Some(*digest)
     }
 
     /// Remembers the digest of a file that was read at `now`, in seconds since 1970.
@@ -60,15 +64,15 @@ impl StatCache {
         }
     }
 
-    /// Writes what is new and of `used` what was known: files that are gone are forgotten. Nothing new, nothing written.
-    pub fn save(&self, path: &Path, used: &[&Meta]) -> io::Result<()> {
+    /// Writes what is new and what was of use: files that are gone are forgotten. Nothing new, nothing written.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
         let new = std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner));
         if new.is_empty() {
             return Ok(());
         }
         let mut lines: Vec<String> = new.iter().map(|(key, digest)| line(key, digest)).collect();
-        let known = used.iter().filter_map(|meta| Some((key(meta), self.get(meta)?)));
-        lines.extend(known.map(|(key, digest)| line(&key, &digest)));
+        let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
+        lines.extend(used.iter().map(|(key, digest)| line(key, digest)));
         lines.sort_unstable();
         lines.dedup();
         let staged = path.with_extension(format!("{}.new", std::process::id()));

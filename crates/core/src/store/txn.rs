@@ -256,6 +256,25 @@ impl Txn {
         Ok(None)
     }
 
+    /// [`Txn::find_layer`] by what the layer's record says alone: its files are not counted. For results that this store gave
+    /// before; whoever uses the layer then sees what fsck would tell.
+    pub fn keep_whole_layer(&self, chain_id: &Digest, diff_id: &Digest) -> Result<Option<LayerDone>, StoreError> {
+        for id in [LayerId(*chain_id), LayerId(*diff_id)] {
+            let _gate = self.store.gate_shared()?;
+            let LayerState::Whole(done) = layer::look(&self.store.layout, &id)? else { continue };
+            if done.self_contained || done.chain_id == *chain_id {
+                keep::add(&self.keep_path(), &[Kept::Layer(id)])?;
+                return Ok(Some(*done));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a blob of this size is there, by its size alone; it stays for as long as the transaction lives.
+    pub fn keep_sized_blob(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        Ok(self.keep_blob(digest)?.is_some_and(|blob| blob.size == size))
+    }
+
     fn keep_layer(&self, id: &LayerId) -> Result<Option<LayerDone>, StoreError> {
         let gate = self.store.gate_shared()?;
         if matches!(layer::look(&self.store.layout, id)?, LayerState::Whole(_)) {

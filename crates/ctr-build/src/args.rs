@@ -1,0 +1,128 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use ctr_cli::{GlobalArgs, ProgressMode};
+
+/// Build an image from a Dockerfile
+///
+/// No daemon, nothing stays running. Steps whose inputs did not change are taken from the cache; the same inputs give the
+/// same image.
+#[derive(Debug, Parser)]
+#[command(name = "ctr-build", version = ctr_cli::VERSION, after_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
+pub struct Options {
+    /// Directory with the files that COPY and ADD take
+    #[arg(default_value = ".", value_name = "CONTEXT")]
+    pub(crate) context: PathBuf,
+    /// The Dockerfile; `-` reads it from standard input [default: CONTEXT/Dockerfile, else CONTEXT/Containerfile]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Name of the image; several are possible
+    #[arg(long, short, value_name = "NAME[:TAG]")]
+    pub(crate) tag: Vec<String>,
+    /// Where the image goes besides the store: type=oci|oci-archive|docker-archive|aci|tar|dir,dest=PATH
+    #[arg(long, short, value_name = "type=TYPE,dest=PATH")]
+    pub(crate) output: Vec<String>,
+    /// Stage to build, by name or number [default: the last one]
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+    /// Value of an ARG; without a value that of the environment
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) build_arg: Vec<String>,
+    /// Another context: a directory, docker-image://NAME, or oci-layout://DIR[:TAG]
+    #[arg(long, value_name = "NAME=PLACE")]
+    pub(crate) build_context: Vec<String>,
+    /// A secret for RUN --mount=type=secret
+    #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]")]
+    pub(crate) secret: Vec<String>,
+    /// An agent for RUN --mount=type=ssh
+    #[arg(long, value_name = "default|ID[=SOCKET]")]
+    pub(crate) ssh: Vec<String>,
+    /// Label of the image
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) label: Vec<String>,
+    /// Annotation of the manifest
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) annotation: Vec<String>,
+    /// Platform of the image
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// Write the digest of the image's config to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<PathBuf>,
+    /// Write what was built to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
+    /// Run every step, take none from the cache
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// When base images are fetched
+    #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_value = "missing", default_missing_value = "always")]
+    pub(crate) pull: Pull,
+    /// Network of RUN
+    #[arg(long, value_enum, value_name = "NETWORK", default_value = "default")]
+    pub(crate) network: NetworkName,
+    /// Entries of /etc/hosts for RUN
+    #[arg(long, value_name = "HOST:ADDRESS")]
+    pub(crate) add_host: Vec<String>,
+    /// Size of /dev/shm for RUN
+    #[arg(long, value_name = "SIZE", default_value = "64m")]
+    pub(crate) shm_size: String,
+    /// Compression of new layers
+    #[arg(long, value_enum, default_value = "zstd")]
+    pub(crate) compression: CompressionName,
+    /// Send the image to the registries that its names say, with ctr-push
+    #[arg(long)]
+    pub(crate) push: bool,
+    /// Steps to run at once [default: twice the processors, at least 4]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// How steps are shown
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub(crate) progress: ProgressMode,
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+}
+
+/// When base images are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Pull {
+    /// Their registry is asked each time
+    Always,
+    /// If the store lacks them
+    Missing,
+    /// Their registry is asked, if it answers
+    Newer,
+    /// Never
+    Never,
+}
+
+/// Network of RUN where the instruction does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum NetworkName {
+    /// The host's
+    Default,
+    /// The host's
+    Host,
+    /// None
+    None,
+}
+
+/// The names of compressions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum CompressionName {
+    /// zstd level 3
+    Zstd,
+    /// gzip level 6, which every other tool reads
+    Gzip,
+    /// None
+    None,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ctr-build -t app .
+  ctr-build -t registry.example.com/app:1 --push .
+  ctr-build --target test --build-arg VERSION=2 -o type=oci-archive,dest=app.tar src";

@@ -1,0 +1,142 @@
+//! Images that a build stands on. `ctr-fetch` brings them in, before anything else is done: as who the caller is.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ctr_cli::Failure;
+use ctr_core::digest::Digest;
+use ctr_core::spec::{MAX_DOCUMENT, oci};
+use ctr_core::store::{Store, StoreError};
+
+use crate::actions::LayerAction;
+use crate::args::Pull;
+use crate::builder::{Builder, Built, hinted};
+use crate::config::Config;
+use crate::key::KeyHasher;
+use crate::layer::{Layer, Sealed, chain_id};
+use crate::request::Request;
+
+/// The images of a build by the names that the Dockerfile has for them, and by platform where FROM says one.
+#[derive(Debug, Default)]
+pub(crate) struct Images {
+    digests: Mutex<BTreeMap<(String, Option<String>), Digest>>,
+}
+
+impl Images {
+    /// Finds `name`, or fetches it.
+    pub(crate) fn prepare(
+        &self,
+        root: &Path,
+        request: &Request,
+        quiet: bool,
+        name: &str,
+        platform: Option<&str>,
+    ) -> Result<Digest, Failure> {
+        let key = (name.to_owned(), platform.map(str::to_owned));
+        if let Some(digest) = self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(*digest);
+        }
+        let digest = find(root, request, quiet, name, platform)?;
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(key, digest);
+        Ok(digest)
+    }
+
+    /// The image as the beginning of a stage.
+    pub(crate) fn get(&self, builder: &Builder<'_>, name: &str, platform: Option<&str>) -> Result<Built, Failure> {
+        let digest = self.prepare(builder.store.root(), builder.request, false, name, platform)?;
+        load(builder, &digest).map_err(|failure| failure.within(format!("cannot build on {name}")))
+    }
+
+    /// Names and digests, sorted.
+    pub(crate) fn all(&self) -> Vec<(String, Digest)> {
+        let digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        digests.iter().map(|((name, _), digest)| (name.clone(), *digest)).collect()
+    }
+}
+
+fn find(root: &Path, request: &Request, quiet: bool, name: &str, platform: Option<&str>) -> Result<Digest, Failure> {
+    let is_file = name.starts_with("oci:") || name.starts_with("oci-archive:") || name.starts_with('/');
+    let ask = matches!(request.pull, Pull::Always | Pull::Newer);
+    if !ask && !is_file && platform.is_none() {
+        match Store::open(root).and_then(|store| store.find_image(name)) {
+            Ok(found) => return Ok(found.digest),
+            Err(error @ (StoreError::NoImage(_) | StoreError::Missing { .. })) if request.pull == Pull::Never => {
+                return Err(hinted(error));
+            }
+            Err(StoreError::NoImage(_) | StoreError::Missing { .. }) => {}
+            Err(error) => return Err(hinted(error)),
+        }
+    }
+    let mut options = Vec::new();
+    if !is_file {
+        let word = match request.pull {
+            Pull::Always => "always",
+            Pull::Missing => "missing",
+            Pull::Newer => "newer",
+            Pull::Never => "never",
+        };
+        options.extend(["--pull", word]);
+    }
+    let platform = platform.map_or_else(|| request.platform.to_string(), str::to_owned);
+    options.extend(["--platform", &platform]);
+    fetch(root, OsStr::new(name), &options, quiet)
+}
+
+/// Runs the `ctr-fetch` beside this executable, never one of `$PATH`, and reads `NAME DIGEST`.
+fn fetch(root: &Path, source: &OsStr, options: &[&str], quiet: bool) -> Result<Digest, Failure> {
+    let program = crate::beside("ctr-fetch", "images that the store does not have are brought in by it")?;
+    let mut command = Command::new(&program);
+    command.arg("--root").arg(root).args(options).stdin(Stdio::null()).stderr(Stdio::inherit());
+    if quiet {
+        command.arg("--quiet");
+    }
+    command.arg("--").arg(source);
+    let output = command
+        .output()
+        .map_err(|error| Failure::new(format!("cannot run {}", program.display())).caused_by(&error))?;
+    if !output.status.success() {
+        return Err(
+            Failure::new(format!("{} could not be fetched", source.display())).because("ctr-fetch failed, see above")
+        );
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let digest = text.lines().last().and_then(|line| line.rsplit_once(' ')).and_then(|(_, digest)| digest.parse().ok());
+    digest.ok_or_else(|| Failure::new(format!("ctr-fetch printed no digest for {}", source.display())))
+}
+
+fn load(builder: &Builder<'_>, digest: &Digest) -> Result<Built, Failure> {
+    let (store, txn) = (&builder.store, &builder.txn);
+    txn.keep_image(digest).map_err(hinted)?;
+    let read = |digest: &Digest| store.read_blob_capped(digest, MAX_DOCUMENT).map_err(hinted);
+    let spec = |error: ctr_core::spec::SpecError| Failure::new(error.to_string());
+    let manifest = oci::parse_manifest(&read(digest)?).map_err(spec)?;
+    let bytes = read(&manifest.config.digest)?;
+    let parsed = oci::parse_config(&bytes, manifest.layers.len()).map_err(spec)?;
+    let config =
+        Config::of_base(&bytes).map_err(|error| Failure::new("its config cannot be read").caused_by(&error))?;
+    let mut layers = Vec::with_capacity(manifest.layers.len());
+    let mut chain = None;
+    for (descriptor, diff_id) in manifest.layers.iter().zip(&parsed.diff_ids) {
+        let chain_id = chain_id(chain, diff_id);
+        chain = Some(chain_id);
+        let done = txn.keep_whole_layer(&chain_id, diff_id).map_err(hinted)?.ok_or_else(|| {
+            Failure::new(format!("the store has no unpacked layer {diff_id}")).hint("ctr-gc fsck --repair")
+        })?;
+        let blob = LayerAction {
+            digest: descriptor.digest,
+            size: descriptor.size,
+            media_type: descriptor.media_type.to_string(),
+            diff_id: *diff_id,
+            chain_id,
+        };
+        layers.push(Layer::sealed(Sealed::new(blob, &done)));
+    }
+    let mut key = KeyHasher::new("image");
+    if let Some(chain) = &chain {
+        key.digest("chain", chain);
+    }
+    Ok(Built { config, layers: layers.into_iter().collect::<Vec<Arc<Layer>>>(), key: key.finish() })
+}

@@ -1,0 +1,393 @@
+//! What the stages of one build share: the store, the cache, the contexts, who waits for whom.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use ctr_cli::Failure;
+use ctr_core::digest::Digest;
+use ctr_core::store::{Store, StoreError, Txn};
+use ctr_dockerfile::Dockerfile;
+use ctr_layer::unpack::Ownership;
+use ctr_tree::Layers;
+
+use crate::actions::{Action, Actions, LayerAction};
+use crate::bases::Images;
+use crate::config::Config;
+use crate::context::Context;
+use crate::graph::{Base, Graph};
+use crate::layer::{Layer, Sealed};
+use crate::permits::Permits;
+use crate::request::Request;
+use crate::scope::Given;
+use crate::view::View;
+
+/// How often what is finished is made durable while a build goes on.
+const PUBLISH_EVERY: Duration = Duration::from_secs(2);
+
+/// A build.
+pub(crate) struct Builder<'a> {
+    pub(crate) store: Store,
+    pub(crate) txn: Txn,
+    pub(crate) ownership: Ownership,
+    pub(crate) request: &'a Request,
+    pub(crate) given: Given,
+    pub(crate) dockerfile: &'a Dockerfile,
+    /// The Dockerfile's name, for messages.
+    pub(crate) file: String,
+    pub(crate) graph: Graph<'a>,
+    pub(crate) context: Context,
+    /// `--build-context` directories, opened.
+    pub(crate) contexts: BTreeMap<String, Context>,
+    pub(crate) images: Images,
+    pub(crate) actions: Actions,
+    pub(crate) view: View,
+    pub(crate) permits: Permits,
+    /// Of each stage.
+    pub(crate) stages: Vec<StageCell>,
+    /// Keys whose steps are being carried out.
+    pub(crate) flights: Flights,
+    moving: RwLock<()>,
+    published: Mutex<Instant>,
+    /// What steps of this build gave.
+    made: Mutex<BTreeMap<Digest, Option<Arc<Layer>>>>,
+    /// Steps that are finished and not on record.
+    finished: Mutex<Vec<Action>>,
+    cancelled: AtomicBool,
+}
+
+/// A stage that is built, or as far as a step of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Built {
+    pub(crate) config: Config,
+    /// Lowest first.
+    pub(crate) layers: Vec<Arc<Layer>>,
+    /// What its files depend on.
+    pub(crate) key: Digest,
+}
+
+/// The result of a stage, for those who wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct StageCell {
+    state: Mutex<Progress>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+enum Progress {
+    #[default]
+    Idle,
+    Running,
+    Done(Arc<Built>),
+    /// Told elsewhere.
+    Failed,
+}
+
+/// A step of another stage failed: nothing to tell here.
+pub(crate) struct Cancelled;
+
+/// Why a stage ended early.
+pub(crate) enum Stop {
+    /// Its own error.
+    Failed(Failure),
+    /// That of another one.
+    Cancelled,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Cancelled> for Stop {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+/// A store error with what the user can do about it.
+pub(crate) fn hinted(error: StoreError) -> Failure {
+    Failure::hinted(error, StoreError::hint)
+}
+
+/// What a build begins with.
+pub(crate) struct Parts<'a> {
+    pub(crate) store: Store,
+    pub(crate) ownership: Ownership,
+    pub(crate) request: &'a Request,
+    pub(crate) given: Given,
+    pub(crate) dockerfile: &'a Dockerfile,
+    /// The Dockerfile's name, for messages.
+    pub(crate) file: String,
+    pub(crate) graph: Graph<'a>,
+    pub(crate) context: Context,
+    pub(crate) contexts: BTreeMap<String, Context>,
+    pub(crate) images: Images,
+    pub(crate) view: View,
+}
+
+impl<'a> Builder<'a> {
+    /// A build of these parts.
+    pub(crate) fn new(parts: Parts<'a>) -> Result<Self, Failure> {
+        let Parts { store, ownership, request, given, dockerfile, file, graph, context, contexts, images, view } =
+            parts;
+        let txn = store.begin().map_err(hinted)?;
+        Ok(Self {
+            txn,
+            ownership,
+            given,
+            dockerfile,
+            file,
+            context,
+            contexts,
+            images,
+            actions: Actions::of(store.root()),
+            view,
+            permits: Permits::new(request.jobs),
+            stages: graph.stages.iter().map(|_| StageCell::default()).collect(),
+            graph,
+            request,
+            store,
+            flights: Flights::default(),
+            moving: RwLock::new(()),
+            published: Mutex::new(Instant::now()),
+            made: Mutex::new(BTreeMap::new()),
+            finished: Mutex::new(Vec::new()),
+            cancelled: AtomicBool::new(false),
+        })
+    }
+
+    /// Builds `target` and all that it needs, each stage on a thread of its own.
+    pub(crate) fn build(&self, target: usize) -> Result<Arc<Built>, Failure> {
+        let order = self.graph.needed(target)?;
+        let failure = Mutex::new(None);
+        let built = std::thread::scope(|scope| {
+            for stage in order {
+                self.start(scope, stage, &failure);
+            }
+            self.wait(target)
+        });
+        let failed = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Also of a build that failed: the next one goes on from there.
+        let kept = self.publish();
+        match (failed, built) {
+            (Some(failure), _) => Err(failure),
+            (None, Ok(built)) => kept.map(|()| built),
+            (None, Err(Cancelled)) => Err(Failure::new("the build was given up")),
+        }
+    }
+
+    fn start<'s, 'e>(&'e self, scope: &'s Scope<'s, 'e>, stage: usize, failure: &'e Mutex<Option<Failure>>) {
+        let Some(cell) = self.stages.get(stage) else { return };
+        {
+            let mut state = cell.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if !matches!(*state, Progress::Idle) {
+                return;
+            }
+            *state = Progress::Running;
+        }
+        scope.spawn(move || {
+            let result = crate::stage::run(self, stage, scope);
+            let done = match result {
+                Ok(built) => Progress::Done(Arc::new(built)),
+                Err(stop) => {
+                    self.cancelled.store(true, Ordering::Relaxed);
+                    if let Stop::Failed(error) = stop {
+                        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    }
+                    Progress::Failed
+                }
+            };
+            *cell.state.lock().unwrap_or_else(PoisonError::into_inner) = done;
+            cell.changed.notify_all();
+        });
+    }
+
+    /// Waits for a stage that was started.
+    pub(crate) fn wait(&self, stage: usize) -> Result<Arc<Built>, Cancelled> {
+        let cell = self.stages.get(stage).ok_or(Cancelled)?;
+        let mut state = cell.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match &*state {
+                Progress::Done(built) => return Ok(Arc::clone(built)),
+                Progress::Failed | Progress::Idle => return Err(Cancelled),
+                Progress::Running => {}
+            }
+            state = cell.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether a stage was started, so that it can be waited for.
+    pub(crate) fn is_started(&self, stage: usize) -> bool {
+        self.stages
+            .get(stage)
+            .is_some_and(|cell| !matches!(*cell.state.lock().unwrap_or_else(PoisonError::into_inner), Progress::Idle))
+    }
+
+    /// An error of another stage ends this one at its next step.
+    pub(crate) fn check_cancelled(&self) -> Result<(), Cancelled> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
+    }
+
+    /// As long as it is held no layer's directory moves.
+    pub(crate) fn hold(&self) -> RwLockReadGuard<'_, ()> {
+        self.moving.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files of layers as one tree.
+    pub(crate) fn tree(&self, layers: &[Arc<Layer>]) -> Result<Layers, Failure> {
+        let dirs = self.dirs(layers);
+        Layers::new(&dirs, self.store.dialect(), self.ownership)
+            .map_err(|error| Failure::new("cannot open the layers of a stage").caused_by(&error))
+    }
+
+    /// The directories of layers, lowest first.
+    pub(crate) fn dirs(&self, layers: &[Arc<Layer>]) -> Vec<PathBuf> {
+        layers.iter().map(|layer| layer.dir(&self.txn)).collect()
+    }
+
+    /// What another stage or an earlier build got of a step: a layer, or that nothing changed. `None`: the step has to be
+    /// carried out.
+    pub(crate) fn known(&self, key: &Digest) -> Result<Option<Option<Arc<Layer>>>, Failure> {
+        if let Some(made) = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
+            return Ok(Some(made.clone()));
+        }
+        if self.request.no_cache {
+            return Ok(None);
+        }
+        let Some(action) = self.actions.get(key) else { return Ok(None) };
+        let layer = match action.layer {
+            None => None,
+            Some(blob) => match self.stored(&blob)? {
+                Some(sealed) => Some(Layer::sealed(sealed)),
+                None => return Ok(None),
+            },
+        };
+        self.actions.touch(key);
+        Ok(Some(layer))
+    }
+
+    /// A step was carried out, though its layer may still be packed.
+    pub(crate) fn made(&self, key: Digest, layer: Option<Arc<Layer>>) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(key, layer);
+    }
+
+    /// The layer, if the store has its tree and its blob.
+    fn stored(&self, blob: &LayerAction) -> Result<Option<Sealed>, Failure> {
+        let Some(done) = self.txn.keep_whole_layer(&blob.chain_id, &blob.diff_id).map_err(hinted)? else {
+            return Ok(None);
+        };
+        let there = self.txn.keep_sized_blob(&blob.digest, blob.size).map_err(hinted)?;
+        Ok(there.then(|| Sealed::new(blob.clone(), &done)))
+    }
+
+    /// A step is finished; later builds can have its result.
+    pub(crate) fn finish(&self, action: Action) {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).push(action);
+    }
+
+    /// Makes durable what is finished, now and then, when no step is at work.
+    pub(crate) fn publish_sometimes(&self) -> Result<(), Failure> {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        if published.elapsed() < PUBLISH_EVERY {
+            return Ok(());
+        }
+        let Ok(_alone) = self.moving.try_write() else { return Ok(()) };
+        self.publish_now()?;
+        *published = Instant::now();
+        Ok(())
+    }
+
+    /// Makes durable what is finished.
+    pub(crate) fn publish(&self) -> Result<(), Failure> {
+        let _alone = self.moving.write().unwrap_or_else(PoisonError::into_inner);
+        self.publish_now()
+    }
+
+    fn publish_now(&self) -> Result<(), Failure> {
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        self.txn.publish_pending().map_err(hinted)?;
+        for action in finished.drain(..) {
+            // The next build does the step again, no more.
+            if let Err(error) = self.actions.put(&action) {
+                self.view.warn(&format!("a result could not be kept for later builds: {error}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what is known of the contexts' files.
+    pub(crate) fn save_caches(&self) {
+        for context in std::iter::once(&self.context).chain(self.contexts.values()) {
+            context.save_cache();
+        }
+    }
+
+    /// Arguments that no ARG of the Dockerfile declares.
+    pub(crate) fn warn_of_arguments(&self) {
+        for name in self.request.arguments.keys().filter(|name| !crate::scope::is_predeclared(name)) {
+            let declared = self.dockerfile.nodes().iter().any(|node| {
+                node.keyword().is_ok_and(|keyword| keyword == ctr_dockerfile::Keyword::Arg)
+                    && node.arguments().split_whitespace().any(|word| word.split('=').next() == Some(name))
+            });
+            if !declared {
+                self.view.warn(&format!("no ARG declares the build argument {name}: it has no effect"));
+            }
+        }
+    }
+
+    /// The stage, image or scratch that `--from` means, built.
+    pub(crate) fn source(&self, base: &Base) -> Result<Arc<Built>, Stop> {
+        match base {
+            Base::Stage(stage) => Ok(self.wait(*stage)?),
+            Base::Scratch => Ok(Arc::new(self.scratch())),
+            Base::Image(name) => Ok(Arc::new(self.images.get(self, name, None)?)),
+            Base::Context(name) => match self.request.contexts.get(name) {
+                Some(crate::request::ContextPlace::Image(image)) => Ok(Arc::new(self.images.get(self, image, None)?)),
+                _ => Err(Stop::Failed(Failure::new(format!("the context {name} is no image")))),
+            },
+        }
+    }
+
+    /// What `FROM scratch` begins with.
+    pub(crate) fn scratch(&self) -> Built {
+        let key = crate::key::KeyHasher::new("scratch").finish();
+        Built { config: Config::scratch(&self.request.platform), layers: Vec::new(), key }
+    }
+}
+
+/// Steps that several stages have alike are carried out once: the others wait and find the result.
+#[derive(Debug, Default)]
+pub(crate) struct Flights {
+    keys: Mutex<Vec<Digest>>,
+    landed: Condvar,
+}
+
+/// A step that this thread carries out.
+pub(crate) struct Flight<'a> {
+    flights: &'a Flights,
+    key: Digest,
+}
+
+impl Flights {
+    /// Waits until nobody else carries the step out.
+    pub(crate) fn take(&self, key: Digest) -> Flight<'_> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        while keys.contains(&key) {
+            keys = self.landed.wait(keys).unwrap_or_else(PoisonError::into_inner);
+        }
+        keys.push(key);
+        Flight { flights: self, key }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.flights.keys.lock().unwrap_or_else(PoisonError::into_inner).retain(|key| *key != self.key);
+        self.flights.landed.notify_all();
+    }
+}

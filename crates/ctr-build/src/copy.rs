@@ -1,0 +1,323 @@
+//! COPY, ADD and WORKDIR: layers that are written straight from where the files are.
+
+use ctr_cli::Failure;
+use ctr_core::digest::Digest;
+use ctr_dockerfile::ignore::Pattern;
+use ctr_dockerfile::instruction::{Add, Copy, Heredoc, Paths};
+use ctr_layer::tar::TarWriter;
+use ctr_tree::chmod::ModeChange;
+use ctr_tree::copy::{CopyError, NewFile, Placing, Taken};
+use ctr_tree::digest::{Reading, digest};
+use ctr_tree::select::{Rules, SelectError, Source, select};
+use ctr_tree::{Empty, Kind, Layers, Tree, TreeError, TreePath, resolve};
+
+use crate::builder::Stop;
+use crate::graph::Base;
+use crate::key::KeyHasher;
+use crate::stage::StageRun;
+use crate::view::Outcome;
+
+/// The largest `passwd` or `group` of an image that is read, in bytes.
+const ACCOUNTS_MAX: u64 = ctr_sandbox::user::ACCOUNT_FILE_MAX as u64;
+
+/// COPY or ADD.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    keyword: &'static str,
+    paths: Paths,
+    from: Option<String>,
+    link: bool,
+    parents: bool,
+    /// Local archives are unpacked.
+    unpack: bool,
+}
+
+impl Transfer {
+    /// A COPY.
+    pub(crate) fn copy(copy: Copy) -> Self {
+        let Copy { paths, from, link, parents } = copy;
+        Self { keyword: "COPY", paths, from, link, parents, unpack: false }
+    }
+
+    /// An ADD.
+    pub(crate) fn add(add: Add) -> Result<Self, Failure> {
+        let Add { paths, checksum, keep_git_dir: _, link, unpack } = add;
+        if let Some(source) = paths.sources.iter().find(|source| is_remote(source)) {
+            return Err(Failure::new(format!("ADD of {source} is not supported"))
+                .hint("fetch it in a RUN with a cache mount, or put it into the context"));
+        }
+        if checksum.is_some() {
+            return Err(Failure::new("--checksum is for sources that are fetched, and these are local"));
+        }
+        Ok(Self { keyword: "ADD", paths, from: None, link, parents: false, unpack: unpack.unwrap_or(true) })
+    }
+
+    fn history(&self) -> String {
+        let heredocs = self.paths.heredocs.iter().map(|heredoc| heredoc.name.as_str());
+        let sources = self.paths.sources.iter().map(String::as_str).chain(heredocs).collect::<Vec<_>>().join(" ");
+        let mut options = String::new();
+        if let Some(from) = &self.from {
+            options = format!("{options}--from={from} ");
+        }
+        if let Some(owner) = &self.paths.chown {
+            options = format!("{options}--chown={owner} ");
+        }
+        if let Some(mode) = &self.paths.chmod {
+            options = format!("{options}--chmod={mode} ");
+        }
+        format!("{} {options}{sources} {} # ctr-build", self.keyword, self.paths.destination)
+    }
+}
+
+fn is_remote(source: &str) -> bool {
+    ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|scheme| source.starts_with(scheme))
+}
+
+/// Sources that were found, and the tree that they are in.
+struct Found<'t> {
+    tree: &'t dyn Tree,
+    sources: Vec<Source>,
+    anonymous: bool,
+}
+
+impl StageRun<'_, '_, '_> {
+    /// COPY and ADD.
+    pub(crate) fn transfer(&mut self, transfer: &Transfer) -> Result<(), Stop> {
+        let builder = self.builder;
+        let from = transfer.from.as_deref().map(|from| self.from(from)).transpose()?;
+        // Other stages are waited for before anything is held.
+        let stage = match &from {
+            None | Some(Base::Context(_)) => None,
+            Some(base) => Some(builder.source(base)?),
+        };
+        let _hold = builder.hold();
+        let stage = stage.map(|stage| builder.tree(&stage.layers)).transpose()?;
+        let named = match &from {
+            Some(Base::Context(name)) => builder.contexts.get(name),
+            _ => None,
+        };
+        let (tree, context): (&dyn Tree, _) = match (&stage, named) {
+            (Some(layers), _) => (layers, None),
+            (None, Some(context)) => (context, Some(context)),
+            (None, None) => (&builder.context, Some(&builder.context)),
+        };
+        let anonymous = context.is_some();
+        let exclude = excludes(&transfer.paths.exclude)?;
+        let mut sources = Vec::new();
+        for source in &transfer.paths.sources {
+            let rules = Rules { exclude: &*exclude, parents: transfer.parents, devices: !anonymous };
+            sources.extend(select(tree, source, rules).map_err(|error| select_failure(error, anonymous))?);
+        }
+        let mut found = vec![Found { tree, sources, anonymous }];
+        let unpacked = if transfer.unpack { self.unpack_archives(&mut found)? } else { Vec::new() };
+        found.extend(unpacked.iter().map(|(tree, sources)| Found { tree, sources: sources.clone(), anonymous: false }));
+        let base = self.builder.tree(&self.built.layers)?;
+        let owner = transfer.paths.chown.as_deref().map(|owner| find_owner(&base, owner)).transpose()?;
+        let mode = transfer.paths.chmod.as_deref().map(ModeChange::parse).transpose();
+        let mode = mode.map_err(|error| Failure::new("--chmod cannot be read").caused_by(&error))?;
+        let files: Vec<NewFile> = transfer.paths.heredocs.iter().map(new_file).collect();
+        let several = found.iter().map(|found| found.sources.len()).sum::<usize>() + files.len() > 1;
+        let text = &transfer.paths.destination;
+        let directory = several || text.ends_with('/') || matches!(text.as_str(), "." | "..") || text.ends_with("/.");
+        let destination = self.absolute(text);
+
+        let mut key = KeyHasher::new("copy");
+        key.digest("below", &self.built.key).add("destination", &destination);
+        self.common(&mut key);
+        key.add("directory", [u8::from(directory)]).add("link", [u8::from(transfer.link)]);
+        if let Some((uid, gid)) = owner {
+            key.add("owner", format!("{uid}:{gid}"));
+        }
+        if let Some(mode) = &transfer.paths.chmod {
+            key.add("mode", mode);
+        }
+        for file in &files {
+            key.add("file", &file.name).add("content", &file.content);
+        }
+        for found in &found {
+            let cache = context.filter(|_| found.anonymous).map(|context| (context.cache(), now()));
+            let reading = Reading { threads: builder.request.jobs, cache, owners: !found.anonymous };
+            let digest = digest(found.tree, &found.sources, reading).map_err(|error| tree_failure(&error))?;
+            key.digest("sources", &digest);
+        }
+        let destination = TreePath::new(&destination);
+        let taken: Vec<Taken<'_>> = found
+            .iter()
+            .map(|found| Taken { tree: found.tree, sources: &found.sources, anonymous: found.anonymous })
+            .collect();
+        let base: &dyn Tree = if transfer.link { &Empty } else { &base };
+        let epoch = builder.request.epoch;
+        let placing = Placing { base, destination: &destination, directory, owner, mode: mode.as_ref(), epoch };
+        self.layer_of(key.finish(), &transfer.history(), |writer| {
+            ctr_tree::copy::write(&taken, &files, placing, writer)
+        })
+    }
+
+    /// WORKDIR: the directory is made if it is not there.
+    pub(crate) fn workdir(&mut self, dir: &str) -> Result<(), Stop> {
+        let path = self.absolute(dir);
+        self.built.config.set_workdir(&path);
+        let history = format!("WORKDIR {path}");
+        let _hold = self.builder.hold();
+        let base = self.builder.tree(&self.built.layers)?;
+        let tree_path = TreePath::new(&path);
+        let there = resolve(&base, &tree_path).map_err(|error| tree_failure(&error))?;
+        match there.meta.map(|meta| meta.kind) {
+            Some(Kind::Directory) => {
+                self.history(&history, false);
+                self.builder.view.step(self.number, &self.title, Outcome::Config);
+                return Ok(());
+            }
+            Some(_) => return Err(Failure::new(format!("{path} is not a directory")).into()),
+            None => {}
+        }
+        let mut key = KeyHasher::new("workdir");
+        key.digest("below", &self.built.key).add("path", &path);
+        self.common(&mut key);
+        let epoch = self.builder.request.epoch;
+        let below = TreePath::root().join(b"made");
+        // A directory without anything in it, copied there.
+        let made = ctr_tree::copy::directory(epoch);
+        let sources = [Source { name: below.name().to_vec(), below: None, items: vec![made] }];
+        let taken = [Taken { tree: &Empty, sources: &sources, anonymous: true }];
+        let placing =
+            Placing { base: &base, destination: &tree_path, directory: false, owner: None, mode: None, epoch };
+        self.layer_of(key.finish(), &history, |writer| ctr_tree::copy::write(&taken, &[], placing, writer))
+    }
+
+    /// What every key has in it.
+    pub(crate) fn common(&self, key: &mut KeyHasher) {
+        let request = self.builder.request;
+        key.add("epoch", request.epoch.to_le_bytes()).add("compression", request.compression.codec().name());
+    }
+
+    /// The layer that `write` makes, or that an earlier build made with this key.
+    fn layer_of(
+        &mut self,
+        key: Digest,
+        created_by: &str,
+        write: impl FnOnce(&mut TarWriter<&mut crate::pack::Sink<'_>>) -> Result<u64, CopyError>,
+    ) -> Result<(), Stop> {
+        let builder = self.builder;
+        let _flight = builder.flights.take(key);
+        if let Some(layer) = builder.known(&key)? {
+            self.advance(key, layer, created_by);
+            builder.view.step(self.number, &self.title, Outcome::Cached);
+            return Ok(());
+        }
+        let _permit = builder.permits.take();
+        let begun = std::time::Instant::now();
+        let layer = crate::pack::written(builder, &self.built.layers, write)?;
+        self.record(key, layer.as_ref().map(|sealed| sealed.blob.clone()));
+        let layer = layer.map(crate::layer::Layer::sealed);
+        builder.made(key, layer.clone());
+        self.advance(key, layer, created_by);
+        builder.view.step(self.number, &self.title, Outcome::Done(begun.elapsed()));
+        Ok(())
+    }
+
+    /// Archives among the sources of an ADD become what is in them.
+    fn unpack_archives(&self, found: &mut [Found<'_>]) -> Result<Vec<(Layers, Vec<Source>)>, Stop> {
+        let mut unpacked = Vec::new();
+        let never: &(dyn Fn(&[u8]) -> bool + Sync) = &|_| false;
+        for found in found {
+            let mut kept = Vec::new();
+            for source in std::mem::take(&mut found.sources) {
+                let file = source.items.first().filter(|item| item.meta.kind == Kind::File);
+                let dir = match file {
+                    Some(item) => crate::pack::archive(self.builder, found.tree, &item.from)?,
+                    None => None,
+                };
+                let Some(dir) = dir else {
+                    kept.push(source);
+                    continue;
+                };
+                let tree = Layers::new(&[dir], self.builder.store.dialect(), self.builder.ownership)
+                    .map_err(|error| Failure::new("cannot open what was unpacked").caused_by(&error))?;
+                let rules = Rules { exclude: never, parents: false, devices: true };
+                let sources = select(&tree, "/", rules).map_err(|error| select_failure(error, false))?;
+                unpacked.push((tree, sources));
+            }
+            found.sources = kept;
+        }
+        Ok(unpacked)
+    }
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+}
+
+fn new_file(heredoc: &Heredoc) -> NewFile {
+    NewFile { name: heredoc.name.clone().into_bytes(), mode: 0o644, content: heredoc.content.clone().into_bytes() }
+}
+
+type Filter = Box<dyn Fn(&[u8]) -> bool + Sync>;
+
+fn excludes(patterns: &[String]) -> Result<Filter, Failure> {
+    let mut read = Vec::with_capacity(patterns.len());
+    for text in patterns {
+        read.push(Pattern::parse(text).map_err(|error| {
+            Failure::new(format!("--exclude={text} is no pattern that can be read")).caused_by(&error)
+        })?);
+    }
+    Ok(Box::new(move |path: &[u8]| read.iter().any(|pattern| pattern.matches(path))))
+}
+
+/// `user[:group]` by number, or by name in the image's own files. Without a group it is the user's number.
+fn find_owner(base: &Layers, text: &str) -> Result<(u32, u32), Failure> {
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
+        None => (text, None),
+    };
+    let passwd = account_file(base, "etc/passwd")?;
+    let groups = account_file(base, "etc/group")?;
+    let wrong = |error: ctr_sandbox::user::UserError| Failure::new(format!("--chown={text}")).caused_by(&error);
+    let uid = ctr_sandbox::user::resolve(user, &[], &passwd, &groups).map_err(wrong)?.uid;
+    let gid = match group {
+        Some(group) => ctr_sandbox::user::resolve(&format!("0:{group}"), &[], &passwd, &groups).map_err(wrong)?.gid,
+        None => uid,
+    };
+    Ok((uid, gid))
+}
+
+/// An account file of the image; empty if it has none.
+pub(crate) fn account_file(base: &dyn Tree, path: &str) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let found = resolve(base, &TreePath::new(path)).map_err(|error| tree_failure(&error))?;
+    if found.meta.is_none_or(|meta| meta.kind != Kind::File || meta.size > ACCOUNTS_MAX) {
+        return Ok(Vec::new());
+    }
+    let mut bytes = Vec::new();
+    let file = base.open(&found.path).map_err(|error| tree_failure(&error))?;
+    file.take(ACCOUNTS_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::new(format!("cannot read /{path} of the image")).caused_by(&error))?;
+    Ok(bytes)
+}
+
+pub(crate) fn tree_failure(error: &TreeError) -> Failure {
+    let failure = Failure::new(error.to_string());
+    match std::error::Error::source(error) {
+        Some(source) => failure.because(source.to_string()),
+        None => failure,
+    }
+}
+
+fn select_failure(error: SelectError, context: bool) -> Failure {
+    match error {
+        SelectError::Tree(error) => tree_failure(&error),
+        SelectError::Missing(path) if context => Failure::new(format!("the context has no {path}"))
+            .hint("sources are looked for in the context, without what .dockerignore names"),
+        other => Failure::new(other.to_string()),
+    }
+}
+
+pub(crate) fn copy_failure(error: CopyError) -> Failure {
+    match error {
+        CopyError::Tree(error) => tree_failure(&error),
+        CopyError::Sink(error) => Failure::new("cannot write a layer").caused_by(&error),
+        other => Failure::new(other.to_string()),
+    }
+}

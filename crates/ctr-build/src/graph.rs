@@ -1,0 +1,295 @@
+//! The stages of a Dockerfile: what each is built on, which are needed for the target, and that none needs itself.
+
+use std::collections::BTreeMap;
+
+use ctr_cli::Failure;
+use ctr_dockerfile::instruction::Instruction;
+use ctr_dockerfile::{Dockerfile, Keyword, Node, Scope};
+
+/// What a stage begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Base {
+    /// Nothing.
+    Scratch,
+    /// An earlier stage.
+    Stage(usize),
+    /// A named context (`--build-context`).
+    Context(String),
+    /// An image.
+    Image(String),
+}
+
+/// One stage.
+#[derive(Debug)]
+pub(crate) struct Stage<'a> {
+    /// Behind AS.
+    pub(crate) name: Option<String>,
+    /// What it begins with.
+    pub(crate) base: Base,
+    /// `--platform`.
+    pub(crate) platform: Option<String>,
+    /// Its instructions behind FROM.
+    pub(crate) nodes: &'a [Node],
+    /// Stages, by number, and images or contexts that its instructions name.
+    pub(crate) needs: Vec<Base>,
+}
+
+impl Stage<'_> {
+    /// How it is told of: its name, or its number.
+    pub(crate) fn label(&self, number: usize) -> String {
+        self.name.clone().unwrap_or_else(|| format!("stage {number}"))
+    }
+}
+
+/// All stages of a Dockerfile.
+#[derive(Debug)]
+pub(crate) struct Graph<'a> {
+    /// In their order.
+    pub(crate) stages: Vec<Stage<'a>>,
+    /// ARGs before the first FROM with their values.
+    pub(crate) globals: BTreeMap<String, String>,
+}
+
+/// An error of the Dockerfile, with its line.
+pub(crate) fn in_dockerfile(error: &ctr_dockerfile::Error, dockerfile: &Dockerfile, name: &str) -> Failure {
+    Failure::new(error.render(name, dockerfile.text()))
+}
+
+/// An error of one instruction, with its line.
+pub(crate) fn at_node(failure: Failure, node: &Node, dockerfile: &Dockerfile, name: &str) -> Failure {
+    let line = node.span().position(dockerfile.text()).line;
+    failure.within(format!("{name}:{line}: {}", node.original().lines().next().unwrap_or_default()))
+}
+
+/// Names what `--from` and FROM can mean, in the order of the reference: stages, contexts, images.
+pub(crate) struct Names<'a> {
+    /// Names of contexts that were given.
+    pub(crate) contexts: &'a [String],
+    /// Names of stages, the later ones last.
+    pub(crate) stages: &'a [Option<String>],
+}
+
+impl Names<'_> {
+    /// What FROM means in stage `at`: only earlier stages have a name there.
+    pub(crate) fn base(&self, text: &str, at: usize) -> Base {
+        let earlier = self.stages.get(..at).unwrap_or_default();
+        let stage = earlier.iter().rposition(|name| name.as_deref() == Some(text.to_ascii_lowercase().as_str()));
+        match stage {
+            _ if text == "scratch" => Base::Scratch,
+            Some(stage) => Base::Stage(stage),
+            None => self.outside(text),
+        }
+    }
+
+    /// What `--from` means in stage `at`: a stage by name or number.
+    pub(crate) fn from(&self, text: &str, at: usize) -> Result<Base, Failure> {
+        if let Ok(number) = text.parse::<usize>() {
+            if number < at {
+                return Ok(Base::Stage(number));
+            }
+            let what = format!("--from={text} does not name an earlier stage");
+            return Err(Failure::new(what).hint(format!("this is stage {at}; stages count from 0")));
+        }
+        let stage = self.stages.iter().rposition(|name| name.as_deref() == Some(text.to_ascii_lowercase().as_str()));
+        match stage {
+            Some(stage) if stage == at => Err(Failure::new(format!("stage {text} cannot copy from itself"))),
+            Some(stage) => Ok(Base::Stage(stage)),
+            None if text == "scratch" => Ok(Base::Scratch),
+            None => Ok(self.outside(text)),
+        }
+    }
+
+    fn outside(&self, text: &str) -> Base {
+        if self.contexts.iter().any(|name| name == text) {
+            return Base::Context(text.to_owned());
+        }
+        Base::Image(text.to_owned())
+    }
+}
+
+impl<'a> Graph<'a> {
+    /// Reads FROM of all stages. `arguments` are those of the command line and the platforms'; `contexts` the names of
+    /// `--build-context`.
+    pub(crate) fn new(
+        dockerfile: &'a Dockerfile,
+        file: &str,
+        arguments: &BTreeMap<String, String>,
+        platform: &BTreeMap<String, String>,
+        contexts: &[String],
+    ) -> Result<Self, Failure> {
+        let escape = dockerfile.directives().escape;
+        let wrong = |error: ctr_dockerfile::Error| in_dockerfile(&error, dockerfile, file);
+        let nodes = dockerfile.nodes();
+        let first = nodes.iter().position(|node| node.keyword().is_ok_and(|keyword| keyword == Keyword::From));
+        let (head, body) = nodes.split_at(first.unwrap_or(nodes.len()));
+        let mut scope = Globals { declared: BTreeMap::new(), platform };
+        for node in head {
+            if node.keyword().map_err(wrong)? != Keyword::Arg {
+                return Err(at_node(Failure::new("the first instruction has to be FROM"), node, dockerfile, file));
+            }
+            let Instruction::Arg(declared) = node.instruction(&scope, escape).map_err(wrong)? else { continue };
+            for arg in declared {
+                let given = arguments.get(&arg.name).cloned();
+                let value = given.or(arg.default).or_else(|| platform.get(&arg.name).cloned());
+                scope.declared.insert(arg.name, value);
+            }
+        }
+        if body.is_empty() {
+            return Err(Failure::new(format!("{file} has no FROM")).hint("a Dockerfile begins with FROM IMAGE"));
+        }
+        let starts: Vec<usize> = body
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| node.keyword().is_ok_and(|keyword| keyword == Keyword::From))
+            .map(|(at, _)| at)
+            .collect();
+        let mut froms = Vec::new();
+        for start in &starts {
+            let Some(node) = body.get(*start) else { continue };
+            let Instruction::From(from) = node.instruction(&scope, escape).map_err(wrong)? else { continue };
+            froms.push(from);
+        }
+        let stages: Vec<Option<String>> = froms.iter().map(|from| from.name.clone()).collect();
+        let names = Names { contexts, stages: &stages };
+        let mut graph = Self { stages: Vec::new(), globals: scope.values() };
+        for (at, from) in froms.iter().enumerate() {
+            let start = starts.get(at).map_or(0, |start| start + 1);
+            let end = starts.get(at + 1).copied().unwrap_or(body.len());
+            let nodes = body.get(start..end).unwrap_or_default();
+            let mut needs = Vec::new();
+            for node in nodes {
+                for text in sources_of(node) {
+                    let need = names.from(text, at).map_err(|failure| at_node(failure, node, dockerfile, file))?;
+                    needs.push(need);
+                }
+            }
+            graph.stages.push(Stage {
+                name: from.name.clone(),
+                base: names.base(&from.image, at),
+                platform: from.platform.clone(),
+                nodes,
+                needs,
+            });
+        }
+        Ok(graph)
+    }
+
+    /// The stage that `--target` means, the last one without.
+    pub(crate) fn target(&self, target: Option<&str>) -> Result<usize, Failure> {
+        let Some(target) = target.filter(|target| !target.is_empty()) else {
+            return Ok(self.stages.len().saturating_sub(1));
+        };
+        let name = target.to_ascii_lowercase();
+        let named = self.stages.iter().rposition(|stage| stage.name.as_deref() == Some(name.as_str()));
+        let number = target.parse::<usize>().ok().filter(|number| *number < self.stages.len());
+        named.or(number).ok_or_else(|| {
+            let names: Vec<&str> = self.stages.iter().filter_map(|stage| stage.name.as_deref()).collect();
+            let failure = Failure::new(format!("there is no stage {target} to build"));
+            if names.is_empty() { failure } else { failure.hint(format!("the stages are {}", names.join(", "))) }
+        })
+    }
+
+    /// The stages that `target` needs, itself among them, each behind those it needs.
+    pub(crate) fn needed(&self, target: usize) -> Result<Vec<usize>, Failure> {
+        let mut order = Vec::new();
+        let mut path = Vec::new();
+        self.visit(target, &mut path, &mut order)?;
+        Ok(order)
+    }
+
+    fn visit(&self, at: usize, path: &mut Vec<usize>, order: &mut Vec<usize>) -> Result<(), Failure> {
+        if order.contains(&at) {
+            return Ok(());
+        }
+        let Some(stage) = self.stages.get(at) else { return Ok(()) };
+        if let Some(start) = path.iter().position(|on_way| *on_way == at) {
+            let ring = path.get(start..).unwrap_or_default().iter().chain([&at]);
+            let label = |at: &usize| self.stages.get(*at).map(|stage| stage.label(*at)).unwrap_or_default();
+            let ring: Vec<String> = ring.map(label).collect();
+            return Err(Failure::new(format!("stages need each other in a circle: {}", ring.join(" -> "))));
+        }
+        path.push(at);
+        for need in std::iter::once(&stage.base).chain(&stage.needs) {
+            if let Base::Stage(number) = need {
+                self.visit(*number, path, order)?;
+            }
+        }
+        path.pop();
+        order.push(at);
+        Ok(())
+    }
+}
+
+/// What `--from` of COPY and `from=` of RUN's mounts name, as they stand.
+fn sources_of(node: &Node) -> Vec<&str> {
+    let flags = node.flags().iter();
+    flags
+        .filter_map(|flag| {
+            let value = flag.value.as_deref()?;
+            match flag.name.as_str() {
+                "from" => Some(value),
+                "mount" => value.split(',').find_map(|part| part.trim().strip_prefix("from=")),
+                _ => None,
+            }
+        })
+        .filter(|text| !text.is_empty() && !text.contains('$'))
+        .collect()
+}
+
+/// What FROM and the ARGs before it see.
+struct Globals<'a> {
+    declared: BTreeMap<String, Option<String>>,
+    platform: &'a BTreeMap<String, String>,
+}
+
+impl Globals<'_> {
+    fn values(self) -> BTreeMap<String, String> {
+        self.declared.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+impl Scope for Globals<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        match self.declared.get(name) {
+            Some(value) => value.clone(),
+            None => self.platform.get(name).cloned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(text: &str, target: Option<&str>) -> Result<String, String> {
+        let dockerfile = ctr_dockerfile::parse(text).unwrap();
+        let (arguments, platform) = (BTreeMap::new(), BTreeMap::new());
+        let shown = |failure: Failure| failure.one_line();
+        let graph = Graph::new(&dockerfile, "Dockerfile", &arguments, &platform, &[]).map_err(shown)?;
+        let target = graph.target(target).map_err(shown)?;
+        let order = graph.needed(target).map_err(shown)?;
+        Ok(order.iter().map(|at| graph.stages[*at].label(*at)).collect::<Vec<_>>().join(" "))
+    }
+
+    // spec: BUILD-81
+    #[test]
+    fn only_what_is_needed_is_built() {
+        let text = "FROM scratch AS a\nFROM scratch AS unused\nFROM a AS b\nFROM scratch\nCOPY --from=b / /\n";
+        assert_eq!(order(text, None).unwrap(), "a b stage 3");
+        assert_eq!(order(text, Some("A")).unwrap(), "a");
+        assert_eq!(order(text, Some("2")).unwrap(), "a b");
+        assert!(order(text, Some("nope")).unwrap_err().contains("no stage nope"));
+        let mounts = "FROM scratch AS a\nFROM busybox\nRUN --mount=type=bind,from=a,target=/x true\n";
+        assert_eq!(order(mounts, None).unwrap(), "a stage 1");
+    }
+
+    // spec: BUILD-81
+    #[test]
+    fn circles_are_found() {
+        let text = "FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\n";
+        assert!(order(text, None).unwrap_err().contains("b -> a -> b"), "{:?}", order(text, None));
+        assert!(order("FROM scratch AS a\nCOPY --from=a / /\n", None).unwrap_err().contains("from itself"));
+        assert!(order("FROM scratch\nCOPY --from=0 / /\n", None).unwrap_err().contains("earlier stage"));
+        assert!(order("RUN true\nFROM scratch\n", None).unwrap_err().contains("has to be FROM"));
+    }
+}

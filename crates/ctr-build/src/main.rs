@@ -1,0 +1,5 @@
+//! The `ctr-build` binary: see [`ctr_build`].
+
+fn main() -> std::process::ExitCode {
+    ctr_build::main()
+}

@@ -1,0 +1,365 @@
+//! `RUN --mount`: what is mounted counts for the key, by its content where it is a part of the build.
+
+use std::fs::{DirBuilder, File};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ctr_cli::{Context as _, Failure};
+use ctr_core::digest::Digest;
+use ctr_dockerfile::instruction::{Mount, Sharing};
+use ctr_sandbox::step::{BindSource, Content, StepMount};
+use ctr_tree::copy::{Placing, Taken};
+use ctr_tree::digest::{Reading, digest};
+use ctr_tree::select::{Rules, Source, select};
+use ctr_tree::{Empty, Kind, Tree, TreePath};
+
+use crate::builder::{Builder, Built, Stop};
+use crate::copy::tree_failure;
+use crate::graph::Base;
+use crate::key::KeyHasher;
+use crate::stage::StageRun;
+
+/// The mounts of a RUN, with where they come from.
+pub(crate) struct Mounts {
+    all: Vec<One>,
+}
+
+enum One {
+    /// Of a context: the files are copied, so that nobody changes them meanwhile.
+    Context {
+        name: Option<String>,
+        sources: Vec<Source>,
+        digest: Digest,
+        target: String,
+        writable: bool,
+    },
+    /// Of a stage or an image.
+    Stage {
+        built: Arc<Built>,
+        path: String,
+        digest: Digest,
+        target: String,
+        writable: bool,
+    },
+    Cache {
+        id: String,
+        target: String,
+        read_only: bool,
+        sharing: Sharing,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+        from: Option<(Arc<Built>, String)>,
+    },
+    Tmpfs {
+        target: String,
+        size: Option<u64>,
+    },
+    Secret {
+        id: String,
+        bytes: Vec<u8>,
+        target: Option<String>,
+        env: Option<String>,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+    Ssh {
+        id: String,
+        socket: PathBuf,
+        target: String,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+}
+
+/// Mounts that are ready, and what has to live as long as they are used.
+pub(crate) struct Prepared {
+    pub(crate) mounts: Vec<StepMount>,
+    /// Locks of caches.
+    _locks: Vec<File>,
+}
+
+const NOTHING: &(dyn Fn(&[u8]) -> bool + Sync) = &|_| false;
+
+impl Mounts {
+    /// Finds what is mounted.
+    pub(crate) fn resolve(stage: &StageRun<'_, '_, '_>, mounts: &[Mount]) -> Result<Self, Stop> {
+        let mut all = Vec::with_capacity(mounts.len());
+        let mut agents = 0;
+        for mount in mounts {
+            all.extend(one(stage, mount, &mut agents)?);
+        }
+        Ok(Self { all })
+    }
+
+    /// Adds what counts: content of files of the build, names of caches and secrets.
+    pub(crate) fn add_to(&self, key: &mut KeyHasher) {
+        for mount in &self.all {
+            match mount {
+                One::Context { digest, target, writable, .. } | One::Stage { digest, target, writable, .. } => {
+                    key.digest("bind", digest).add("target", target).add("writable", [u8::from(*writable)]);
+                }
+                One::Cache { id, target, read_only, .. } => {
+                    key.add("cache", id).add("target", target).add("ro", [u8::from(*read_only)]);
+                }
+                One::Tmpfs { target, .. } => drop(key.add("tmpfs", target)),
+                One::Secret { id, target, env, mode, uid, gid, .. } => {
+                    key.add("secret", id).add("target", target.as_deref().unwrap_or_default());
+                    key.add("env", env.as_deref().unwrap_or_default()).add("mode", format!("{mode} {uid} {gid}"));
+                }
+                One::Ssh { id, target, .. } => drop(key.add("ssh", id).add("target", target)),
+            }
+        }
+    }
+
+    /// Secrets that the command sees, by their names.
+    pub(crate) fn secrets(&self) -> Vec<(String, Vec<u8>)> {
+        let secret = |mount: &One| match mount {
+            One::Secret { id, bytes, .. } => Some((id.clone(), bytes.clone())),
+            _ => None,
+        };
+        self.all.iter().filter_map(secret).collect()
+    }
+
+    /// Variables that no key and no history has.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        let variable = |mount: &One| match mount {
+            One::Secret { bytes, env: Some(env), .. } => {
+                Some((env.clone(), String::from_utf8_lossy(bytes).into_owned()))
+            }
+            One::Ssh { target, .. } => Some(("SSH_AUTH_SOCK".to_owned(), target.clone())),
+            _ => None,
+        };
+        self.all.iter().filter_map(variable).collect()
+    }
+
+    /// Makes what is mounted.
+    pub(crate) fn prepare(&self, builder: &Builder<'_>) -> Result<Prepared, Failure> {
+        let mut prepared = Prepared { mounts: Vec::new(), _locks: Vec::new() };
+        for mount in &self.all {
+            match mount {
+                One::Context { name, sources, target, writable, .. } => {
+                    let tree = match name {
+                        Some(name) => builder.contexts.get(name).ok_or_else(|| no_context(name))?,
+                        None => &builder.context,
+                    };
+                    let source = BindSource::Host(copied(builder, tree, sources)?);
+                    let (target, writable) = (target.clone(), *writable);
+                    prepared.mounts.push(StepMount::Bind { source, subpath: String::new(), target, writable });
+                }
+                One::Stage { built, path, target, writable, .. } => {
+                    let source = BindSource::Layers(builder.dirs(&built.layers));
+                    let (target, writable) = (target.clone(), *writable);
+                    prepared.mounts.push(StepMount::Bind { source, subpath: path.clone(), target, writable });
+                }
+                One::Cache { id, target, read_only, sharing, mode, uid, gid, from } => {
+                    let cache = Cache { id, sharing: *sharing, mode: *mode, uid: *uid, gid: *gid, from: from.as_ref() };
+                    let (source, lock) = cache.open(builder)?;
+                    prepared._locks.extend(lock);
+                    prepared.mounts.push(StepMount::Cache { source, target: target.clone(), read_only: *read_only });
+                }
+                One::Tmpfs { target, size } => {
+                    prepared.mounts.push(StepMount::Tmpfs { target: target.clone(), size: *size });
+                }
+                One::Secret { bytes, target, mode, uid, gid, .. } => {
+                    let Some(target) = target.clone() else { continue };
+                    let content = Content(bytes.clone());
+                    prepared.mounts.push(StepMount::Secret { content, target, mode: *mode, uid: *uid, gid: *gid });
+                }
+                One::Ssh { socket, target, mode, uid, gid, .. } => {
+                    let (source, target) = (socket.clone(), target.clone());
+                    prepared.mounts.push(StepMount::Socket { source, target, mode: *mode, uid: *uid, gid: *gid });
+                }
+            }
+        }
+        Ok(prepared)
+    }
+}
+
+fn no_context(name: &str) -> Failure {
+    Failure::new(format!("there is no context {name}"))
+}
+
+fn one(stage: &StageRun<'_, '_, '_>, mount: &Mount, agents: &mut usize) -> Result<Option<One>, Stop> {
+    let builder = stage.builder;
+    Ok(Some(match mount {
+        Mount::Bind { from, source, target, writable } => {
+            let base = from.as_deref().map(|from| stage.from(from)).transpose()?;
+            let (target, writable) = (stage.absolute(target), *writable);
+            match base {
+                None | Some(Base::Context(_)) => {
+                    let name = match base {
+                        Some(Base::Context(name)) => Some(name),
+                        _ => None,
+                    };
+                    let context = match &name {
+                        Some(name) => builder.contexts.get(name).ok_or_else(|| no_context(name))?,
+                        None => &builder.context,
+                    };
+                    let sources = find(context, source, false)?;
+                    let reading = Reading { threads: builder.request.jobs, cache: None, owners: false };
+                    let digest = digest(context, &sources, reading).map_err(|error| tree_failure(&error))?;
+                    One::Context { name, sources, digest, target, writable }
+                }
+                Some(base) => {
+                    let built = builder.source(&base)?;
+                    let digest = of_stage(builder, &built, source)?;
+                    One::Stage { built, path: source.clone(), digest, target, writable }
+                }
+            }
+        }
+        Mount::Cache { id, target, read_only, sharing, from, source, mode, uid, gid } => {
+            let from = match from {
+                Some(from) => Some((builder.source(&stage.from(from)?)?, source.clone())),
+                None => None,
+            };
+            let target = stage.absolute(target);
+            let id = if id.is_empty() { target.clone() } else { id.clone() };
+            let (read_only, sharing, mode, uid, gid) = (*read_only, *sharing, *mode, *uid, *gid);
+            One::Cache { id, target, read_only, sharing, mode, uid, gid, from }
+        }
+        Mount::Tmpfs { target, size } => One::Tmpfs { target: stage.absolute(target), size: *size },
+        Mount::Secret { id, target, env, required, mode, uid, gid } => {
+            let Some(bytes) = builder.request.secrets.get(id) else {
+                if *required {
+                    return Err(Failure::new(format!("the secret {id} was not given"))
+                        .hint(format!("--secret id={id},src=FILE"))
+                        .into());
+                }
+                return Ok(None);
+            };
+            let target = target.as_ref().map(|target| stage.absolute(target));
+            let (bytes, env, id) = (bytes.clone(), env.clone(), id.clone());
+            One::Secret { id, bytes, target, env, mode: *mode, uid: *uid, gid: *gid }
+        }
+        Mount::Ssh { id, target, required, mode, uid, gid } => {
+            let Some(socket) = builder.request.ssh.get(id) else {
+                if *required {
+                    return Err(Failure::new(format!("the agent {id} was not given"))
+                        .hint(format!("--ssh {id}"))
+                        .into());
+                }
+                return Ok(None);
+            };
+            let target = target.as_ref().map(|target| stage.absolute(target));
+            let target = target.unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{agents}"));
+            *agents += 1;
+            One::Ssh { id: id.clone(), socket: socket.clone(), target, mode: *mode, uid: *uid, gid: *gid }
+        }
+    }))
+}
+
+fn find(tree: &dyn Tree, source: &str, devices: bool) -> Result<Vec<Source>, Failure> {
+    let path = if source.is_empty() { "/" } else { source };
+    // A bind mount's source is a path, not a pattern.
+    let escaped: String =
+        path.chars().flat_map(|c| if "*?[\\".contains(c) { vec!['\\', c] } else { vec![c] }).collect();
+    select(tree, &escaped, Rules { exclude: NOTHING, parents: false, devices })
+        .map_err(|error| Failure::new(format!("the source {path} of a mount")).because(error.to_string()))
+}
+
+/// All of a stage counts by what it was built of; a part by what is in it.
+fn of_stage(builder: &Builder<'_>, built: &Built, source: &str) -> Result<Digest, Stop> {
+    if TreePath::new(source).is_root() {
+        return Ok(built.key);
+    }
+    let _hold = builder.hold();
+    let tree = builder.tree(&built.layers)?;
+    let sources = find(&tree, source, true)?;
+    let reading = Reading { threads: builder.request.jobs, cache: None, owners: true };
+    Ok(digest(&tree, &sources, reading).map_err(|error| tree_failure(&error))?)
+}
+
+/// A copy of files of a context; the path of the file or directory.
+fn copied(builder: &Builder<'_>, tree: &dyn Tree, sources: &[Source]) -> Result<PathBuf, Failure> {
+    let file = sources.first().is_some_and(|source| source.kind() != Some(Kind::Directory));
+    let destination = TreePath::new(if file { "file" } else { "dir" });
+    let taken = [Taken { tree, sources, anonymous: true }];
+    let epoch = builder.request.epoch;
+    let placing = Placing { base: &Empty, destination: &destination, directory: false, owner: None, mode: None, epoch };
+    let dir = crate::pack::unpacked(builder, |writer| ctr_tree::copy::write(&taken, &[], placing, writer))?;
+    Ok(dir.join(destination.as_path()))
+}
+
+struct Cache<'a> {
+    id: &'a str,
+    sharing: Sharing,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    from: Option<&'a (Arc<Built>, String)>,
+}
+
+impl Cache<'_> {
+    /// The directory of the cache, and the lock that keeps others out where they are to be.
+    fn open(&self, builder: &Builder<'_>) -> Result<(PathBuf, Option<File>), Failure> {
+        let name = Digest::of(self.id.as_bytes()).hex();
+        let caches = builder.store.root().join("build/caches");
+        let failed = |path: &Path| format!("cannot use the cache {}", path.display());
+        DirBuilder::new().recursive(true).mode(0o700).create(&caches).context(|| failed(&caches))?;
+        for number in 0u32.. {
+            let place = caches.join(if number == 0 { name.clone() } else { format!("{name}.{number}") });
+            let lock_path = place.with_extension(format!("{number}.lock"));
+            let lock = ctr_sys::small::open_lock(&lock_path, 0o600).context(|| failed(&lock_path))?;
+            let lock = File::from(lock);
+            let cannot = |error: ctr_sys::SysError| Failure::new(failed(&lock_path)).caused_by(&error);
+            match self.sharing {
+                Sharing::Locked => ctr_sys::lock::exclusive(lock.as_fd()).map_err(cannot)?,
+                Sharing::Private => {
+                    if !ctr_sys::lock::try_exclusive(lock.as_fd()).map_err(cannot)? {
+                        continue;
+                    }
+                }
+                Sharing::Shared => {}
+            }
+            self.make(builder, &place)?;
+            return Ok((place.join("dir"), (self.sharing != Sharing::Shared).then_some(lock)));
+        }
+        Err(Failure::new(failed(&caches)))
+    }
+
+    fn make(&self, builder: &Builder<'_>, place: &Path) -> Result<(), Failure> {
+        let dir = place.join("dir");
+        let failed = || format!("cannot make the cache {}", dir.display());
+        if dir.exists() {
+            // It was of use: ctr-gc takes what was not for long.
+            let _ = File::open(place).map(|place| place.set_modified(std::time::SystemTime::now()));
+            return Ok(());
+        }
+        let staged = match self.from {
+            Some((built, source)) => {
+                let tree = builder.tree(&built.layers)?;
+                let sources = find(&tree, source, true)?;
+                let taken = [Taken { tree: &tree, sources: &sources, anonymous: false }];
+                let destination = TreePath::new("dir");
+                let epoch = builder.request.epoch;
+                let placing = Placing {
+                    base: &Empty,
+                    destination: &destination,
+                    directory: false,
+                    owner: None,
+                    mode: None,
+                    epoch,
+                };
+                crate::pack::unpacked(builder, |writer| ctr_tree::copy::write(&taken, &[], placing, writer))?
+            }
+            None => {
+                let staging = builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
+                std::fs::create_dir(staging.join("dir")).context(failed)?;
+                staging
+            }
+        };
+        let new = staged.join("dir");
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(self.mode)).context(failed)?;
+        std::os::unix::fs::chown(&new, Some(self.uid), Some(self.gid)).context(failed)?;
+        match std::fs::rename(&staged, place) {
+            // Another build was first.
+            Err(_) if dir.exists() => Ok(()),
+            result => result.context(failed),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Where an image goes besides the store: `--output`.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+
+use ctr_cli::{Context as _, Failure, Progress};
+use ctr_core::store::XattrDialect;
+use ctr_export::{Destination, Export, Item, Type};
+use ctr_layer::LayerError;
+use ctr_layer::limits::Limits;
+use ctr_layer::tar::TarWriter;
+use ctr_layer::unpack::{Ownership, UnpackOptions, Unpacker};
+use ctr_tree::copy::{Placing, Taken};
+use ctr_tree::select::{Rules, select};
+use ctr_tree::{Empty, Tree, TreePath};
+
+use crate::builder::{Builder, Built};
+use crate::commit::Image;
+use crate::copy::copy_failure;
+
+/// One `--output`.
+#[derive(Debug)]
+pub(crate) struct Output {
+    kind: Kind,
+    path: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An image.
+    Image(Type),
+    /// Its files as a tar.
+    Tar,
+    /// Its files.
+    Dir,
+}
+
+impl Output {
+    /// Reads `type=TYPE,dest=PATH`; a path alone is a directory of files, as docker has it.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let wrong = |reason: &str| {
+            Failure::usage(format!("--output {text}: {reason}"))
+                .hint("it is type=oci|oci-archive|docker-archive|aci|tar|dir,dest=PATH")
+        };
+        if !text.contains('=') {
+            return Ok(Self { kind: Kind::Dir, path: PathBuf::from(text) });
+        }
+        let (mut kind, mut path) = (None, None);
+        for part in text.split(',') {
+            let (key, value) = part.split_once('=').ok_or_else(|| wrong("a part has no ="))?;
+            match (key, value) {
+                ("type", "oci") => kind = Some(Kind::Image(Type::Oci)),
+                ("type", "oci-archive") => kind = Some(Kind::Image(Type::OciArchive)),
+                ("type", "docker-archive" | "docker") => kind = Some(Kind::Image(Type::DockerArchive)),
+                ("type", "aci") => kind = Some(Kind::Image(Type::Aci)),
+                ("type", "tar") => kind = Some(Kind::Tar),
+                ("type", "dir" | "local") => kind = Some(Kind::Dir),
+                ("type", other) => return Err(wrong(&format!("the type {other} is not known"))),
+                ("dest", path_) if !path_.is_empty() => path = Some(PathBuf::from(path_)),
+                _ => return Err(wrong(&format!("{key} is not known"))),
+            }
+        }
+        let kind = kind.ok_or_else(|| wrong("it has no type"))?;
+        let path = path.ok_or_else(|| wrong("it has no dest"))?;
+        let path = std::path::absolute(&path).context(|| format!("--output {text}"))?;
+        Ok(Self { kind, path })
+    }
+
+    /// Writes it.
+    pub(crate) fn write(
+        &self,
+        builder: &Builder<'_>,
+        built: &Built,
+        image: &Image,
+        progress: Progress,
+    ) -> Result<(), Failure> {
+        let written = match self.kind {
+            Kind::Image(kind) => self.image(kind, builder, image, progress),
+            Kind::Tar => self.tar(builder, built),
+            Kind::Dir => self.dir(builder, built),
+        };
+        written.map_err(|failure| failure.within(format!("cannot write {}", self.path.display())))
+    }
+
+    fn image(&self, kind: Type, builder: &Builder<'_>, image: &Image, progress: Progress) -> Result<(), Failure> {
+        let tree = ctr_export::Tree::load(&builder.store, &builder.txn, &image.digest).map_err(Failure::from)?;
+        let name = builder.request.tags.first().cloned();
+        let items = [Item { tree, name, tag: None }];
+        let destination = Destination { kind, path: self.path.clone(), tag: None };
+        Export { store: &builder.store, items: &items, progress }.to(&destination)
+    }
+
+    /// All files of the image, merged.
+    fn archive(
+        builder: &Builder<'_>,
+        built: &Built,
+        owner: Option<(u32, u32)>,
+        file: &mut File,
+    ) -> Result<(), Failure> {
+        let layers = builder.tree(&built.layers)?;
+        let tree: &dyn Tree = &layers;
+        let rules = Rules { exclude: &|_| false, parents: false, devices: true };
+        let sources = select(tree, "/", rules).map_err(|error| Failure::new(error.to_string()))?;
+        let taken = [Taken { tree, sources: &sources, anonymous: false }];
+        let (destination, epoch) = (TreePath::root(), i64::MAX);
+        let placing = Placing { base: &Empty, destination: &destination, directory: false, owner, mode: None, epoch };
+        let mut writer = TarWriter::new(std::io::BufWriter::with_capacity(128 << 10, file));
+        ctr_tree::copy::write(&taken, &[], placing, &mut writer).map_err(copy_failure)?;
+        writer.finish().context(|| "cannot write the archive".to_owned())?;
+        Ok(())
+    }
+
+    fn tar(&self, builder: &Builder<'_>, built: &Built) -> Result<(), Failure> {
+        if self.path.as_os_str() == "-" {
+            let mut out = File::from(
+                std::io::stdout()
+                    .as_fd()
+                    .try_clone_to_owned()
+                    .context(|| "cannot write to standard output".to_owned())?,
+            );
+            return Self::archive(builder, built, None, &mut out);
+        }
+        let mut staged = self.path.clone().into_os_string();
+        staged.push(format!(".{}.new", std::process::id()));
+        let failed = || format!("cannot create {}", staged.display());
+        let mut file = File::create(&staged).context(failed)?;
+        let written = Self::archive(builder, built, None, &mut file);
+        if written.is_err() {
+            let _ = std::fs::remove_file(&staged);
+        }
+        written?;
+        std::fs::rename(&staged, &self.path).context(|| format!("cannot create {}", self.path.display()))
+    }
+
+    /// Files that belong to the caller, in a directory that is new or empty.
+    fn dir(&self, builder: &Builder<'_>, built: &Built) -> Result<(), Failure> {
+        let failed = || format!("cannot create {}", self.path.display());
+        std::fs::create_dir_all(&self.path).context(failed)?;
+        if !crate::pack::is_empty(&self.path)? {
+            return Err(Failure::new(format!("{} is not empty", self.path.display())).hint("name a new directory"));
+        }
+        let scratch = builder.txn.dir().join(format!("dir-{}", std::process::id()));
+        let mut archive = ctr_sys::small::create(&scratch, 0o600).map(File::from).context(failed)?;
+        Self::archive(builder, built, Some((0, 0)), &mut archive)?;
+        std::io::Seek::rewind(&mut archive).context(failed)?;
+        let target = File::open(&self.path).context(failed)?;
+        let options = UnpackOptions {
+            dialect: XattrDialect::User,
+            parents: &[],
+            ownership: Ownership::Chown,
+            limits: Limits::default(),
+        };
+        let failure = |error: LayerError| Failure::hinted(error, LayerError::hint);
+        let unpacker = Unpacker::new(target.as_fd(), options).map_err(failure)?;
+        unpacker.unpack(BufReader::with_capacity(128 << 10, archive)).map_err(failure)?;
+        let _ = std::fs::remove_file(&scratch);
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! RUN: what it depends on, the command in a process of its own, and the layer of what it changed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ctr_cli::Failure;
+use ctr_core::digest::Digest;
+use ctr_dockerfile::instruction::{Command, Heredoc, Network, Run};
+use ctr_sandbox::step::{Content, Isolation, Step, StepMount, StepNetwork};
+
+use crate::args::NetworkName;
+use crate::builder::Stop;
+use crate::config::DEFAULT_PATH;
+use crate::key::KeyHasher;
+use crate::layer::Layer;
+use crate::mounts::Mounts;
+use crate::scope::proxies;
+use crate::stage::StageRun;
+use crate::view::Outcome;
+use crate::{pack, step, upper};
+
+/// What is executed.
+struct Program {
+    args: Vec<String>,
+    /// A script that the kernel executes by its first line.
+    script: Option<String>,
+}
+
+/// Where a script of a heredoc is for its RUN.
+const SCRIPT: &str = "/dev/shm/ctr-build-script";
+
+impl StageRun<'_, '_, '_> {
+    /// RUN.
+    pub(crate) fn run_command(&mut self, run: &Run) -> Result<(), Stop> {
+        let builder = self.builder;
+        let program = self.program(run);
+        let mounts = Mounts::resolve(self, &run.mounts)?;
+        let (env, secret_env) = self.environment(&mounts);
+        let network = match (run.network, builder.request.network) {
+            (Some(Network::None), _) | (None | Some(Network::Default), NetworkName::None) => StepNetwork::None,
+            _ => StepNetwork::Host,
+        };
+        let config = &self.built.config;
+        let (user, cwd) = (config.user().to_owned(), config.workdir().to_owned());
+
+        let mut key = KeyHasher::new("run");
+        key.digest("below", &self.built.key);
+        self.common(&mut key);
+        key.list("args", &program.args).add("script", program.script.as_deref().unwrap_or_default());
+        key.list("env", &env).add("user", &user).add("cwd", &cwd);
+        key.add("network", format!("{network:?}")).add("insecure", [u8::from(run.insecure)]);
+        key.list("hosts", builder.request.hosts.iter().map(|(address, name)| format!("{address} {name}")));
+        mounts.add_to(&mut key);
+        let key = key.finish();
+        let created_by = self.created_by(&program);
+
+        let flight = builder.flights.take(key);
+        if let Some(layer) = builder.known(&key)? {
+            self.advance(key, layer, &created_by);
+            builder.view.step(self.number, &self.title, Outcome::Cached);
+            return Ok(());
+        }
+        let _permit = builder.permits.take();
+        builder.check_cancelled()?;
+        builder.view.begin(self.number, &self.title);
+        let begun = Instant::now();
+        let layer = {
+            let _hold = builder.hold();
+            let prepared = mounts.prepare(builder)?;
+            let mut step = Step {
+                layers: builder.dirs(&self.built.layers),
+                upper: std::path::PathBuf::new(),
+                work: std::path::PathBuf::new(),
+                user_xattrs: builder.store.dialect() == ctr_core::store::XattrDialect::User,
+                args: program.args.clone(),
+                env: env.iter().chain(&secret_env).cloned().collect(),
+                cwd,
+                user,
+                groups: Vec::new(),
+                mounts: prepared.mounts,
+                network,
+                hostname: "build".to_owned(),
+                hosts: builder.request.hosts.clone(),
+                insecure: run.insecure,
+                isolation: Isolation::Auto,
+                shm_size: builder.request.shm_size,
+                stdin: None,
+            };
+            if let Some(script) = &program.script {
+                step.mounts.push(StepMount::Secret {
+                    content: Content(script.clone().into_bytes()),
+                    target: SCRIPT.to_owned(),
+                    mode: 0o755,
+                    uid: 0,
+                    gid: 0,
+                });
+            }
+            self.carry_out(step, key, mounts.secrets())?
+        };
+        drop(flight);
+        self.advance(key, layer, &created_by);
+        builder.view.step(self.number, &self.title, Outcome::Done(begun.elapsed()));
+        builder.publish_sometimes()?;
+        Ok(())
+    }
+
+    /// Executes the command, and begins to pack what it changed.
+    fn carry_out(
+        &self,
+        mut step: Step,
+        key: Digest,
+        secrets: Vec<(String, Vec<u8>)>,
+    ) -> Result<Option<Arc<Layer>>, Stop> {
+        let builder = self.builder;
+        let staging = builder.txn.layer_staging().map_err(crate::builder::hinted)?;
+        let dir = staging.fs();
+        let base = builder.tree(&self.built.layers)?;
+        let root = upper::prepare(&dir, &base)?;
+        let work = dir.with_file_name("work");
+        std::fs::create_dir(&work)
+            .map_err(|error| Failure::new(format!("cannot create {}", work.display())).caused_by(&error))?;
+        (step.upper, step.work) = (dir.clone(), work.clone());
+        let result = step::execute(builder, self.number, &step);
+        // It is not of the layer. Overlay leaves a directory without permissions in it.
+        ctr_sys::tree::remove_tree(&work)
+            .map_err(|error| Failure::new(format!("cannot remove {}", work.display())).caused_by(&error))?;
+        result?;
+        if upper::is_untouched(&dir, &root)? {
+            self.record(key, None);
+            builder.made(key, None);
+            return Ok(None);
+        }
+        // What the next step sees is what the layer will have.
+        let max = upper::settle(&dir, builder.request.epoch)?;
+        let layer = Layer::packing(dir);
+        builder.made(key, Some(Arc::clone(&layer)));
+        let (below, packing) = (self.built.layers.clone(), Arc::clone(&layer));
+        self.scope.spawn(move || {
+            let sealed = pack::packed(builder, &below, staging, max, &secrets);
+            match sealed {
+                Ok(sealed) => {
+                    builder.finish(crate::actions::Action { key, layer: Some(sealed.blob.clone()) });
+                    packing.seal(Ok(sealed));
+                }
+                Err(failure) => packing.seal(Err(&failure)),
+            }
+        });
+        Ok(Some(layer))
+    }
+
+    /// The words that are executed. Heredocs are the script, or stand behind the command.
+    fn program(&self, run: &Run) -> Program {
+        let shell = self.built.config.shell();
+        let text = match &run.command {
+            Command::Exec(words) => return Program { args: words.clone(), script: None },
+            Command::Shell(text) => text,
+        };
+        let with_shell = |text: &str| shell.iter().cloned().chain([text.to_owned()]).collect();
+        match run.heredocs.as_slice() {
+            [] => Program { args: with_shell(text), script: None },
+            [only] if is_alone(text, only) && only.content.starts_with("#!") => {
+                Program { args: vec![SCRIPT.to_owned()], script: Some(only.content.clone()) }
+            }
+            [only] if is_alone(text, only) => Program { args: with_shell(&only.content), script: None },
+            several => {
+                let mut whole = text.clone();
+                for heredoc in several {
+                    whole = format!("{whole}\n{}{}", heredoc.content, heredoc.name);
+                }
+                Program { args: with_shell(&whole), script: None }
+            }
+        }
+    }
+
+    /// Variables of the command, and those that are secrets.
+    fn environment(&self, mounts: &Mounts) -> (Vec<String>, Vec<String>) {
+        let mut env = self.built.config.env();
+        if !env.iter().any(|(name, _)| name == "PATH") {
+            env.insert(0, ("PATH".to_owned(), DEFAULT_PATH.to_owned()));
+        }
+        for (name, value) in self.arguments.values() {
+            if !env.iter().any(|(known, _)| known == name) {
+                env.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        let hidden = proxies(&self.builder.given, &self.arguments).into_iter().chain(mounts.environment());
+        let hidden = hidden.filter(|(name, _)| !env.iter().any(|(known, _)| known == name));
+        let pair = |(name, value): (String, String)| format!("{name}={value}");
+        let hidden = hidden.map(pair).collect();
+        (env.into_iter().map(pair).collect(), hidden)
+    }
+
+    fn created_by(&self, program: &Program) -> String {
+        let arguments: Vec<String> = self.arguments.values().map(|(name, value)| format!("{name}={value}")).collect();
+        let words = match &program.script {
+            Some(script) => script.lines().next().unwrap_or_default().to_owned(),
+            None => program.args.join(" "),
+        };
+        if arguments.is_empty() {
+            return format!("RUN {words} # ctr-build");
+        }
+        format!("RUN |{} {} {words} # ctr-build", arguments.len(), arguments.join(" "))
+    }
+}
+
+/// Whether the command is a heredoc and nothing else.
+fn is_alone(text: &str, heredoc: &Heredoc) -> bool {
+    if heredoc.descriptor.is_some_and(|descriptor| descriptor != 0) {
+        return false;
+    }
+    let word = text.trim().trim_start_matches(|c: char| c.is_ascii_digit());
+    let Some(word) = word.strip_prefix("<<") else { return false };
+    let word = word.strip_prefix('-').unwrap_or(word).trim_start();
+    word.trim_matches(['"', '\'']) == heredoc.name
+}

@@ -1,0 +1,248 @@
+//! One stage, instruction by instruction.
+
+use std::thread::Scope;
+
+use ctr_cli::Failure;
+use ctr_dockerfile::instruction::{Arg, Instruction, Pair};
+use ctr_dockerfile::{Keyword, Node};
+
+use crate::actions::{Action, LayerAction};
+use crate::builder::{Builder, Built, Stop};
+use crate::copy::Transfer;
+use crate::graph::{Base, Names, at_node};
+use crate::layer::Layer;
+use crate::scope::{Arguments, Variables};
+use crate::view::Outcome;
+
+/// A stage that is being built.
+pub(crate) struct StageRun<'a, 's, 'e> {
+    pub(crate) builder: &'e Builder<'a>,
+    pub(crate) scope: &'s Scope<'s, 'e>,
+    pub(crate) number: usize,
+    pub(crate) built: Built,
+    pub(crate) arguments: Arguments,
+    /// The instruction as it stands, for the view.
+    pub(crate) title: String,
+    pub(crate) step: usize,
+}
+
+/// Builds stage `number`.
+pub(crate) fn run<'s, 'e>(builder: &'e Builder<'_>, number: usize, scope: &'s Scope<'s, 'e>) -> Result<Built, Stop> {
+    let Some(stage) = builder.graph.stages.get(number) else { return Err(Stop::Cancelled) };
+    let built = match &stage.base {
+        Base::Scratch => builder.scratch(),
+        Base::Stage(below) => {
+            let below = builder.wait(*below)?;
+            Built { config: below.config.as_base(), ..Built::clone(&below) }
+        }
+        Base::Image(name) => builder.images.get(builder, name, stage.platform.as_deref())?,
+        Base::Context(_) => Built::clone(&*builder.source(&stage.base)?),
+    };
+    let mut run =
+        StageRun { builder, scope, number, built, arguments: Arguments::default(), title: String::new(), step: 0 };
+    let triggers = run.built.config.take_onbuild();
+    for trigger in triggers {
+        let node = ctr_dockerfile::parse_trigger(&trigger)
+            .map_err(|error| Failure::new(error.render("ONBUILD of the base image", &trigger)))?;
+        run.trigger(&node, &trigger)?;
+    }
+    for node in stage.nodes {
+        run.node(node).map_err(|stop| match stop {
+            Stop::Failed(failure) => Stop::Failed(at_node(failure, node, builder.dockerfile, &builder.file)),
+            Stop::Cancelled => Stop::Cancelled,
+        })?;
+    }
+    Ok(run.built)
+}
+
+impl StageRun<'_, '_, '_> {
+    fn trigger(&mut self, node: &Node, text: &str) -> Result<(), Stop> {
+        let result = self.node(node);
+        result.map_err(|stop| match stop {
+            Stop::Failed(failure) => Stop::Failed(failure.within(format!("ONBUILD {text}"))),
+            Stop::Cancelled => Stop::Cancelled,
+        })
+    }
+
+    fn node(&mut self, node: &Node) -> Result<(), Stop> {
+        self.builder.check_cancelled()?;
+        self.step += 1;
+        self.title = node.original().split_whitespace().collect::<Vec<_>>().join(" ");
+        let escape = self.builder.dockerfile.directives().escape;
+        let env = self.built.config.env();
+        let variables = Variables { env: &env, arguments: &self.arguments };
+        let instruction = node
+            .instruction(&variables, escape)
+            .map_err(|error| Failure::new(error.render(&self.builder.file, self.builder.dockerfile.text())))?;
+        let is_config = !matches!(
+            node.keyword(),
+            Ok(Keyword::Run | Keyword::Copy | Keyword::Add | Keyword::Workdir | Keyword::From)
+        );
+        let result = self.instruction(instruction);
+        if is_config && result.is_ok() {
+            self.builder.view.step(self.number, &self.title, Outcome::Config);
+        }
+        result
+    }
+
+    fn instruction(&mut self, instruction: Instruction) -> Result<(), Stop> {
+        let config = &mut self.built.config;
+        match instruction {
+            Instruction::From(_) => return Err(Failure::new("FROM begins a stage").into()),
+            Instruction::Run(run) => return self.run_command(&run),
+            Instruction::Copy(copy) => return self.transfer(&Transfer::copy(copy)),
+            Instruction::Add(add) => return self.transfer(&Transfer::add(add)?),
+            Instruction::Workdir(dir) => return self.workdir(&dir),
+            Instruction::Cmd(command) => {
+                config.set_cmd(&command);
+                let text = show_command(&config.words(&command));
+                self.note(&format!("CMD {text}"));
+            }
+            Instruction::Entrypoint(command) => {
+                config.set_entrypoint(&command);
+                let text = show_command(&config.words(&command));
+                self.note(&format!("ENTRYPOINT {text}"));
+            }
+            Instruction::Label(pairs) => {
+                for pair in &pairs {
+                    config.set_label(&pair.key, &pair.value);
+                }
+                self.note(&format!("LABEL {}", show_pairs(&pairs)));
+            }
+            Instruction::Env(pairs) => {
+                for pair in &pairs {
+                    config.set_env(&pair.key, &pair.value);
+                }
+                self.note(&format!("ENV {}", show_pairs(&pairs)));
+            }
+            Instruction::Maintainer(name) => {
+                config.set_author(&name);
+                self.note(&format!("MAINTAINER {name}"));
+            }
+            Instruction::Expose(words) => {
+                let ports = crate::ports::expand(&words)?;
+                for port in &ports {
+                    config.expose(port);
+                }
+                let shown: Vec<String> = ports.iter().map(|port| format!("{port}:{{}}")).collect();
+                self.note(&format!("EXPOSE map[{}]", shown.join(" ")));
+            }
+            Instruction::Volume(paths) => {
+                for path in &paths {
+                    config.add_volume(path);
+                }
+                self.note(&format!("VOLUME [{}]", paths.join(" ")));
+            }
+            Instruction::User(user) => {
+                config.set_user(&user);
+                self.note(&format!("USER {user}"));
+            }
+            Instruction::Arg(args) => self.declare(args),
+            Instruction::Onbuild(trigger) => {
+                config.add_onbuild(&trigger);
+                self.note(&format!("ONBUILD {trigger}"));
+            }
+            Instruction::Stopsignal(signal) => {
+                check_signal(&signal)?;
+                config.set_stop_signal(&signal);
+                self.note(&format!("STOPSIGNAL {signal}"));
+            }
+            Instruction::Healthcheck(check) => {
+                config.set_healthcheck(&check);
+                let title = self.title.clone();
+                self.note(&title);
+            }
+            Instruction::Shell(words) => {
+                config.set_shell(&words);
+                self.note(&format!("SHELL [{}]", words.join(" ")));
+            }
+        }
+        Ok(())
+    }
+
+    fn declare(&mut self, args: Vec<Arg>) {
+        for arg in args {
+            let name = arg.name.clone();
+            self.arguments.declare(arg, &self.builder.given);
+            let value = self.arguments.values().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned());
+            self.note(&match value {
+                Some(value) => format!("ARG {name}={value}"),
+                None => format!("ARG {name}"),
+            });
+        }
+    }
+
+    /// A line of the history without a layer.
+    fn note(&mut self, created_by: &str) {
+        self.history(created_by, false);
+    }
+
+    /// A line of the history.
+    pub(crate) fn history(&mut self, created_by: &str, layer: bool) {
+        let created = self.builder.request.created();
+        self.built.config.add_history(&created, created_by, layer);
+    }
+
+    /// A path of the Dockerfile from the root, with the working directory for relative ones.
+    pub(crate) fn absolute(&self, path: &str) -> String {
+        let joined =
+            if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", self.built.config.workdir()) };
+        let tree = ctr_tree::TreePath::new(&joined);
+        String::from_utf8_lossy(&[b"/", tree.as_bytes()].concat()).into_owned()
+    }
+
+    /// What `--from` means here.
+    pub(crate) fn from(&self, text: &str) -> Result<Base, Stop> {
+        let contexts: Vec<String> = self.builder.request.contexts.keys().cloned().collect();
+        let stages: Vec<Option<String>> = self.builder.graph.stages.iter().map(|stage| stage.name.clone()).collect();
+        let base = Names { contexts: &contexts, stages: &stages }.from(text, self.number)?;
+        if let Base::Stage(stage) = base
+            && !self.builder.is_started(stage)
+        {
+            // Only a trigger of a base can name one that nobody knew to be needed.
+            let what = format!("--from={text} of an ONBUILD names a stage that nothing else needs");
+            return Err(Failure::new(what).hint("copy from it in the Dockerfile itself").into());
+        }
+        Ok(base)
+    }
+
+    /// The step with `key` was carried out, or its result is known: the stage goes on with it.
+    pub(crate) fn advance(
+        &mut self,
+        key: ctr_core::digest::Digest,
+        layer: Option<std::sync::Arc<Layer>>,
+        created_by: &str,
+    ) {
+        self.history(created_by, layer.is_some());
+        self.built.layers.extend(layer);
+        self.built.key = key;
+    }
+
+    /// Keeps a result for later builds.
+    pub(crate) fn record(&self, key: ctr_core::digest::Digest, layer: Option<LayerAction>) {
+        self.builder.finish(Action { key, layer });
+    }
+}
+
+fn show_command(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    format!("[{}]", quoted.join(" "))
+}
+
+fn show_pairs(pairs: &[Pair]) -> String {
+    pairs.iter().map(|pair| format!("{}={}", pair.key, pair.value)).collect::<Vec<_>>().join(" ")
+}
+
+fn check_signal(text: &str) -> Result<(), Failure> {
+    if text.parse::<u32>().is_ok_and(|number| (1..=64).contains(&number)) {
+        return Ok(());
+    }
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    match ctr_sys::signal::parse(name) {
+        Some(_) => Ok(()),
+        None => {
+            Err(Failure::new(format!("{text} is no signal")).hint("give a name like SIGTERM, or a number from 1 to 64"))
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A RUN's command in a process of its own: it changes what is the process's alone, so that stages can run side by side. This
+//! executable executes itself, with the step as JSON on its standard input.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Mutex;
+
+use ctr_cli::{Context as _, Failure};
+use ctr_sandbox::step::Step;
+
+use crate::builder::{Builder, Stop};
+use crate::tail::Tail;
+use crate::view::printable;
+
+/// The first argument of the process that carries a step out.
+const ARGUMENT: &str = "--internal-step";
+
+/// The largest step that is read, in bytes.
+const STEP_MAX: u64 = 64 << 20;
+
+/// Exit status of that process when there was no command to run: why is in the report.
+const NOT_BEGUN: u8 = 250;
+
+/// The longest line that is kept of a command, in bytes; what is longer is cut into several.
+const LINE_MAX: u64 = 16 << 10;
+
+/// Carries a step out and waits for it.
+pub(crate) fn execute(builder: &Builder<'_>, stage: usize, step: &Step) -> Result<(), Stop> {
+    let report = step.work.with_file_name("report");
+    let json = serde_json::to_vec(step).context(|| "cannot say what is to be run".to_owned())?;
+    let mut child = Command::new("/proc/self/exe")
+        .arg(ARGUMENT)
+        .arg(&report)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context(|| "cannot start a process for the command".to_owned())?;
+    let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let tail = Mutex::new(Tail::default());
+    std::thread::scope(|scope| {
+        if let Some(output) = output {
+            scope.spawn(|| lines(output, builder, stage, &tail));
+        }
+        if let Some(errors) = errors {
+            scope.spawn(|| lines(errors, builder, stage, &tail));
+        }
+        if let Some(mut input) = input {
+            // It says itself why it does not read.
+            let _ = input.write_all(&json);
+        }
+    });
+    let status = child.wait().context(|| "cannot wait for the command".to_owned())?;
+    if status.success() {
+        return Ok(());
+    }
+    if let Ok(Some(text)) = ctr_sys::small::read(&report, 1 << 20)
+        && let Ok(told) = serde_json::from_slice::<Told>(&text)
+    {
+        let failure = told.causes.iter().fold(Failure::new(told.what), Failure::because);
+        return Err(match told.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+        .into());
+    }
+    let tail = tail.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let what = match (status.code(), status.signal()) {
+        (Some(code), _) if code > 128 => {
+            format!("the command ended with status {code} ({})", ctr_sys::signal::name(code - 128))
+        }
+        (Some(code), _) => format!("the command ended with status {code}"),
+        (None, signal) => format!("the command's process was killed by signal {}", signal.unwrap_or(0)),
+    };
+    let failure = Failure::new(what);
+    Err(match tail.text() {
+        Some(text) => failure.because(format!("its last lines:\n{text}")),
+        None => failure,
+    }
+    .into())
+}
+
+fn lines(from: impl Read, builder: &Builder<'_>, stage: usize, tail: &Mutex<Tail>) {
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match from.by_ref().take(LINE_MAX).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        builder.view.output(stage, &line);
+        tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(printable(&line));
+    }
+}
+
+/// Why a command was not begun.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Told {
+    what: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+}
+
+/// If this process was started to carry a step out, does so.
+pub(crate) fn if_asked() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().as_deref() != Some(OsStr::new(ARGUMENT)) {
+        return None;
+    }
+    let report = arguments.next()?;
+    let told = match read_step() {
+        Ok(step) => match ctr_sandbox::step::run(&step) {
+            Ok(status) => return Some(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX))),
+            Err(error) => {
+                let mut causes = Vec::new();
+                let mut source = std::error::Error::source(&error);
+                while let Some(cause) = source {
+                    causes.push(cause.to_string());
+                    source = cause.source();
+                }
+                Told { what: error.to_string(), causes, hint: error.hint().map(str::to_owned) }
+            }
+        },
+        Err(reason) => Told { what: "cannot read what is to be run".to_owned(), causes: vec![reason], hint: None },
+    };
+    write_report(Path::new(&report), &told);
+    Some(ExitCode::from(NOT_BEGUN))
+}
+
+fn read_step() -> Result<Step, String> {
+    let mut json = Vec::new();
+    std::io::stdin().lock().take(STEP_MAX).read_to_end(&mut json).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&json).map_err(|error| error.to_string())
+}
+
+fn write_report(path: &Path, told: &Told) {
+    let written = serde_json::to_vec(told).ok().and_then(|json| ctr_sys::small::write_new(path, &json, 0o600).ok());
+    if written.is_none() {
+        let _ = writeln!(std::io::stderr(), "{}: {}", told.what, told.causes.join(": "));
+    }
+}
