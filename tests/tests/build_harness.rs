@@ -37,7 +37,7 @@ fn cases_are_prepared_as_the_other_judge_does() {
     let archive = |name: &str| name.starts_with("add-") || name == "copy-archive-not-unpacked";
     for case in case::all().iter().filter(|case| !archive(&case.name)) {
         let ours = root.file("ours").join(&case.name);
-        case.prepare(&ours);
+        case.prepare(&ours, None);
         let [ours, theirs] = [ours, root.file("theirs/contexts/x").join(&case.name)].map(|dir| {
             let lines = Cmd::new("sh")
                 .args(["-c", "find . -printf '%P %y %m %l ' -type f -exec sha256sum {} + -o -printf '\\n' | sort"])

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::scratch::{Cmd, names};
+use crate::users::Ordinary;
 
 /// Where they lie.
 pub fn directory() -> PathBuf {
@@ -112,11 +113,16 @@ impl Case {
         self.name.split('-').next().unwrap_or_default()
     }
 
-    /// A copy of the case at `to`, with the modes that a checkout may have lost, prepared.
-    pub fn prepare(&self, to: &Path) {
+    /// A copy of the case at `to`, with the modes that a checkout may have lost, prepared; by this user and in its possession, if one is given.
+    pub fn prepare(&self, to: &Path, user: Option<&Ordinary>) {
         copy(&directory().join(&self.name), to, &["case.toml", "expected"]);
+        if let Some(user) = user {
+            Cmd::new("chown").args(["-R", &format!("{}:{}", user.uid, user.gid)]).arg(to).ok();
+        }
         if let Some(script) = &self.settings.prepare {
-            Cmd::new("sh").args(["-euc", &format!("umask 022\n{script}")]).dir(to).ok();
+            // Not before: a change of the owner takes set-user-ID bits away.
+            let shell = Cmd::new("sh").args(["-euc", &format!("umask 022\n{script}")]).dir(to);
+            user.map_or(shell.clone(), |user| shell.as_user(user.uid, user.gid)).ok();
         }
     }
 

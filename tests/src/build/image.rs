@@ -72,9 +72,6 @@ impl Image {
             return Vec::new();
         }
         let mut lines = vec![format!("{} is not {}", other.digest, self.digest)];
-        if self.config != other.config {
-            lines.push(format!("- {}\n+ {}", self.config, other.config));
-        }
         let times = |tree: &Tree| -> BTreeMap<String, u64> {
             tree.iter().map(|(name, entry)| (name.clone(), entry.mtime)).collect()
         };
@@ -96,6 +93,9 @@ impl Image {
         });
         lines.extend(older.map(|(name, time, other)| format!("/{name} is of {time} and {other}")));
         lines.truncate(20);
+        if self.config != other.config {
+            lines.push(format!("- {}\n+ {}", self.config, other.config));
+        }
         lines
     }
 

@@ -71,9 +71,9 @@ impl Builder {
     fn command(&self, case: &Case, attempt: &str, options: &[&str]) -> (Cmd, PathBuf) {
         let at = self.root.file(&format!("{}.{attempt}", case.name));
         let (context, layout) = (at.join("context"), at.join("layout"));
-        case.prepare(&context);
+        case.prepare(&context, self.user.as_ref());
         if let Some(user) = &self.user {
-            Cmd::new("chown").args(["-hR", &format!("{}:{}", user.uid, user.gid)]).arg(&at).ok();
+            std::os::unix::fs::chown(&at, Some(user.uid), Some(user.gid)).expect("chown");
         }
         let output = format!("type=oci,dest={}", layout.display());
         let command = self.ctr("build").args(["--pull=never", "--tag", &tag(case), "--output", &output]);
