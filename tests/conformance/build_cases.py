@@ -1,9 +1,11 @@
-"""Builds the cases of tests/data/build with buildah and compares flat trees and configs with what the cases expect.
+"""Builds the cases of tests/data/build with buildah and compares flat trees and configs with what the cases expect, or with ctr-build's.
 
-    build_cases.py list                 names of the cases
-    build_cases.py setup WORK           the base image as an OCI layout, and in a storage of buildah's own
-    build_cases.py judge WORK CASE      one case: exit status 0 alike, 1 different, 77 not to be judged; differences on standard output
-    build_cases.py bless WORK [CASE...] writes CASE/expected from buildah
+    build_cases.py list                      names of the cases
+    build_cases.py setup WORK                the base image as an OCI layout, and in a storage of buildah's own
+    build_cases.py judge WORK CASE           one case: exit status 0 alike, 1 different, 77 not to be judged; differences on standard output
+    build_cases.py bless WORK [CASE...]      writes CASE/expected from buildah
+    build_cases.py against PROGRAM WORK CASE      one case by buildah (-) and by PROGRAM, a ctr-build with ctr-fetch beside it (+), as for judge
+    build_cases.py table PROGRAM WORK [CASE...]   the same of all cases, as a table
 
 A case is a directory with a Dockerfile and its context; case.toml (all keys are optional, see README.md there) is no part of the context.
 Layers are read and merged here, so that no program stands between an image and what is compared. Times are not compared.
@@ -154,11 +156,11 @@ def listing(tree):
     return {name: line(entry) for name, entry in tree.items() if not name.startswith("dev/")}
 
 
-def described(layers, config, base):
-    """The lines in which an image differs from its base (the busybox image, or nothing), and its config."""
+def described(layers, config, base, leaks=frozenset()):
+    """The lines in which an image differs from its base (the busybox image, or nothing), and its config. `leaks` are no part of it."""
     tree = listing(merged(layers))
     below = base if "bin/busybox" in tree else {}
-    for name in LEAKS - set(below):
+    for name in leaks - set(below):
         if name in tree and (tree[name].startswith("directory") or " \"\"" in tree[name]):
             del tree[name]
     lines = [f"{shown('/' + name)} {tree[name]}" for name in sorted(tree) if below.get(name) != tree[name]]
@@ -178,6 +180,17 @@ def read_directory(directory):
     with open(directory + "/manifest.json") as file:
         manifest = json.load(file)
     path = lambda blob: f"{directory}/{blob['digest'].partition(':')[2]}"
+    with open(path(manifest["config"])) as file:
+        return [path(blob) for blob in manifest["layers"]], json.load(file)
+
+
+def read_layout(directory):
+    """The image of an OCI layout; statements about it do not count."""
+    path = lambda blob: f"{directory}/blobs/{blob['digest'].replace(':', '/')}"
+    with open(directory + "/index.json") as file:
+        images = [one for one in json.load(file)["manifests"] if "vnd.docker.reference.type" not in one.get("annotations", {})]
+    with open(path(images[0])) as file:
+        manifest = json.load(file)
     with open(path(manifest["config"])) as file:
         return [path(blob) for blob in manifest["layers"]], json.load(file)
 
@@ -243,9 +256,26 @@ def buildah(work, case, base):
     at = os.path.join(work, "images", "buildah-" + case)
     shutil.rmtree(at, ignore_errors=True)
     run(["buildah", *storage(work), "push", "--signature-policy", work + "/policy.json", image, "dir:" + at], env=env, check=True)
-    lines = described(*read_directory(at), base)
+    lines = described(*read_directory(at), base, LEAKS)
     shutil.rmtree(at)
     run(["buildah", *storage(work), "rmi", "--force", image], env=env)
+    return lines, ""
+
+
+def ctr_build(work, case, base, program):
+    """Lines, or None and what ctr-build said."""
+    directory, at = context(work, case, "ctr-build"), os.path.join(work, "images", "ctr-build-" + case)
+    root = ["--root", work + "/ctr"]
+    if not os.path.isdir(work + "/ctr"):
+        run([os.path.join(os.path.dirname(program), "ctr-fetch"), *root, "--name", "base/busybox:1", f"oci:{work}/base:1"], check=True)
+    shutil.rmtree(at, ignore_errors=True)
+    # This Python does not read zstd.
+    words = [program, *root, "--pull=never", "--network=host", "--no-cache", "--compression=gzip", "--tag", "case/" + case, "--output", "type=oci,dest=" + at]
+    done = run([*words, *options(case, directory), directory])
+    if done.returncode:
+        return None, done.stdout.decode(errors="replace")
+    lines = described(*read_layout(at), base)
+    shutil.rmtree(at)
     return lines, ""
 
 
@@ -269,19 +299,72 @@ def expected(case):
         return None
 
 
-def judge(work, case, bless=False):
-    told = settings(case)
-    if not told.get("judge", True):
-        print(told["differs"])
-        return 77
+def no_judgement(told):
+    """Why buildah cannot be asked for this case, or nothing."""
     missing = [program for program in told.get("programs", []) if not shutil.which(program)]
     if missing:
-        print("no program " + missing[0])
+        return "no program " + missing[0]
+    return "" if told.get("judge", True) else told["differs"]
+
+
+def base_listing(work):
+    return listing(merged([work + "/base/blobs/sha256/" + digest(base_layer())[7:]]))
+
+
+def differences(one, other):
+    """The lines of one that the other lacks, after a -, and the reverse, after a +."""
+    return [f"- {line}" for line in one if line not in other] + [f"+ {line}" for line in other if line not in one]
+
+
+def last_line(text):
+    return (text.strip().splitlines() or [""])[-1]
+
+
+def against(program, work, case):
+    """One case by buildah and by ctr-build: a status as of `judge`, and lines that say why."""
+    told = settings(case)
+    why = no_judgement(told)
+    if why:
+        return 77, [why]
+    base = base_listing(work)
+    theirs, they_said = buildah(work, case, base)
+    ours, we_said = ctr_build(work, case, base, program)
+    if theirs is None and ours is None:
+        return 0, ["buildah: " + last_line(they_said), "ctr-build: " + last_line(we_said)]
+    if theirs is None or ours is None:
+        who, said = ("buildah", they_said) if theirs is None else ("ctr-build", we_said)
+        return 1, [f"only {who} fails: {' '.join(said.strip()[-400:].split())}"]
+    found = differences(theirs, ours)
+    return (0 if theirs == ours else 1), found or (["the same lines in another order"] if theirs != ours else [])
+
+
+def table(program, work, cases):
+    """All lines of a failure under its row; the numbers at the end."""
+    counts = {0: 0, 1: 0, 77: 0}
+    width = max(map(len, cases))
+    for case in cases:
+        try:
+            status, lines = against(program, work, case)
+        except (OSError, subprocess.SubprocessError, KeyError, tarfile.TarError, ValueError) as error:
+            status, lines = 1, [f"{type(error).__name__}: {error}"]
+        counts[status] += 1
+        word = {0: "alike", 1: "different", 77: "not judged"}[status]
+        print(f"{case:{width}}  {word:10}  {lines[0] if status == 77 else ''}".rstrip(), flush=True)
+        for line in lines if status == 1 else []:
+            print("    " + line, flush=True)
+    print(f"\n{len(cases)} cases: {counts[0]} alike, {counts[1]} different, {counts[77]} not judged")
+    return 1 if counts[1] else 0
+
+
+def judge(work, case, bless=False):
+    told = settings(case)
+    why = no_judgement(told)
+    if why:
+        print(why)
         return 77
-    base = listing(merged([work + "/base/blobs/sha256/" + digest(base_layer())[7:]]))
-    lines, said = buildah(work, case, base)
+    lines, said = buildah(work, case, base_listing(work))
     if told.get("expect") == "error":
-        print("buildah builds it" if lines is not None else said.strip().splitlines()[-1])
+        print("buildah builds it" if lines is not None else last_line(said))
         return 0 if lines is None else 1
     if lines is None:
         print(said.strip()[-600:])
@@ -291,7 +374,7 @@ def judge(work, case, bless=False):
             file.write("".join(line + "\n" for line in lines))
         return 0
     wanted = expected(case) or []
-    for line in [f"- {line}" for line in wanted if line not in lines] + [f"+ {line}" for line in lines if line not in wanted]:
+    for line in differences(wanted, lines):
         print(line)
     return 0 if wanted == lines else 1
 
@@ -303,6 +386,12 @@ def main(words):
         setup(words[1])
     elif words[0] == "judge":
         return judge(words[1], words[2])
+    elif words[0] == "against":
+        status, lines = against(*words[1:4])
+        print("\n".join(lines))
+        return status
+    elif words[0] == "table":
+        return table(words[1], words[2], words[3:] or names())
     elif words[0] == "bless":
         for case in words[2:] or names():
             print(f"== {case}", flush=True)

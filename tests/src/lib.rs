@@ -12,6 +12,7 @@
 
 pub mod attack;
 pub mod bins;
+pub mod build;
 pub mod bundle;
 pub mod busybox;
 pub mod crash;
@@ -36,5 +37,6 @@ pub mod store_check;
 pub mod tarball;
 pub mod trace;
 pub mod tree;
+pub mod untar;
 pub mod users;
 pub mod vectors;

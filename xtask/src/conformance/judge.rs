@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 
+use crate::conformance::OURS;
 use crate::tree;
 
 /// Where the scripts lie.
@@ -21,10 +22,24 @@ pub(super) struct Judge {
     pub(super) title: String,
     /// `# about:` lines: what it is, where it comes from, how it is run.
     pub(super) about: String,
+    /// `# programs:` the program of ours that is judged, and those that it needs beside it.
+    pub(super) programs: Vec<String>,
     /// `# packages:` Debian packages.
     pub(super) packages: Vec<String>,
     /// `# limit:` seconds for one check.
     pub(super) seconds: u64,
+}
+
+impl Judge {
+    /// The program of ours that it judges.
+    pub(super) fn program(&self) -> &str {
+        self.programs.first().map_or(OURS, String::as_str)
+    }
+
+    /// Whether a program of this name can stand in the place of ours: any other runtime for ctr-oci, nothing for other programs.
+    pub(super) fn takes(&self, name: &str) -> bool {
+        name == self.program() || self.program() == OURS && !name.starts_with("ctr-")
+    }
 }
 
 /// How a check ended.
@@ -87,8 +102,14 @@ fn read(path: &Path) -> Result<Judge> {
 }
 
 fn parse(name: &str, text: &str) -> Result<Judge> {
-    let mut judge =
-        Judge { name: name.to_owned(), title: String::new(), about: String::new(), packages: Vec::new(), seconds: 60 };
+    let mut judge = Judge {
+        name: name.to_owned(),
+        title: String::new(),
+        about: String::new(),
+        programs: Vec::new(),
+        packages: Vec::new(),
+        seconds: 60,
+    };
     for line in text.lines().take_while(|line| line.starts_with('#')) {
         let Some((key, value)) = line.trim_start_matches(['#', ' ']).split_once(": ") else { continue };
         match key {
@@ -99,10 +120,14 @@ fn parse(name: &str, text: &str) -> Result<Judge> {
                 }
                 judge.about.push_str(value);
             }
+            "programs" => judge.programs.extend(value.split_whitespace().map(str::to_owned)),
             "packages" => judge.packages.extend(value.split_whitespace().map(str::to_owned)),
             "limit" => judge.seconds = value.parse().with_context(|| format!("limit: {value}"))?,
             _ => {}
         }
+    }
+    if judge.programs.is_empty() {
+        judge.programs.push(OURS.to_owned());
     }
     if judge.title.is_empty() || judge.about.is_empty() {
         bail!("it lacks \"# title: ...\" or \"# about: ...\"");
@@ -123,6 +148,10 @@ mod tests {
         .unwrap();
         assert_eq!((judge.title.as_str(), judge.about.as_str(), judge.seconds), ("X", "one two", 5));
         assert_eq!(judge.packages, ["a", "b"]);
+        assert!(judge.takes("ctr-oci") && judge.takes("runc") && !judge.takes("ctr-build"));
+        let judge = parse("x", "# title: X\n# about: one\n# programs: ctr-build ctr-fetch\n").unwrap();
+        assert_eq!(judge.programs, ["ctr-build", "ctr-fetch"]);
+        assert!(judge.takes("ctr-build") && !judge.takes("runc"));
         assert!(parse("x", "#!/bin/bash\n# title: X\n").is_err());
     }
 

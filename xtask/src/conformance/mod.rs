@@ -1,11 +1,12 @@
-//! `cargo xtask conformance`: engines and test suites of others, with ctr-oci as their runtime.
+//! `cargo xtask conformance`: engines and test suites of others, with ctr-oci as their runtime, and what others make of the same input.
 //!
 //! A judge is a script in `tests/conformance/` and a list of what is expected of it in `tests/conformance/expected/`. A result that differs
 //! from its list, to the better or the worse, is shown and makes the task fail; `--bless` accepts it and renews docs/conformance.md, which
 //! says nothing but what the lists say.
 //!
 //! `--only A,B` picks judges, `--check GLOB` picks checks, `--runtime PROGRAM` takes another runtime than ctr-oci (a path, or a name on
-//! `PATH`: `runc` has lists of its own, and they stand beside ours), `--no-build` takes the ctr-oci of the last build.
+//! `PATH`: `runc` has lists of its own, and they stand beside ours), `--no-build` takes what was built last. A judge of another program of
+//! ours (`# programs:` in its head) takes a path to that, and is skipped with any other runtime.
 //!
 //! `--transcript` runs what users type first, `tests/conformance/transcripts/JUDGE*.txt`, instead of the checks, and puts it with what it
 //! printed into docs/engines.md.
@@ -16,8 +17,9 @@ mod judge;
 mod page;
 mod transcript;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -27,7 +29,7 @@ use crate::conformance::expected::{Change, List};
 use crate::conformance::judge::{Check, Judge, Verdict};
 use crate::{prerequisites, shell, tree};
 
-/// The runtime that is ours, as the lists call it.
+/// The runtime that is ours: whom most judges judge, and how `--runtime` and the names of lists call all that is ours.
 const OURS: &str = "ctr-oci";
 
 /// What came of one judge.
@@ -49,18 +51,21 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     if !shell::is_root() {
         bail!("the judges are engines of root; run them as root");
     }
-    let runtime = find_runtime(runtime, built)?;
+    let subjects = Subjects::find(&judges, runtime, built)?;
     if transcript {
-        return transcript::renew(&judges, &runtime);
+        let judges: Vec<Judge> = judges.into_iter().filter(|judge| judge.program() == OURS).collect();
+        return transcript::renew(&judges, &subjects.of(OURS));
     }
-    let side = side(&runtime);
+    let side = subjects.side();
     let (mut rows, mut changes) = (Vec::new(), Vec::new());
     for judge in &judges {
-        eprintln!("=== conformance: {} with {side}", judge.name);
-        let outcome = bring(judge).map_or_else(
-            |error| Ok(Outcome::Skipped(error.to_string())),
-            |()| driver::run(judge, &runtime, pattern.as_deref().unwrap_or("*")),
-        )?;
+        let subject = subjects.of(judge.program());
+        eprintln!("=== conformance: {} with {}", judge.name, subject.display());
+        let outcome = match bring(judge) {
+            Err(error) => Outcome::Skipped(error.to_string()),
+            Ok(()) if !judge.takes(&name(&subject)) => Outcome::Skipped(format!("it judges {}", judge.program())),
+            Ok(()) => driver::run(judge, &subject, pattern.as_deref().unwrap_or("*"))?,
+        };
         rows.push((judge.name.as_str(), row(&outcome)));
         let Outcome::Ran(checks) = outcome else { continue };
         let list = List::read(&judge.name, &side)?;
@@ -88,18 +93,49 @@ fn chosen(judges: Vec<Judge>, only: Option<&str>) -> Result<Vec<Judge>> {
     Ok(judges.into_iter().filter(|judge| names.contains(&judge.name.as_str())).collect())
 }
 
-fn find_runtime(given: Option<String>, built: bool) -> Result<PathBuf> {
-    let path = match given {
-        Some(word) if word.contains('/') => PathBuf::from(word),
-        Some(word) => shell::which(&word).with_context(|| format!("no {word} on PATH"))?,
-        None => binaries::build(if built { &[] } else { &[OURS] }, Profile::Demo)?.directory.join(OURS),
-    };
-    path.canonicalize().with_context(|| format!("the runtime {}", path.display()))
+/// What is judged.
+enum Subjects {
+    /// Programs of ours, all in this directory.
+    Ours(PathBuf),
+    /// The one that was given.
+    Given(PathBuf),
 }
 
-/// Which lists a runtime's results are held against: those of its program's name.
-fn side(runtime: &std::path::Path) -> String {
-    runtime.file_name().map_or_else(|| OURS.to_owned(), |name| name.to_string_lossy().into_owned())
+impl Subjects {
+    /// The given program, or ours, which are built first unless they were `built`.
+    fn find(judges: &[Judge], given: Option<String>, built: bool) -> Result<Self> {
+        let path = match given {
+            Some(word) if word.contains('/') => PathBuf::from(word),
+            Some(word) => shell::which(&word).with_context(|| format!("no {word} on PATH"))?,
+            None => {
+                let programs: BTreeSet<&str> =
+                    judges.iter().flat_map(|judge| &judge.programs).map(String::as_str).collect();
+                let programs: Vec<&str> = programs.into_iter().filter(|_| !built).collect();
+                return Ok(Self::Ours(binaries::build(&programs, Profile::Demo)?.directory));
+            }
+        };
+        Ok(Self::Given(path.canonicalize().with_context(|| format!("the runtime {}", path.display()))?))
+    }
+
+    /// The program that stands for this one of ours.
+    fn of(&self, program: &str) -> PathBuf {
+        match self {
+            Self::Ours(directory) => directory.join(program),
+            Self::Given(path) => path.clone(),
+        }
+    }
+
+    /// Which lists the results are held against: ours, or those of the given program's name.
+    fn side(&self) -> String {
+        match self {
+            Self::Given(path) if !name(path).starts_with("ctr-") => name(path),
+            _ => OURS.to_owned(),
+        }
+    }
+}
+
+fn name(program: &Path) -> String {
+    program.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Installs what the judge needs; an error says what is missing.

@@ -25,8 +25,8 @@ pub(super) fn write() -> Result<()> {
 fn text() -> Result<String> {
     let mut text = String::from(
         "# Conformance\n\nWritten by `cargo xtask conformance --bless` from the lists in `tests/conformance/expected`, which that task holds each run \
-         against: engines and test suites of others, with `ctr-oci` as their runtime. A result that changes in either direction makes it \
-         fail.\n\n| judge | passed | failed | skipped |\n|---|---:|---:|---:|\n",
+         against: engines and test suites of others, with `ctr-oci` as their runtime, and builders of others that make the same of the same \
+         Dockerfiles as `ctr-build`. A result that changes in either direction makes it fail.\n\n| judge | passed | failed | skipped |\n|---|---:|---:|---:|\n",
     );
     let mut sections = String::new();
     for judge in judge::all()? {
@@ -61,7 +61,7 @@ fn section(judge: &Judge, ours: &List) -> Result<String> {
         text += "Not run yet.\n";
         return Ok(text);
     }
-    let _ = write!(text, "| check | {OURS} |");
+    let _ = write!(text, "| check | {} |", judge.program());
     for (side, _) in &beside {
         let _ = write!(text, " {side} |");
     }
