@@ -12,6 +12,7 @@ use crate::binaries::{self, Profile};
 use crate::shell;
 
 const NEEDED: &[&str] = &[
+    "ctr-build",
     "ctr-image",
     "ctr-fetch",
     "ctr-login",
@@ -77,6 +78,7 @@ impl Stage {
             );
             return Ok(());
         }
+        self.build()?;
         say("Run it, and stay until it ends.");
         self.ctr("ctr-run", &["--wait", "--rm", "hello"])?;
         say("Run one that stays: ctr-run ends when the program has started, and nothing of ours remains outside.");
@@ -103,6 +105,18 @@ impl Stage {
         say("Collect what is dead.");
         self.ctr("ctr-gc", &["--grace", "0s"])?;
         self.bundle()
+    }
+
+    /// An image from a Dockerfile, twice: the second time nothing is left to do.
+    fn build(&self) -> Result<()> {
+        say("Images are built of Dockerfiles: the program above is the base of this one.");
+        let dockerfile = "FROM hello\nRUN [\"/hello\"]\nCOPY hello.aci /as-a-file\nENV GREETING=built\n";
+        print!("$ cat > Dockerfile\n{dockerfile}");
+        fs::write(self.directory.join("Dockerfile"), dockerfile).context("write a Dockerfile")?;
+        fs::write(self.directory.join(".dockerignore"), "root\nwww\n").context("write a .dockerignore")?;
+        self.ctr("ctr-build", &["--tag", "built", "."])?;
+        say("Again: every step is known. The same inputs give the same digest, on every machine.");
+        self.ctr("ctr-build", &["--tag", "built", "."])
     }
 
     /// The second face of the launcher, which engines call.

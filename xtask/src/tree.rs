@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 /// Every binary that the project ships.
 pub(crate) const BINARIES: &[&str] = &[
     "ctr-attach",
+    "ctr-build",
     "ctr-exec",
     "ctr-fetch",
     "ctr-gc",

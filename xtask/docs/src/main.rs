@@ -14,6 +14,7 @@ use clap_complete::Shell;
 /// Every binary, by the function that describes its command line.
 const BINARIES: &[fn() -> clap::Command] = &[
     ctr_attach::command,
+    ctr_build::command,
     ctr_exec::command,
     ctr_fetch::command,
     ctr_gc::command,
