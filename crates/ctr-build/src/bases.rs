@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use ctr_cli::Failure;
 use ctr_core::digest::Digest;
@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::key::KeyHasher;
 use crate::layer::{Layer, Sealed, chain_id};
 use crate::request::Request;
+use crate::scope::Arguments;
 
 /// The images of a build by the names that the Dockerfile has for them, and by platform where FROM says one.
 #[derive(Debug, Default)]
@@ -138,5 +139,5 @@ fn load(builder: &Builder<'_>, digest: &Digest) -> Result<Built, Failure> {
     if let Some(chain) = &chain {
         key.digest("chain", chain);
     }
-    Ok(Built { config, layers: layers.into_iter().collect::<Vec<Arc<Layer>>>(), key: key.finish() })
+    Ok(Built { config, layers, key: key.finish(), arguments: Arguments::default() })
 }

@@ -22,7 +22,7 @@ use crate::graph::{Base, Graph};
 use crate::layer::{Layer, Sealed};
 use crate::permits::Permits;
 use crate::request::Request;
-use crate::scope::Given;
+use crate::scope::{Arguments, Given};
 use crate::view::View;
 
 /// How often what is finished is made durable while a build goes on.
@@ -67,6 +67,8 @@ pub(crate) struct Built {
     pub(crate) layers: Vec<Arc<Layer>>,
     /// What its files depend on.
     pub(crate) key: Digest,
+    /// ARGs, which stages on top of it have too.
+    pub(crate) arguments: Arguments,
 }
 
 /// The result of a stage, for those who wait for it.
@@ -356,7 +358,8 @@ impl<'a> Builder<'a> {
     /// What `FROM scratch` begins with.
     pub(crate) fn scratch(&self) -> Built {
         let key = crate::key::KeyHasher::new("scratch").finish();
-        Built { config: Config::scratch(&self.request.platform), layers: Vec::new(), key }
+        let config = Config::scratch(&self.request.platform);
+        Built { config, layers: Vec::new(), key, arguments: Arguments::default() }
     }
 }
 

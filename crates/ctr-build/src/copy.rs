@@ -116,9 +116,15 @@ impl StageRun<'_, '_, '_> {
         let mode = transfer.paths.chmod.as_deref().map(ModeChange::parse).transpose();
         let mode = mode.map_err(|error| Failure::new("--chmod cannot be read").caused_by(&error))?;
         let files: Vec<NewFile> = transfer.paths.heredocs.iter().map(new_file).collect();
-        let several = found.iter().map(|found| found.sources.len()).sum::<usize>() + files.len() > 1;
         let text = &transfer.paths.destination;
-        let directory = several || text.ends_with('/') || matches!(text.as_str(), "." | "..") || text.ends_with("/.");
+        let is_directory = text.ends_with('/') || matches!(text.as_str(), "." | "..") || text.ends_with("/.");
+        if transfer.paths.sources.len() + files.len() > 1 && !is_directory {
+            return Err(Failure::new(format!("several sources cannot all become {text}"))
+                .hint(format!("end the destination with a slash: {text}/"))
+                .into());
+        }
+        let several = found.iter().map(|found| found.sources.len()).sum::<usize>() + files.len() > 1;
+        let directory = several || is_directory;
         let destination = self.absolute(text);
 
         let mut key = KeyHasher::new("copy");
@@ -175,13 +181,18 @@ impl StageRun<'_, '_, '_> {
         key.digest("below", &self.built.key).add("path", &path);
         self.common(&mut key);
         let epoch = self.builder.request.epoch;
+        // It belongs to who works in it.
+        let user = self.built.config.user();
+        let owner = if user.is_empty() { None } else { Some(find_owner(&base, user)?) };
+        if let Some((uid, gid)) = owner {
+            key.add("owner", format!("{uid}:{gid}"));
+        }
         let below = TreePath::root().join(b"made");
         // A directory without anything in it, copied there.
         let made = ctr_tree::copy::directory(epoch);
         let sources = [Source { name: below.name().to_vec(), below: None, items: vec![made] }];
         let taken = [Taken { tree: &Empty, sources: &sources, anonymous: true }];
-        let placing =
-            Placing { base: &base, destination: &tree_path, directory: false, owner: None, mode: None, epoch };
+        let placing = Placing { base: &base, destination: &tree_path, directory: false, owner, mode: None, epoch };
         self.layer_of(key.finish(), &history, |writer| ctr_tree::copy::write(&taken, &[], placing, writer))
     }
 
@@ -265,21 +276,23 @@ fn excludes(patterns: &[String]) -> Result<Filter, Failure> {
     Ok(Box::new(move |path: &[u8]| read.iter().any(|pattern| pattern.matches(path))))
 }
 
-/// `user[:group]` by number, or by name in the image's own files. Without a group it is the user's number.
-fn find_owner(base: &Layers, text: &str) -> Result<(u32, u32), Failure> {
+/// `user[:group]` by number, or by name in the image's own files.
+fn find_owner(base: &dyn Tree, text: &str) -> Result<(u32, u32), Failure> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
         None => (text, None),
     };
     let passwd = account_file(base, "etc/passwd")?;
     let groups = account_file(base, "etc/group")?;
-    let wrong = |error: ctr_sandbox::user::UserError| Failure::new(format!("--chown={text}")).caused_by(&error);
-    let uid = ctr_sandbox::user::resolve(user, &[], &passwd, &groups).map_err(wrong)?.uid;
+    let wrong = |error: ctr_sandbox::user::UserError| Failure::new(format!("the owner {text}")).caused_by(&error);
+    let found = ctr_sandbox::user::resolve(user, &[], &passwd, &groups).map_err(wrong)?;
     let gid = match group {
         Some(group) => ctr_sandbox::user::resolve(&format!("0:{group}"), &[], &passwd, &groups).map_err(wrong)?.gid,
-        None => uid,
+        // A number stands for both, a name for the user and its own group.
+        None if user.bytes().all(|byte| byte.is_ascii_digit()) => found.uid,
+        None => found.gid,
     };
-    Ok((uid, gid))
+    Ok((found.uid, gid))
 }
 
 /// An account file of the image; empty if it has none.

@@ -174,12 +174,12 @@ impl StageRun<'_, '_, '_> {
         if !env.iter().any(|(name, _)| name == "PATH") {
             env.insert(0, ("PATH".to_owned(), DEFAULT_PATH.to_owned()));
         }
-        for (name, value) in self.arguments.values() {
+        for (name, value) in self.built.arguments.values() {
             if !env.iter().any(|(known, _)| known == name) {
                 env.push((name.to_owned(), value.to_owned()));
             }
         }
-        let hidden = proxies(&self.builder.given, &self.arguments).into_iter().chain(mounts.environment());
+        let hidden = proxies(&self.builder.given, &self.built.arguments).into_iter().chain(mounts.environment());
         let hidden = hidden.filter(|(name, _)| !env.iter().any(|(known, _)| known == name));
         let pair = |(name, value): (String, String)| format!("{name}={value}");
         let hidden = hidden.map(pair).collect();
@@ -187,7 +187,8 @@ impl StageRun<'_, '_, '_> {
     }
 
     fn created_by(&self, program: &Program) -> String {
-        let arguments: Vec<String> = self.arguments.values().map(|(name, value)| format!("{name}={value}")).collect();
+        let arguments: Vec<String> =
+            self.built.arguments.values().map(|(name, value)| format!("{name}={value}")).collect();
         let words = match &program.script {
             Some(script) => script.lines().next().unwrap_or_default().to_owned(),
             None => program.args.join(" "),

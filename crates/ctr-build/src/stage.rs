@@ -11,7 +11,7 @@ use crate::builder::{Builder, Built, Stop};
 use crate::copy::Transfer;
 use crate::graph::{Base, Names, at_node};
 use crate::layer::Layer;
-use crate::scope::{Arguments, Variables};
+use crate::scope::Variables;
 use crate::view::Outcome;
 
 /// A stage that is being built.
@@ -20,7 +20,6 @@ pub(crate) struct StageRun<'a, 's, 'e> {
     pub(crate) scope: &'s Scope<'s, 'e>,
     pub(crate) number: usize,
     pub(crate) built: Built,
-    pub(crate) arguments: Arguments,
     /// The instruction as it stands, for the view.
     pub(crate) title: String,
     pub(crate) step: usize,
@@ -38,8 +37,7 @@ pub(crate) fn run<'s, 'e>(builder: &'e Builder<'_>, number: usize, scope: &'s Sc
         Base::Image(name) => builder.images.get(builder, name, stage.platform.as_deref())?,
         Base::Context(_) => Built::clone(&*builder.source(&stage.base)?),
     };
-    let mut run =
-        StageRun { builder, scope, number, built, arguments: Arguments::default(), title: String::new(), step: 0 };
+    let mut run = StageRun { builder, scope, number, built, title: String::new(), step: 0 };
     let triggers = run.built.config.take_onbuild();
     for trigger in triggers {
         let node = ctr_dockerfile::parse_trigger(&trigger)
@@ -70,7 +68,7 @@ impl StageRun<'_, '_, '_> {
         self.title = node.original().split_whitespace().collect::<Vec<_>>().join(" ");
         let escape = self.builder.dockerfile.directives().escape;
         let env = self.built.config.env();
-        let variables = Variables { env: &env, arguments: &self.arguments };
+        let variables = Variables { env: &env, arguments: &self.built.arguments };
         let instruction = node
             .instruction(&variables, escape)
             .map_err(|error| Failure::new(error.render(&self.builder.file, self.builder.dockerfile.text())))?;
@@ -163,8 +161,9 @@ impl StageRun<'_, '_, '_> {
     fn declare(&mut self, args: Vec<Arg>) {
         for arg in args {
             let name = arg.name.clone();
-            self.arguments.declare(arg, &self.builder.given);
-            let value = self.arguments.values().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned());
+            self.built.arguments.declare(arg, &self.builder.given);
+            let value =
+                self.built.arguments.values().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned());
             self.note(&match value {
                 Some(value) => format!("ARG {name}={value}"),
                 None => format!("ARG {name}"),

@@ -162,13 +162,17 @@ impl<'a> Plan<'a> {
             (None, _) if self.placing.directory || is_directory => destination.join(&source.name),
             (None, _) => destination,
         };
-        // As mkdir -p makes it; what the source is, is no matter here.
-        if self.placing.directory && source.kind() == Some(Kind::Directory) && source.below.is_none() {
-            self.parents(&target.join("."))?;
-        }
         for item in &source.items {
             let to = join(&target, &item.below);
-            self.add(&item.from, to, item.meta.clone(), Content::Item(taken, &item.from))?;
+            let mut meta = item.meta.clone();
+            // The content of a directory is copied: the directory that takes it is made as `mkdir -p` makes one.
+            if item.below.is_root() && meta.kind == Kind::Directory && source.below.is_none() {
+                (meta.mode, meta.uid, meta.gid, meta.mtime) = (0o755, 0, 0, (self.placing.epoch, 0));
+                let meta = self.changed(meta, false);
+                self.add(&item.from, to, meta, Content::Parent)?;
+                continue;
+            }
+            self.add(&item.from, to, meta, Content::Item(taken, &item.from))?;
         }
         Ok(())
     }

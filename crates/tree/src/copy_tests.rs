@@ -64,7 +64,7 @@ fn files_come_where_they_belong() {
     let go = |sources: &[&str], to: &str| copied(&context, &Empty, sources, to, |_| ()).unwrap().join(", ");
     assert_eq!(go(&["f"], "x"), "x 640 0:0 4");
     assert_eq!(go(&["f"], "x/"), "x/ 755 0:0 0, x/f 640 0:0 4");
-    assert_eq!(go(&["src"], "d"), "d/ 750 0:0 0, d/a 640 0:0 3, d/sub/ 750 0:0 0, d/sub/b 640 0:0 1");
+    assert_eq!(go(&["src"], "d"), "d/ 755 0:0 0, d/a 640 0:0 3, d/sub/ 750 0:0 0, d/sub/b 640 0:0 1");
     assert_eq!(go(&["src"], "d/"), "d/ 755 0:0 0, d/a 640 0:0 3, d/sub/ 750 0:0 0, d/sub/b 640 0:0 1");
     assert_eq!(go(&["src"], "/"), "a 640 0:0 3, sub/ 750 0:0 0, sub/b 640 0:0 1");
     assert_eq!(go(&["f", "src/a"], "p/q"), "p/ 755 0:0 0, p/q/ 755 0:0 0, p/q/a 640 0:0 3, p/q/f 640 0:0 4");
