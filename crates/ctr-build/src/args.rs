@@ -12,7 +12,7 @@ use ctr_cli::{GlobalArgs, ProgressMode};
 #[derive(Debug, Parser)]
 #[command(name = "ctr-build", version = ctr_cli::VERSION, after_help = EXAMPLES)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
-pub struct Options {
+pub(crate) struct Options {
     /// Directory with the files that COPY and ADD take
     #[arg(default_value = ".", value_name = "CONTEXT")]
     pub(crate) context: PathBuf,

@@ -88,6 +88,12 @@ enum Progress {
     Failed,
 }
 
+/// What a step gave.
+pub(crate) struct Made {
+    /// None: nothing changed.
+    pub(crate) layer: Option<Arc<Layer>>,
+}
+
 /// A step of another stage failed: nothing to tell here.
 pub(crate) struct Cancelled;
 
@@ -254,9 +260,9 @@ impl<'a> Builder<'a> {
 
     /// What another stage or an earlier build got of a step: a layer, or that nothing changed. `None`: the step has to be
     /// carried out.
-    pub(crate) fn known(&self, key: &Digest) -> Result<Option<Option<Arc<Layer>>>, Failure> {
+    pub(crate) fn known(&self, key: &Digest) -> Result<Option<Made>, Failure> {
         if let Some(made) = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
-            return Ok(Some(made.clone()));
+            return Ok(Some(Made { layer: made.clone() }));
         }
         if self.request.no_cache {
             return Ok(None);
@@ -270,7 +276,7 @@ impl<'a> Builder<'a> {
             },
         };
         self.actions.touch(key);
-        Ok(Some(layer))
+        Ok(Some(Made { layer }))
     }
 
     /// A step was carried out, though its layer may still be packed.
@@ -316,7 +322,7 @@ impl<'a> Builder<'a> {
         for action in finished.drain(..) {
             // The next build does the step again, no more.
             if let Err(error) = self.actions.put(&action) {
-                self.view.warn(&format!("a result could not be kept for later builds: {error}"));
+                ctr_cli::warn(format!("a result could not be kept for later builds: {error}"));
             }
         }
         Ok(())
@@ -337,7 +343,7 @@ impl<'a> Builder<'a> {
                     && node.arguments().split_whitespace().any(|word| word.split('=').next() == Some(name))
             });
             if !declared {
-                self.view.warn(&format!("no ARG declares the build argument {name}: it has no effect"));
+                ctr_cli::warn(format!("no ARG declares the build argument {name}: it has no effect"));
             }
         }
     }

@@ -17,8 +17,6 @@ const FILE_MAX: usize = 1 << 20;
 /// A context.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// Its directory.
-    pub(crate) dir: PathBuf,
     tree: HostDir,
     ignore: Option<Ignore>,
     /// What its files had in them, and where that is kept.
@@ -43,7 +41,7 @@ impl Context {
         }
         let meta = std::fs::metadata(dir).context(|| format!("cannot look at {}", dir.display()))?;
         let cache_file = root.join(format!("build/stat/{}-{}", meta.dev(), meta.ino()));
-        Ok(Self { dir: dir.to_owned(), tree, ignore, cache: OnceLock::new(), cache_file })
+        Ok(Self { tree, ignore, cache: OnceLock::new(), cache_file })
     }
 
     /// What is known of its files.

@@ -211,8 +211,8 @@ impl StageRun<'_, '_, '_> {
     ) -> Result<(), Stop> {
         let builder = self.builder;
         let _flight = builder.flights.take(key);
-        if let Some(layer) = builder.known(&key)? {
-            self.advance(key, layer, created_by);
+        if let Some(made) = builder.known(&key)? {
+            self.advance(key, made.layer, created_by);
             builder.view.step(self.number, &self.title, Outcome::Cached);
             return Ok(());
         }

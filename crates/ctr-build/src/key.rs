@@ -59,12 +59,24 @@ mod tests {
             hasher.finish()
         };
         let keys = [
-            key(&|h| drop(h.add("a", "bc"))),
-            key(&|h| drop(h.add("ab", "c"))),
-            key(&|h| drop(h.add("a", "b").add("c", ""))),
-            key(&|h| drop(h.list("a", ["b", "c"]))),
-            key(&|h| drop(h.list("a", ["bc"]))),
-            key(&|h| drop(h.list("a", ["b"]).list("a", ["c"]))),
+            key(&|h| {
+                h.add("a", "bc");
+            }),
+            key(&|h| {
+                h.add("ab", "c");
+            }),
+            key(&|h| {
+                h.add("a", "b").add("c", "");
+            }),
+            key(&|h| {
+                h.list("a", ["b", "c"]);
+            }),
+            key(&|h| {
+                h.list("a", ["bc"]);
+            }),
+            key(&|h| {
+                h.list("a", ["b"]).list("a", ["c"]);
+            }),
             key(&|_| ()),
         ];
         for (at, one) in keys.iter().enumerate() {

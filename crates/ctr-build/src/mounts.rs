@@ -70,9 +70,6 @@ enum One {
         id: String,
         socket: PathBuf,
         target: String,
-        mode: u32,
-        uid: u32,
-        gid: u32,
     },
 }
 
@@ -80,7 +77,8 @@ enum One {
 pub(crate) struct Prepared {
     pub(crate) mounts: Vec<StepMount>,
     /// Locks of caches.
-    _locks: Vec<File>,
+    #[allow(dead_code, reason = "they are held, not looked at")]
+    locks: Vec<File>,
 }
 
 const NOTHING: &(dyn Fn(&[u8]) -> bool + Sync) = &|_| false;
@@ -106,12 +104,16 @@ impl Mounts {
                 One::Cache { id, target, read_only, .. } => {
                     key.add("cache", id).add("target", target).add("ro", [u8::from(*read_only)]);
                 }
-                One::Tmpfs { target, .. } => drop(key.add("tmpfs", target)),
+                One::Tmpfs { target, .. } => {
+                    key.add("tmpfs", target);
+                }
                 One::Secret { id, target, env, mode, uid, gid, .. } => {
                     key.add("secret", id).add("target", target.as_deref().unwrap_or_default());
                     key.add("env", env.as_deref().unwrap_or_default()).add("mode", format!("{mode} {uid} {gid}"));
                 }
-                One::Ssh { id, target, .. } => drop(key.add("ssh", id).add("target", target)),
+                One::Ssh { id, target, .. } => {
+                    key.add("ssh", id).add("target", target);
+                }
             }
         }
     }
@@ -139,7 +141,7 @@ impl Mounts {
 
     /// Makes what is mounted.
     pub(crate) fn prepare(&self, builder: &Builder<'_>) -> Result<Prepared, Failure> {
-        let mut prepared = Prepared { mounts: Vec::new(), _locks: Vec::new() };
+        let mut prepared = Prepared { mounts: Vec::new(), locks: Vec::new() };
         for mount in &self.all {
             match mount {
                 One::Context { name, sources, target, writable, .. } => {
@@ -159,7 +161,7 @@ impl Mounts {
                 One::Cache { id, target, read_only, sharing, mode, uid, gid, from } => {
                     let cache = Cache { id, sharing: *sharing, mode: *mode, uid: *uid, gid: *gid, from: from.as_ref() };
                     let (source, lock) = cache.open(builder)?;
-                    prepared._locks.extend(lock);
+                    prepared.locks.extend(lock);
                     prepared.mounts.push(StepMount::Cache { source, target: target.clone(), read_only: *read_only });
                 }
                 One::Tmpfs { target, size } => {
@@ -170,9 +172,9 @@ impl Mounts {
                     let content = Content(bytes.clone());
                     prepared.mounts.push(StepMount::Secret { content, target, mode: *mode, uid: *uid, gid: *gid });
                 }
-                One::Ssh { socket, target, mode, uid, gid, .. } => {
+                One::Ssh { socket, target, .. } => {
                     let (source, target) = (socket.clone(), target.clone());
-                    prepared.mounts.push(StepMount::Socket { source, target, mode: *mode, uid: *uid, gid: *gid });
+                    prepared.mounts.push(StepMount::Socket { source, target });
                 }
             }
         }
@@ -236,7 +238,7 @@ fn one(stage: &StageRun<'_, '_, '_>, mount: &Mount, agents: &mut usize) -> Resul
             let (bytes, env, id) = (bytes.clone(), env.clone(), id.clone());
             One::Secret { id, bytes, target, env, mode: *mode, uid: *uid, gid: *gid }
         }
-        Mount::Ssh { id, target, required, mode, uid, gid } => {
+        Mount::Ssh { id, target, required, .. } => {
             let Some(socket) = builder.request.ssh.get(id) else {
                 if *required {
                     return Err(Failure::new(format!("the agent {id} was not given"))
@@ -248,7 +250,7 @@ fn one(stage: &StageRun<'_, '_, '_>, mount: &Mount, agents: &mut usize) -> Resul
             let target = target.as_ref().map(|target| stage.absolute(target));
             let target = target.unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{agents}"));
             *agents += 1;
-            One::Ssh { id: id.clone(), socket: socket.clone(), target, mode: *mode, uid: *uid, gid: *gid }
+            One::Ssh { id: id.clone(), socket: socket.clone(), target }
         }
     }))
 }
@@ -330,28 +332,19 @@ impl Cache<'_> {
             let _ = File::open(place).map(|place| place.set_modified(std::time::SystemTime::now()));
             return Ok(());
         }
-        let staged = match self.from {
-            Some((built, source)) => {
-                let tree = builder.tree(&built.layers)?;
-                let sources = find(&tree, source, true)?;
-                let taken = [Taken { tree: &tree, sources: &sources, anonymous: false }];
-                let destination = TreePath::new("dir");
-                let epoch = builder.request.epoch;
-                let placing = Placing {
-                    base: &Empty,
-                    destination: &destination,
-                    directory: false,
-                    owner: None,
-                    mode: None,
-                    epoch,
-                };
-                crate::pack::unpacked(builder, |writer| ctr_tree::copy::write(&taken, &[], placing, writer))?
-            }
-            None => {
-                let staging = builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
-                std::fs::create_dir(staging.join("dir")).context(failed)?;
-                staging
-            }
+        let staged = if let Some((built, source)) = self.from {
+            let tree = builder.tree(&built.layers)?;
+            let sources = find(&tree, source, true)?;
+            let taken = [Taken { tree: &tree, sources: &sources, anonymous: false }];
+            let destination = TreePath::new("dir");
+            let epoch = builder.request.epoch;
+            let placing =
+                Placing { base: &Empty, destination: &destination, directory: false, owner: None, mode: None, epoch };
+            crate::pack::unpacked(builder, |writer| ctr_tree::copy::write(&taken, &[], placing, writer))?
+        } else {
+            let staging = builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
+            std::fs::create_dir(staging.join("dir")).context(failed)?;
+            staging
         };
         let new = staged.join("dir");
         std::fs::set_permissions(&new, std::fs::Permissions::from_mode(self.mode)).context(failed)?;

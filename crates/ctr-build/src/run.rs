@@ -55,8 +55,8 @@ impl StageRun<'_, '_, '_> {
         let created_by = self.created_by(&program);
 
         let flight = builder.flights.take(key);
-        if let Some(layer) = builder.known(&key)? {
-            self.advance(key, layer, &created_by);
+        if let Some(made) = builder.known(&key)? {
+            self.advance(key, made.layer, &created_by);
             builder.view.step(self.number, &self.title, Outcome::Cached);
             return Ok(());
         }

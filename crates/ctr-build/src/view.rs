@@ -55,16 +55,11 @@ impl View {
         self.labels.get(stage).map_or("", String::as_str)
     }
 
-    fn write(&self, text: &str) {
-        // One write, so that lines of stages that run at once do not mix. Nobody to read it is no reason to fail.
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
-    }
-
     /// A step has begun.
     pub(crate) fn begin(&self, stage: usize, title: &str) {
         match self.style {
             Style::Quiet => {}
-            Style::Plain => self.write(&format!("[{}] {}\n", self.label(stage), shorten(title))),
+            Style::Plain => write(&format!("[{}] {}\n", self.label(stage), shorten(title))),
             Style::Json => self.object(stage, "begin", title, None),
         }
     }
@@ -82,10 +77,10 @@ impl View {
         let label = self.label(stage);
         match (self.style, outcome) {
             (Style::Quiet, _) => {}
-            (Style::Plain, Outcome::Config) => self.write(&format!("[{label}] {}\n", shorten(title))),
-            (Style::Plain, Outcome::Cached) => self.write(&format!("[{label}] {}  (cached)\n", shorten(title))),
+            (Style::Plain, Outcome::Config) => write(&format!("[{label}] {}\n", shorten(title))),
+            (Style::Plain, Outcome::Cached) => write(&format!("[{label}] {}  (cached)\n", shorten(title))),
             (Style::Plain, Outcome::Done(time)) => {
-                self.write(&format!("[{label}] {}  ({:.1} s)\n", shorten(title), time.as_secs_f64()));
+                write(&format!("[{label}] {}  ({:.1} s)\n", shorten(title), time.as_secs_f64()));
             }
             (Style::Json, Outcome::Config) => self.object(stage, "config", title, None),
             (Style::Json, Outcome::Cached) => self.object(stage, "cached", title, None),
@@ -98,7 +93,7 @@ impl View {
         let text = printable(line);
         match self.style {
             Style::Quiet => {}
-            Style::Plain => self.write(&format!("[{}] | {text}\n", self.label(stage))),
+            Style::Plain => write(&format!("[{}] | {text}\n", self.label(stage))),
             Style::Json => self.object(stage, "output", &text, None),
         }
     }
@@ -108,18 +103,18 @@ impl View {
         if let (Some(time), Some(members)) = (time, object.as_object_mut()) {
             members.insert("seconds".to_owned(), serde_json::json!(time.as_secs_f64()));
         }
-        self.write(&format!("{object}\n"));
-    }
-
-    /// Something that the user should know.
-    pub(crate) fn warn(&self, text: &str) {
-        ctr_cli::warn(text);
+        write(&format!("{object}\n"));
     }
 
     /// How steps went, and how long all took.
     pub(crate) fn summary(&self) -> (Counts, Duration) {
         (*self.counts.lock().unwrap_or_else(PoisonError::into_inner), self.begun.elapsed())
     }
+}
+
+/// One write, so that lines of stages that run at once do not mix. Nobody to read it is no reason to fail.
+fn write(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// A title in one line of a usual width.

@@ -14,6 +14,7 @@ use crate::terminal::WindowSize;
 
 /// A container to be created.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Bundle {
     /// The root filesystem.
     pub rootfs: Rootfs,

@@ -42,7 +42,7 @@ pub fn run(step: &Step) -> Result<u8, SandboxError> {
         error.hinted("RUN needs root, or a user namespace: see /proc/sys/user/max_user_namespaces")
     })?;
     let root = tree(step)?;
-    let mut sources = Sources::new(step)?;
+    let mut sources = Sources::new(step);
     let mounts = mounts(step, &mut sources)?;
     let strip = Strip::look(&root, &step.upper, mounts.iter().map(|mount| mount.target.as_str()))?;
     let bundle = bundle(step, root, mounts);

@@ -96,18 +96,12 @@ pub enum StepMount {
         /// Group, an id of the image.
         gid: u32,
     },
-    /// A socket of the host, as an agent's of ssh.
+    /// A socket of the host, as an agent's of ssh. Who may use it is said by its own owner and mode.
     Socket {
         /// Its absolute path on the host.
         source: PathBuf,
         /// Where.
         target: String,
-        /// Permission bits.
-        mode: u32,
-        /// Owner, an id of the image.
-        uid: u32,
-        /// Group, an id of the image.
-        gid: u32,
     },
 }
 

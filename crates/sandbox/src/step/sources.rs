@@ -30,8 +30,8 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Sandb
 
 impl<'a> Sources<'a> {
     /// For a step.
-    pub(super) fn new(step: &'a Step) -> Result<Self, SandboxError> {
-        Ok(Self { step, memory: None, count: 0 })
+    pub(super) fn new(step: &'a Step) -> Self {
+        Self { step, memory: None, count: 0 }
     }
 
     fn fresh(&mut self, kind: &str) -> Result<PathBuf, SandboxError> {
@@ -67,10 +67,7 @@ impl<'a> Sources<'a> {
                 // A script that is shown so can be executed.
                 bind(target, path, read_only)
             }
-            StepMount::Socket { source, target, mode, uid, gid } => {
-                let _ = (mode, uid, gid);
-                bind(target, source.clone(), closed)
-            }
+            StepMount::Socket { source, target } => bind(target, source.clone(), closed),
         })
     }
 
@@ -116,18 +113,17 @@ impl<'a> Sources<'a> {
 
     /// A file that is never on a disk of ours.
     fn file(&mut self, bytes: &[u8], mode: u32, (uid, gid): (u32, u32)) -> Result<PathBuf, SandboxError> {
-        let dir = match &self.memory {
-            Some(dir) => dir.clone(),
-            None => {
-                let dir = self.fresh("memory")?;
-                let target = c_string(text(&dir))?;
-                // Without swap where the kernel can (6.4).
-                let mounted = mount::mount_old(c"tmpfs", &target, c"tmpfs", mount::MS_NODEV, c"mode=700,noswap")
-                    .or_else(|_| mount::mount_old(c"tmpfs", &target, c"tmpfs", mount::MS_NODEV, c"mode=700"));
-                mounted.map_err(|errno| SandboxError::host("keep files in memory", "mount", "tmpfs", errno))?;
-                self.memory = Some(dir.clone());
-                dir
-            }
+        let dir = if let Some(dir) = &self.memory {
+            dir.clone()
+        } else {
+            let dir = self.fresh("memory")?;
+            let target = c_string(text(&dir))?;
+            // Without swap where the kernel can (6.4).
+            let mounted = mount::mount_old(c"tmpfs", &target, c"tmpfs", mount::MS_NODEV, c"mode=700,noswap")
+                .or_else(|_| mount::mount_old(c"tmpfs", &target, c"tmpfs", mount::MS_NODEV, c"mode=700"));
+            mounted.map_err(|errno| SandboxError::host("keep files in memory", "mount", "tmpfs", errno))?;
+            self.memory = Some(dir.clone());
+            dir
         };
         self.count += 1;
         let path = dir.join(self.count.to_string());
