@@ -151,6 +151,7 @@ fn lines_are_found_in_messages() {
     for message in ["Dockerfile:12:3: no", "error at line 12", "x\n  12 | RUN false\n", "12 >>> RUN", " > 12 | COPY"] {
         assert!(names_line(message, 12) && !names_line(message, 1) && !names_line(message, 2), "{message}");
     }
+    assert!(!names_line("no image localhost/x:1", 1));
 }
 
 #[test]

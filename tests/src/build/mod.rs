@@ -203,7 +203,7 @@ fn said(done: &Done) -> String {
 /// Whether a message names a line: `Dockerfile:3:1`, `line 3`, or ` 3 | ` before an excerpt.
 pub fn names_line(message: &str, line: u32) -> bool {
     let ends = |text: &str| !text.starts_with(|c: char| c.is_ascii_digit());
-    let named = [format!(":{line}"), format!("line {line}")];
+    let named = [format!("Dockerfile:{line}"), format!("line {line}")];
     named.iter().any(|mark| message.match_indices(mark.as_str()).any(|(at, mark)| ends(&message[at + mark.len()..])))
         || message.lines().any(|shown| {
             shown
