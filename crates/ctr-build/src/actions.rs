@@ -44,7 +44,12 @@ pub(crate) struct Actions(PathBuf);
 impl Actions {
     /// Those of `root`.
     pub(crate) fn of(root: &Path) -> Self {
-        Self(root.join("build/actions"))
+        Self::at(root.join("build/actions"))
+    }
+
+    /// Those in this directory.
+    pub(crate) fn at(dir: PathBuf) -> Self {
+        Self(dir)
     }
 
     fn path(&self, key: &Digest) -> PathBuf {

@@ -58,6 +58,15 @@ pub(crate) struct Options {
     /// Run every step, take none from the cache
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Take results of steps from this directory; several are possible
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_from: Vec<String>,
+    /// Write the results of all steps, and what caches of RUN have in them, to this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_to: Vec<String>,
+    /// Both: for machines that begin with nothing
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
     /// When base images are fetched
     #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_value = "missing", default_missing_value = "always")]
     pub(crate) pull: Pull,
@@ -73,6 +82,12 @@ pub(crate) struct Options {
     /// Compression of new layers
     #[arg(long, value_enum, default_value = "zstd")]
     pub(crate) compression: CompressionName,
+    /// Bills of materials to keep with the image; several are possible
+    #[arg(long, value_enum, value_name = "FORMAT", value_delimiter = ',')]
+    pub(crate) sbom: Vec<Sbom>,
+    /// Keep with the image how it was made; `max` tells the build arguments too
+    #[arg(long, value_enum, value_name = "HOW_MUCH", num_args = 0..=1, require_equals = true, default_missing_value = "min")]
+    pub(crate) provenance: Option<Provenance>,
     /// Send the image to the registries that its names say, with ctr-push
     #[arg(long)]
     pub(crate) push: bool,
@@ -108,6 +123,24 @@ pub(crate) enum NetworkName {
     Host,
     /// None
     None,
+}
+
+/// Formats of bills of materials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Sbom {
+    /// SPDX 2.3
+    Spdx,
+    /// CycloneDX 1.6
+    Cyclonedx,
+}
+
+/// How much is told of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Provenance {
+    /// The Dockerfile's digest and the base images'
+    Min,
+    /// Build arguments too
+    Max,
 }
 
 /// The names of compressions.

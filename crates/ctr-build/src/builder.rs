@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::graph::{Base, Graph};
 use crate::layer::{Layer, Sealed};
 use crate::permits::Permits;
+use crate::portable;
 use crate::request::Request;
 use crate::scope::{Arguments, Given};
 use crate::view::View;
@@ -56,6 +57,10 @@ pub(crate) struct Builder<'a> {
     made: Mutex<BTreeMap<Digest, Option<Arc<Layer>>>>,
     /// Steps that are finished and not on record.
     finished: Mutex<Vec<Action>>,
+    /// Records of this build's steps, old and new.
+    used: Mutex<BTreeMap<Digest, Action>>,
+    /// Caches of this build's RUNs.
+    caches: Mutex<BTreeMap<String, PathBuf>>,
     cancelled: AtomicBool,
 }
 
@@ -165,6 +170,8 @@ impl<'a> Builder<'a> {
             published: Mutex::new(Instant::now()),
             made: Mutex::new(BTreeMap::new()),
             finished: Mutex::new(Vec::new()),
+            used: Mutex::new(BTreeMap::new()),
+            caches: Mutex::new(BTreeMap::new()),
             cancelled: AtomicBool::new(false),
         })
     }
@@ -260,23 +267,49 @@ impl<'a> Builder<'a> {
 
     /// What another stage or an earlier build got of a step: a layer, or that nothing changed. `None`: the step has to be
     /// carried out.
-    pub(crate) fn known(&self, key: &Digest) -> Result<Option<Made>, Failure> {
+    pub(crate) fn known(&self, key: &Digest, below: &[Arc<Layer>]) -> Result<Option<Made>, Failure> {
         if let Some(made) = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
             return Ok(Some(Made { layer: made.clone() }));
         }
         if self.request.no_cache {
             return Ok(None);
         }
-        let Some(action) = self.actions.get(key) else { return Ok(None) };
-        let layer = match action.layer {
-            None => None,
-            Some(blob) => match self.stored(&blob)? {
-                Some(sealed) => Some(Layer::sealed(sealed)),
-                None => return Ok(None),
-            },
-        };
-        self.actions.touch(key);
-        Ok(Some(Made { layer }))
+        if let Some(action) = self.actions.get(key)
+            && let Some(made) = self.made_of(&action)?
+        {
+            self.actions.touch(key);
+            self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, action);
+            return Ok(Some(made));
+        }
+        for dir in &self.request.cache_from {
+            if let Some((action, sealed)) = portable::fetch(self, dir, key, below)? {
+                self.finish(action);
+                return Ok(Some(Made { layer: sealed.map(Layer::sealed) }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The result that a record tells of, if the store has it.
+    fn made_of(&self, action: &Action) -> Result<Option<Made>, Failure> {
+        let Some(blob) = &action.layer else { return Ok(Some(Made { layer: None })) };
+        Ok(self.stored(blob)?.map(|sealed| Made { layer: Some(Layer::sealed(sealed)) }))
+    }
+
+    /// Records of all steps of this build.
+    pub(crate) fn used(&self) -> Vec<Action> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Directories of caches that RUNs of this build had, by the names that they are kept under.
+    pub(crate) fn used_caches(&self) -> Vec<(String, PathBuf)> {
+        let caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        caches.iter().map(|(name, dir)| (name.clone(), dir.clone())).collect()
+    }
+
+    /// A RUN has this cache.
+    pub(crate) fn use_cache(&self, name: String, dir: PathBuf) {
+        self.caches.lock().unwrap_or_else(PoisonError::into_inner).insert(name, dir);
     }
 
     /// A step was carried out, though its layer may still be packed.
@@ -295,6 +328,7 @@ impl<'a> Builder<'a> {
 
     /// A step is finished; later builds can have its result.
     pub(crate) fn finish(&self, action: Action) {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(action.key, action.clone());
         self.finished.lock().unwrap_or_else(PoisonError::into_inner).push(action);
     }
 

@@ -211,7 +211,7 @@ impl StageRun<'_, '_, '_> {
     ) -> Result<(), Stop> {
         let builder = self.builder;
         let _flight = builder.flights.take(key);
-        if let Some(made) = builder.known(&key)? {
+        if let Some(made) = builder.known(&key, &self.built.layers)? {
             self.advance(key, made.layer, created_by);
             builder.view.step(self.number, &self.title, Outcome::Cached);
             return Ok(());

@@ -21,12 +21,14 @@ mod mounts;
 mod output;
 mod pack;
 mod permits;
+mod portable;
 mod ports;
 mod request;
 mod run;
 mod scope;
 mod secrets;
 mod stage;
+mod statements;
 mod step;
 mod tail;
 mod upper;
@@ -135,8 +137,12 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let built = builder.build(target);
     builder.save_caches();
     let built = built?;
+    for dir in &request.cache_to {
+        portable::write(&builder, dir)?;
+    }
     builder.warn_of_arguments();
     let image = commit::commit(&builder, &built)?;
+    statements::attach(&builder, &built, &image, &options.sbom, options.provenance)?;
     for output in &outputs {
         output.write(&builder, &built, &image, progress(&options))?;
     }

@@ -318,13 +318,16 @@ impl Cache<'_> {
                 }
                 Sharing::Shared => {}
             }
-            self.make(builder, &place)?;
+            self.make(builder, &place, number == 0)?;
+            if number == 0 {
+                builder.use_cache(name, place.join("dir"));
+            }
             return Ok((place.join("dir"), (self.sharing != Sharing::Shared).then_some(lock)));
         }
         Err(Failure::new(failed(&caches)))
     }
 
-    fn make(&self, builder: &Builder<'_>, place: &Path) -> Result<(), Failure> {
+    fn make(&self, builder: &Builder<'_>, place: &Path, first: bool) -> Result<(), Failure> {
         let dir = place.join("dir");
         let failed = || format!("cannot make the cache {}", dir.display());
         if dir.exists() {
@@ -343,16 +346,25 @@ impl Cache<'_> {
             crate::pack::unpacked(builder, |writer| ctr_tree::copy::write(&taken, &[], placing, writer))?
         } else {
             let staging = builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
-            std::fs::create_dir(staging.join("dir")).context(failed)?;
+            let new = staging.join("dir");
+            std::fs::create_dir(&new).context(failed)?;
+            let name = place.file_name().unwrap_or_default().to_string_lossy();
+            if first && crate::portable::fill(builder, &name, &new)? {
+                return put_in_place(&staging, place, &dir);
+            }
             staging
         };
         let new = staged.join("dir");
         std::fs::set_permissions(&new, std::fs::Permissions::from_mode(self.mode)).context(failed)?;
         std::os::unix::fs::chown(&new, Some(self.uid), Some(self.gid)).context(failed)?;
-        match std::fs::rename(&staged, place) {
-            // Another build was first.
-            Err(_) if dir.exists() => Ok(()),
-            result => result.context(failed),
-        }
+        put_in_place(&staged, place, &dir)
+    }
+}
+
+fn put_in_place(staged: &Path, place: &Path, dir: &Path) -> Result<(), Failure> {
+    match std::fs::rename(staged, place) {
+        // Another build was first.
+        Err(_) if dir.exists() => Ok(()),
+        result => result.context(|| format!("cannot make the cache {}", dir.display())),
     }
 }

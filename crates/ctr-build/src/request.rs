@@ -33,6 +33,8 @@ pub(crate) struct Request {
     pub(crate) shm_size: u64,
     pub(crate) compression: Compression,
     pub(crate) jobs: usize,
+    pub(crate) cache_from: Vec<PathBuf>,
+    pub(crate) cache_to: Vec<PathBuf>,
     /// Seconds since 1970 that nothing in the image is newer than.
     pub(crate) epoch: i64,
 }
@@ -79,10 +81,18 @@ impl Request {
                 CompressionName::Gzip => Compression::Gzip,
                 CompressionName::None => Compression::Plain,
             },
+            cache_from: caches("--cache-from", &options.cache_from, options.cache_dir.as_deref())?,
+            cache_to: caches("--cache-to", &options.cache_to, options.cache_dir.as_deref())?,
             // Most programs wait as much as they compute.
             jobs: jobs.unwrap_or((cores * 2).max(4)),
             epoch: epoch(&options.context)?,
         })
+    }
+
+    /// What `--build-arg` gave: not what proxies of the environment are.
+    pub(crate) fn declared_arguments(&self) -> BTreeMap<String, String> {
+        let arguments = self.arguments.iter().filter(|(name, _)| !is_predeclared(name));
+        arguments.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// The build's time as images have it.
@@ -144,6 +154,32 @@ fn context(text: &str) -> Result<(String, ContextPlace), Failure> {
     }
     let path = std::path::absolute(&place).context(|| format!("--build-context {text}"))?;
     Ok((name, ContextPlace::Directory(path)))
+}
+
+/// Directories: by their path, or as docker names them, `type=local,src=DIR`.
+fn caches(option: &str, all: &[String], both: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
+    let mut dirs = Vec::new();
+    for text in all {
+        let mut dir = None;
+        for part in text.split(',') {
+            match part.split_once('=') {
+                None => dir = Some(part),
+                Some(("type", "local")) => {}
+                Some(("src" | "dest", path)) => dir = Some(path),
+                Some(_) => {
+                    return Err(Failure::usage(format!("{option} {text}: caches of this kind are not known"))
+                        .hint("give a directory"));
+                }
+            }
+        }
+        let dir = dir.filter(|dir| !dir.is_empty());
+        dirs.push(dir.ok_or_else(|| Failure::usage(format!("{option} {text} names no directory")))?.into());
+    }
+    dirs.extend(both.map(Path::to_owned));
+    // The current directory is left when the work begins.
+    dirs.iter()
+        .map(|dir: &PathBuf| std::path::absolute(dir).context(|| format!("{option} {}", dir.display())))
+        .collect()
 }
 
 /// `id=ID,src=FILE`, `id=ID,env=NAME`, `type=file|env`.
