@@ -24,6 +24,8 @@ pub(crate) enum Base {
 pub(crate) struct Stage<'a> {
     /// Behind AS.
     pub(crate) name: Option<String>,
+    /// Its FROM.
+    pub(crate) from: &'a Node,
     /// What it begins with.
     pub(crate) base: Base,
     /// `--platform`.
@@ -147,12 +149,12 @@ impl<'a> Graph<'a> {
         for start in &starts {
             let Some(node) = body.get(*start) else { continue };
             let Instruction::From(from) = node.instruction(&scope, escape).map_err(wrong)? else { continue };
-            froms.push(from);
+            froms.push((node, from));
         }
-        let stages: Vec<Option<String>> = froms.iter().map(|from| from.name.clone()).collect();
+        let stages: Vec<Option<String>> = froms.iter().map(|(_, from)| from.name.clone()).collect();
         let names = Names { contexts, stages: &stages };
         let mut graph = Self { stages: Vec::new(), globals: scope.values() };
-        for (at, from) in froms.iter().enumerate() {
+        for (at, (node, from)) in froms.iter().enumerate() {
             let start = starts.get(at).map_or(0, |start| start + 1);
             let end = starts.get(at + 1).copied().unwrap_or(body.len());
             let nodes = body.get(start..end).unwrap_or_default();
@@ -165,6 +167,7 @@ impl<'a> Graph<'a> {
             }
             graph.stages.push(Stage {
                 name: from.name.clone(),
+                from: node,
                 base: names.base(&from.image, at),
                 platform: from.platform.clone(),
                 nodes,

@@ -102,7 +102,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let graph = Graph::new(&dockerfile, &found.name, &request.arguments, &platform, &names)?;
     let target = graph.target(request.target.as_deref())?;
     let images = Images::default();
-    fetch(&graph, target, &images, &root, &request, options.global.quiet)?;
+    fetch(&graph, (&dockerfile, &found.name), target, &images, &root, &request, options.global.quiet)?;
     let context = Context::open(&options.context, &found.ignore_files, &root)?;
     let contexts = open_contexts(&request, &root)?;
 
@@ -164,6 +164,7 @@ fn platform_arguments(target: &Platform) -> BTreeMap<String, String> {
 /// Brings in the images that the stages stand on or copy from.
 fn fetch(
     graph: &Graph<'_>,
+    (dockerfile, file): (&ctr_dockerfile::Dockerfile, &str),
     target: usize,
     images: &Images,
     root: &Path,
@@ -182,7 +183,9 @@ fn fetch(
                 },
                 _ => continue,
             };
-            images.prepare(root, request, quiet, name, platform)?;
+            images
+                .prepare(root, request, quiet, name, platform)
+                .map_err(|failure| graph::at_node(failure, stage.from, dockerfile, file))?;
         }
     }
     Ok(())
