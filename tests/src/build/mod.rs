@@ -57,7 +57,7 @@ impl Builder {
     }
 
     /// `ctr-NAME` in the root, as who builds.
-    fn ctr(&self, name: &str) -> Cmd {
+    pub fn ctr(&self, name: &str) -> Cmd {
         self.user.as_ref().map_or_else(|| self.root.ctr(name), |user| user.ctr(&self.root, name))
     }
 
