@@ -14,6 +14,7 @@ use crate::output::StdoutError;
 pub struct Failure {
     pub(crate) what: String,
     pub(crate) causes: Vec<String>,
+    pub(crate) excerpt: Vec<String>,
     pub(crate) hint: Option<String>,
     pub(crate) kind: Kind,
 }
@@ -34,7 +35,7 @@ pub(crate) enum Kind {
 impl Failure {
     /// A failure that reads `what`: a clause without a full stop, `cannot stop web: it is not running`.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), causes: Vec::new(), hint: None, kind: Kind::Failure }
+        Self { what: what.into(), causes: Vec::new(), excerpt: Vec::new(), hint: None, kind: Kind::Failure }
     }
 
     /// A command line that cannot be understood, found after parsing (two options that exclude each other).
@@ -89,6 +90,21 @@ impl Failure {
     pub fn within(mut self, what: impl Into<String>) -> Self {
         let inner = std::mem::replace(&mut self.what, what.into());
         self.causes.insert(0, inner);
+        self
+    }
+
+    /// Lines that show what it is about, as they stand: of a file, or what a program said last. They come before those that
+    /// are there.
+    #[must_use]
+    pub fn excerpt(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.excerpt.splice(..0, lines);
+        self
+    }
+
+    /// The same failure with the place in front: `FILE:LINE: WHAT`.
+    #[must_use]
+    pub fn at(mut self, place: impl Display) -> Self {
+        self.what = format!("{place}: {}", self.what);
         self
     }
 

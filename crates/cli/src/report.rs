@@ -48,6 +48,8 @@ struct Line<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     causes: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    excerpt: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,9 +89,15 @@ pub(crate) fn say(text: &str) {
 fn message(voice: &Voice, level: &'static str, text: &str) -> String {
     match voice.format {
         OutputFormat::Table => format!("{}: {level}: {}\n", voice.program, escape::visible(text)),
-        OutputFormat::Json => {
-            json_line(&Line { level, program: &voice.program, message: text, causes: &[], hint: None, exit_code: None })
-        }
+        OutputFormat::Json => json_line(&Line {
+            level,
+            program: &voice.program,
+            message: text,
+            causes: &[],
+            excerpt: &[],
+            hint: None,
+            exit_code: None,
+        }),
     }
 }
 
@@ -100,15 +108,21 @@ pub(crate) fn render(voice: &Voice, failure: &Failure, exit_code: Option<u8>) ->
             program: &voice.program,
             message: &failure.what,
             causes: &failure.causes,
+            excerpt: &failure.excerpt,
             hint: failure.hint.as_deref(),
             exit_code,
         });
     }
     let mut text = format!("{}: {}\n", voice.program, escape::visible(&failure.what));
-    let causes = failure.causes.iter().map(|cause| ("because", cause));
-    for (label, line) in causes.chain(failure.hint.iter().map(|hint| ("hint", hint))) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {label}: {}", escape::visible(line));
+    // Writing to a String cannot fail.
+    for cause in &failure.causes {
+        let _ = writeln!(text, "  because: {}", escape::visible(cause));
+    }
+    for line in &failure.excerpt {
+        let _ = writeln!(text, "    {}", escape::visible(line));
+    }
+    if let Some(hint) = &failure.hint {
+        let _ = writeln!(text, "  hint: {}", escape::visible(hint));
     }
     text
 }

@@ -53,14 +53,20 @@ pub(crate) struct Graph<'a> {
 }
 
 /// An error of the Dockerfile, with its line.
-pub(crate) fn in_dockerfile(error: &ctr_dockerfile::Error, dockerfile: &Dockerfile, name: &str) -> Failure {
-    Failure::new(error.render(name, dockerfile.text()))
+pub(crate) fn in_dockerfile(error: &ctr_dockerfile::Error, text: &str, name: &str) -> Failure {
+    let at = error.position(text);
+    let failure = Failure::new(error.to_string()).at(format!("{name}:{}:{}", at.line, at.column));
+    failure.excerpt(error.excerpt(text))
 }
 
 /// An error of one instruction, with its line.
 pub(crate) fn at_node(failure: Failure, node: &Node, dockerfile: &Dockerfile, name: &str) -> Failure {
+    if failure.what().starts_with(&format!("{name}:")) {
+        return failure;
+    }
     let line = node.span().position(dockerfile.text()).line;
-    failure.within(format!("{name}:{line}: {}", node.original().lines().next().unwrap_or_default()))
+    let text = dockerfile.text().lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    failure.at(format!("{name}:{line}")).excerpt([format!("{line} | {text}")])
 }
 
 /// Names what `--from` and FROM can mean, in the order of the reference: stages, contexts, images.
@@ -120,7 +126,7 @@ impl<'a> Graph<'a> {
         contexts: &[String],
     ) -> Result<Self, Failure> {
         let escape = dockerfile.directives().escape;
-        let wrong = |error: ctr_dockerfile::Error| in_dockerfile(&error, dockerfile, file);
+        let wrong = |error: ctr_dockerfile::Error| in_dockerfile(&error, dockerfile.text(), file);
         let nodes = dockerfile.nodes();
         let first = nodes.iter().position(|node| node.keyword().is_ok_and(|keyword| keyword == Keyword::From));
         let (head, body) = nodes.split_at(first.unwrap_or(nodes.len()));

@@ -98,7 +98,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     }
     let found = context::dockerfile(&options.context, options.file.as_deref())?;
     let dockerfile =
-        ctr_dockerfile::parse(&found.text).map_err(|error| Failure::new(error.render(&found.name, &found.text)))?;
+        ctr_dockerfile::parse(&found.text).map_err(|error| graph::in_dockerfile(&error, &found.text, &found.name))?;
     let platform = platform_arguments(&request.platform);
     let names: Vec<String> = request.contexts.keys().cloned().collect();
     let graph = Graph::new(&dockerfile, &found.name, &request.arguments, &platform, &names)?;

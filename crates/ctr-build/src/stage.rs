@@ -9,7 +9,7 @@ use ctr_dockerfile::{Keyword, Node};
 use crate::actions::{Action, LayerAction};
 use crate::builder::{Builder, Built, Stop};
 use crate::copy::Transfer;
-use crate::graph::{Base, Names, at_node};
+use crate::graph::{Base, Names, at_node, in_dockerfile};
 use crate::layer::Layer;
 use crate::scope::Variables;
 use crate::view::Outcome;
@@ -41,7 +41,7 @@ pub(crate) fn run<'s, 'e>(builder: &'e Builder<'_>, number: usize, scope: &'s Sc
     let triggers = run.built.config.take_onbuild();
     for trigger in triggers {
         let node = ctr_dockerfile::parse_trigger(&trigger)
-            .map_err(|error| Failure::new(error.render("ONBUILD of the base image", &trigger)))?;
+            .map_err(|error| in_dockerfile(&error, &trigger, "ONBUILD of the base image"))?;
         run.trigger(&node, &trigger)?;
     }
     for node in stage.nodes {
@@ -71,7 +71,7 @@ impl StageRun<'_, '_, '_> {
         let variables = Variables { env: &env, arguments: &self.built.arguments };
         let instruction = node
             .instruction(&variables, escape)
-            .map_err(|error| Failure::new(error.render(&self.builder.file, self.builder.dockerfile.text())))?;
+            .map_err(|error| in_dockerfile(&error, self.builder.dockerfile.text(), &self.builder.file))?;
         let is_config = !matches!(
             node.keyword(),
             Ok(Keyword::Run | Keyword::Copy | Keyword::Add | Keyword::Workdir | Keyword::From)

@@ -77,12 +77,7 @@ pub(crate) fn execute(builder: &Builder<'_>, stage: usize, step: &Step) -> Resul
         (Some(code), _) => format!("the command ended with status {code}"),
         (None, signal) => format!("the command's process was killed by signal {}", signal.unwrap_or(0)),
     };
-    let failure = Failure::new(what);
-    Err(match tail.text() {
-        Some(text) => failure.because(format!("its last lines:\n{text}")),
-        None => failure,
-    }
-    .into())
+    Err(Failure::new(what).excerpt(tail.lines()).into())
 }
 
 fn lines(from: impl Read, builder: &Builder<'_>, stage: usize, tail: &Mutex<Tail>) {

@@ -18,11 +18,8 @@ impl Tail {
         self.0.push_back(line);
     }
 
-    /// All of them; none of none.
-    pub(crate) fn text(&self) -> Option<String> {
-        if self.0.is_empty() {
-            return None;
-        }
-        Some(self.0.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n"))
+    /// All of them, marked as output.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.iter().map(|line| format!("> {line}")).collect()
     }
 }

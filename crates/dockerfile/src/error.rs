@@ -1,6 +1,6 @@
 //! What is wrong with a Dockerfile, and where.
 
-use crate::span::Span;
+use crate::span::{Position, Span};
 
 /// An error with its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,21 +118,29 @@ impl Error {
         self.span
     }
 
-    /// What and where, with the lines around it and a mark below the place.
-    pub fn render(&self, name: &str, text: &str) -> String {
+    /// Where, from 1: line and column.
+    pub fn position(&self, text: &str) -> Position {
+        self.span.position(text)
+    }
+
+    /// The line, with a mark below the place.
+    pub fn excerpt(&self, text: &str) -> Vec<String> {
         let at = self.span.position(text);
-        let mut out = format!("{name}:{}:{}: {self}", at.line, at.column);
-        if let Some(line) = text.lines().nth(at.line - 1) {
-            let width = text
-                .get(self.span.start..self.span.end)
-                .map_or(1, |part| part.lines().next().map_or(1, |l| l.chars().count()));
-            let number = at.line.to_string();
-            // Tabs stay tabs below each other, so that the mark is below its place.
-            let indent: String = line.chars().take(at.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-            let margin = " ".repeat(number.len());
-            let mark = "^".repeat(width.max(1));
-            out = format!("{out}\n{number} | {line}\n{margin} | {indent}{mark}");
-        }
-        out
+        let Some(line) = text.lines().nth(at.line - 1) else { return Vec::new() };
+        let width = text
+            .get(self.span.start..self.span.end)
+            .map_or(1, |part| part.lines().next().map_or(1, |l| l.chars().count()));
+        let number = at.line.to_string();
+        // Tabs stay tabs below each other, so that the mark is below its place.
+        let indent: String = line.chars().take(at.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let (margin, mark) = (" ".repeat(number.len()), "^".repeat(width.max(1)));
+        vec![format!("{number} | {line}"), format!("{margin} | {indent}{mark}")]
+    }
+
+    /// What and where, with [`Error::excerpt`].
+    pub fn render(&self, name: &str, text: &str) -> String {
+        let at = self.position(text);
+        let head = format!("{name}:{}:{}: {self}", at.line, at.column);
+        std::iter::once(head).chain(self.excerpt(text)).collect::<Vec<_>>().join("\n")
     }
 }
