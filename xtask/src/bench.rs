@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: ours beside the peers and beside a floor program, interleaved in one run, as medians and ratios.
 //!
 //! Nothing here asserts a time: machines differ, ratios of one run tell. `--write` renews docs/benchmarks.md.
-//! `--only start,parallel,userns,hundred,exec,oci,seccomp,import,registry,list,collect` picks sections, `--rounds N` changes how often each is repeated, `--no-build` takes
+//! `--only start,parallel,userns,hundred,exec,oci,seccomp,import,registry,build,list,collect` picks sections, `--rounds N` changes how often each is repeated, `--no-build` takes
 //! the binaries of the last build.
 
+mod build;
 mod contest;
 mod exec;
 mod hundred;
@@ -37,6 +38,7 @@ const SECTIONS: &[(&str, usize, Section)] = &[
     ("seccomp", 5, seccomp::calls),
     ("import", 5, import::import),
     ("registry", 5, registry::registry),
+    ("build", 7, build::build),
     ("list", 10, listing::list),
     ("collect", 3, listing::collect),
 ];

@@ -67,6 +67,12 @@ pub(crate) struct Options {
     /// Both: for machines that begin with nothing
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Build twice, the second time without the cache, and fail if the images differ
+    #[arg(long)]
+    pub(crate) verify_reproducible: bool,
+    /// The second of these builds
+    #[arg(long, hide = true)]
+    pub(crate) second_build: bool,
     /// When base images are fetched
     #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_value = "missing", default_missing_value = "always")]
     pub(crate) pull: Pull,

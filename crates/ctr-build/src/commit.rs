@@ -6,6 +6,7 @@ use std::path::Path;
 use ctr_cli::{Context as _, Failure};
 use ctr_core::digest::Digest;
 use ctr_core::launch::LaunchRecord;
+use ctr_core::reference::Reference;
 use ctr_core::spec::oci::{self, Descriptor, MediaType};
 use ctr_core::spec::{UnpackedLayers, launch_record, write};
 
@@ -22,7 +23,7 @@ pub(crate) struct Image {
 }
 
 /// Puts the image into the store and points the names at it.
-pub(crate) fn commit(builder: &Builder<'_>, built: &Built) -> Result<Image, Failure> {
+pub(crate) fn commit(builder: &Builder<'_>, built: &Built, names: &[Reference]) -> Result<Image, Failure> {
     let request = builder.request;
     let mut config = built.config.clone();
     for (key, value) in &request.labels {
@@ -50,7 +51,7 @@ pub(crate) fn commit(builder: &Builder<'_>, built: &Built) -> Result<Image, Fail
     let manifest_bytes = write::manifest(&config_descriptor, &descriptors, &request.annotations);
     let (digest, manifest_size) = builder.txn.put_blob(&manifest_bytes, None).map_err(hinted)?;
     let launch = launch_record(digest, config_digest, &parsed, unpacked);
-    builder.txn.add_image(&launch, &request.tags, None).map_err(hinted)?;
+    builder.txn.add_image(&launch, names, None).map_err(hinted)?;
     let size = descriptors.iter().map(|layer| layer.size).sum::<u64>() + config_size + manifest_size;
     let manifest = Descriptor::new(MediaType::MANIFEST, digest, manifest_size);
     Ok(Image { digest, config: config_digest, size, launch, manifest })

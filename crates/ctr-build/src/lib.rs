@@ -32,6 +32,7 @@ mod statements;
 mod step;
 mod tail;
 mod upper;
+mod verify;
 mod view;
 
 use std::collections::BTreeMap;
@@ -141,7 +142,17 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
         portable::write(&builder, dir)?;
     }
     builder.warn_of_arguments();
-    let image = commit::commit(&builder, &built)?;
+    // Nothing has a name before it is known to be the same each time.
+    let named = if options.verify_reproducible { &[][..] } else { &request.tags };
+    let image = commit::commit(&builder, &built, named)?;
+    if options.second_build {
+        ctr_cli::print(&format!("{}\n", image.digest))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.verify_reproducible {
+        verify::verify(&builder, &image)?;
+        builder.txn.add_image(&image.launch, &request.tags, None).map_err(hinted)?;
+    }
     statements::attach(&builder, &built, &image, &options.sbom, options.provenance)?;
     for output in &outputs {
         output.write(&builder, &built, &image, progress(&options))?;
@@ -209,7 +220,7 @@ fn open_contexts(request: &Request, root: &Path) -> Result<BTreeMap<String, Cont
 
 fn style(options: &Options) -> Style {
     match options.progress {
-        _ if options.global.quiet => Style::Quiet,
+        _ if options.global.quiet || options.second_build => Style::Quiet,
         ProgressMode::None => Style::Quiet,
         ProgressMode::Json => Style::Json,
         ProgressMode::Auto if options.global.format == OutputFormat::Json => Style::Quiet,

@@ -62,7 +62,11 @@ impl Request {
         let jobs = options.jobs.map(usize::from);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
-            tags: options.tag.iter().map(|tag| parse_tag(tag)).collect::<Result<_, _>>()?,
+            tags: if options.second_build {
+                Vec::new()
+            } else {
+                options.tag.iter().map(|tag| parse_tag(tag)).collect::<Result<_, _>>()?
+            },
             target: options.target.clone(),
             arguments: build_args(&options.build_arg)?,
             contexts: options.build_context.iter().map(|text| context(text)).collect::<Result<_, _>>()?,
@@ -71,7 +75,7 @@ impl Request {
             labels: options.label.iter().map(|text| pair("--label", text)).collect::<Result<_, _>>()?,
             annotations: options.annotation.iter().map(|text| pair("--annotation", text)).collect::<Result<_, _>>()?,
             platform,
-            no_cache: options.no_cache,
+            no_cache: options.no_cache || options.second_build,
             pull: options.pull,
             network: options.network,
             hosts: options.add_host.iter().map(|text| host(text)).collect::<Result<_, _>>()?,
