@@ -72,7 +72,7 @@ impl Rule {
 pub struct Context<'a> {
     /// The context's `.dockerignore`.
     pub ignore: Option<&'a Ignore>,
-    /// `--build-arg`: those that are given, also if nothing declares them.
+    /// `--build-arg`: they decide which stage a FROM with variables means. Those that nothing declares mean nothing.
     pub build_args: BTreeMap<String, String>,
     /// Variables that base images set, beside `PATH`.
     pub base_env: Vec<String>,

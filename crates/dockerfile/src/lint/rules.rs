@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::stage::Stage;
 use super::{Context, Finding, Rule, vars};
 use crate::ast::{Dockerfile, Keyword, Node};
-use crate::expand::Expander;
+use crate::expand::{Expander, Scope};
 use crate::instruction::{Command, Instruction};
 
 pub(super) fn all(dockerfile: &Dockerfile, context: &Context) -> Vec<Finding> {
@@ -21,6 +21,15 @@ pub(super) fn all(dockerfile: &Dockerfile, context: &Context) -> Vec<Finding> {
         checks.node(node);
     }
     checks.found
+}
+
+/// Values in stages are not known: each variable has one, so that nothing that is required is missing.
+struct Anything;
+
+impl Scope for Anything {
+    fn get(&self, _: &str) -> Option<String> {
+        Some("x".to_owned())
+    }
 }
 
 struct Checks<'a> {
@@ -77,8 +86,11 @@ impl Checks<'_> {
             _ => {}
         }
         self.undefined(node, keyword);
-        let scope = self.globals.clone();
-        if let Ok(instruction) = node.instruction(&scope, self.escape) {
+        let read = match self.stages.last() {
+            None => node.instruction(&self.globals, self.escape),
+            Some(_) => node.instruction(&Anything, self.escape),
+        };
+        if let Ok(instruction) = read {
             self.instruction(node, keyword, &instruction);
         }
     }
@@ -117,7 +129,13 @@ impl Checks<'_> {
             }
         }
         let name = name.map(str::to_ascii_lowercase);
-        let base = plain.unwrap_or_default();
+        let mut given = self.globals.clone();
+        for (name, value) in &mut given {
+            if let Some(other) = self.context.build_args.get(name) {
+                value.clone_from(other);
+            }
+        }
+        let base = Expander::new(&given, self.escape).word(image).unwrap_or_default();
         let stage = match self.stage(&base) {
             Some(parent) => parent.child(name),
             None if base == "scratch" => Stage { name, ..Stage::default() },
@@ -283,7 +301,8 @@ impl Checks<'_> {
     }
 
     fn ignored(&mut self, node: &Node, verb: &str, sources: &[String]) {
-        let Some(ignore) = self.context.ignore else { return };
+        // What a variable holds is not known here.
+        let Some(ignore) = self.context.ignore.filter(|_| !node.arguments().contains('$')) else { return };
         for source in sources.iter().filter(|source| !source.contains("://")) {
             let path = source.trim_start_matches("./").trim_matches('/');
             if !path.is_empty() && path != "." && ignore.is_ignored(path.as_bytes()) {

@@ -81,3 +81,41 @@ fn findings_are_written_with_their_places() {
     assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "JSONArgsRecommended");
     assert_eq!(sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"]["endColumn"], 6);
 }
+
+#[test]
+fn variables_with_unknown_values_are_no_findings() {
+    // spec: BUILD-29
+    assert!(found("FROM a\nARG A\nENV X=${A:?needed}\nCOPY $X /").is_empty());
+    assert!(found("FROM a\nARG A\nWORKDIR $A\nWORKDIR b").is_empty());
+    let text = "ARG base=x\nFROM a AS b\nENV Y=1\nFROM $base\nCOPY $Y /";
+    assert_eq!(found(text), ["UndefinedVar"]);
+    let build_args = [("base".to_owned(), "b".to_owned())].into();
+    let context = Context { build_args, ..Context::default() };
+    assert!(check(&crate::parse(text).expect("a Dockerfile"), &context).is_empty());
+}
+
+#[test]
+fn mutated_dockerfiles_are_read_or_refused_and_never_panic() {
+    let seed = "# check=experimental=all\n# b\nARG x=1\nFROM --platform=$P a:${x:-1} AS b\nENV K v\nRUN <<E\n\u{e4}\nE\nCOPY --chown=1 [\"a\", \"b\"]\nEXPOSE 1:2/TCP\n";
+    let pieces =
+        ["$", "{", "}", "\\", "\"", "'", "<<E", "\n", "--", "=", "[", "\u{feff}", "\u{e4}", " ", "#", "@", ":", "/"];
+    let characters: Vec<char> = seed.chars().collect();
+    let mut state = 1_u64;
+    let mut next = |most: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).expect("31 bits") % most
+    };
+    for _ in 0..5000 {
+        let mut text = characters.clone();
+        for _ in 0..=next(4) {
+            let at = next(text.len());
+            text.splice(at..(at + next(3)).min(text.len()), pieces[next(pieces.len())].chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Ok(dockerfile) = crate::parse(&text) {
+            let findings = check(&dockerfile, &Context::default());
+            render_text(&findings, "Dockerfile", &text);
+            to_sarif(&findings, "Dockerfile", &text);
+        }
+    }
+}
