@@ -15,6 +15,7 @@ pub mod heredoc;
 pub mod ignore;
 pub mod instruction;
 pub mod lex;
+pub mod lint;
 pub mod span;
 mod typed;
 

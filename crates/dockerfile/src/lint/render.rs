@@ -1,0 +1,67 @@
+//! Findings as a text, as JSON and as SARIF 2.1.0.
+
+use serde_json::{Value, json};
+
+use super::{Finding, Rule};
+
+/// For people: each finding with its line. `name` is the Dockerfile's, `text` its content.
+pub fn render_text(findings: &[Finding], name: &str, text: &str) -> String {
+    let shown = findings.iter().map(|finding| {
+        let at = finding.span.position(text);
+        let line = text.lines().nth(at.line - 1).unwrap_or_default();
+        let (rule, description, detail) = (finding.rule.name(), finding.description, &finding.detail);
+        format!("WARNING: {rule}\n{description}\n{detail}\n{name}:{}\n{} | {line}\n\n", at.line, at.line)
+    });
+    shown.collect()
+}
+
+/// For programs: `{"warnings": [...]}`; lines and columns from 1, columns count characters.
+pub fn to_json(findings: &[Finding], name: &str, text: &str) -> Value {
+    let warnings = findings.iter().map(|finding| {
+        let (start, end) = (finding.span.position(text), end(finding, text));
+        json!({
+            "ruleName": finding.rule.name(),
+            "description": finding.description,
+            "detail": finding.detail,
+            "file": name,
+            "start": start,
+            "end": end,
+        })
+    });
+    json!({ "warnings": warnings.collect::<Vec<_>>() })
+}
+
+/// For code scanning: one run of SARIF 2.1.0, with all rules.
+pub fn to_sarif(findings: &[Finding], name: &str, text: &str) -> Value {
+    let rules =
+        Rule::ALL.iter().map(|rule| json!({ "id": rule.name(), "shortDescription": { "text": rule.description() } }));
+    let results = findings.iter().map(|finding| {
+        let (start, end) = (finding.span.position(text), end(finding, text));
+        json!({
+            "ruleId": finding.rule.name(),
+            "ruleIndex": Rule::ALL.iter().position(|rule| *rule == finding.rule),
+            "level": "warning",
+            "message": { "text": finding.detail },
+            "locations": [{ "physicalLocation": {
+                "artifactLocation": { "uri": name },
+                "region": {
+                    "startLine": start.line, "startColumn": start.column,
+                    "endLine": end.line, "endColumn": end.column,
+                },
+            } }],
+        })
+    });
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": { "name": "ctr-build", "rules": rules.collect::<Vec<_>>() } },
+            "columnKind": "unicodeCodePoints",
+            "results": results.collect::<Vec<_>>(),
+        }],
+    })
+}
+
+fn end(finding: &Finding, text: &str) -> crate::span::Position {
+    crate::span::Span { start: finding.span.end, end: finding.span.end }.position(text)
+}
