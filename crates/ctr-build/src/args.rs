@@ -67,6 +67,9 @@ pub(crate) struct Options {
     /// Both: for machines that begin with nothing
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Build nothing: say what of the Dockerfile should be otherwise, and fail if something should
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub(crate) check: Option<CheckFormat>,
     /// Build twice, the second time without the cache, and fail if the images differ
     #[arg(long)]
     pub(crate) verify_reproducible: bool,
@@ -138,6 +141,17 @@ pub(crate) enum Sbom {
     Spdx,
     /// CycloneDX 1.6
     Cyclonedx,
+}
+
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// Lines with their places
+    Text,
+    /// As docker's
+    Json,
+    /// SARIF 2.1.0, which code hosts show beside the lines
+    Sarif,
 }
 
 /// How much is told of a build.

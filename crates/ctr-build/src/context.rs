@@ -44,6 +44,11 @@ impl Context {
         Ok(Self { tree, ignore, cache: OnceLock::new(), cache_file })
     }
 
+    /// What is left out of it.
+    pub(crate) fn ignore(&self) -> Option<&Ignore> {
+        self.ignore.as_ref()
+    }
+
     /// What is known of its files.
     pub(crate) fn cache(&self) -> &StatCache {
         self.cache.get_or_init(|| StatCache::load(&self.cache_file))

@@ -9,6 +9,7 @@ mod actions;
 mod args;
 mod bases;
 mod builder;
+mod check;
 mod commit;
 mod config;
 mod context;
@@ -50,6 +51,7 @@ use ctr_sys::userns::{StorageMap, enter_storage_map};
 use crate::args::Options;
 use crate::bases::Images;
 use crate::builder::{Builder, Parts, hinted};
+use crate::check::Findings;
 use crate::commit::Image;
 use crate::context::Context;
 use crate::graph::{Base, Graph};
@@ -104,9 +106,16 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let names: Vec<String> = request.contexts.keys().cloned().collect();
     let graph = Graph::new(&dockerfile, &found.name, &request.arguments, &platform, &names)?;
     let target = graph.target(request.target.as_deref())?;
+    let context = Context::open(&options.context, &found.ignore_files, &root)?;
+    let findings = Findings::of(&dockerfile, &found.name, &context, &request);
+    if let Some(format) = options.check {
+        return findings.print(format);
+    }
+    if !options.second_build {
+        findings.warn()?;
+    }
     let images = Images::default();
     fetch(&graph, (&dockerfile, &found.name), target, &images, &root, &request, options.global.quiet)?;
-    let context = Context::open(&options.context, &found.ignore_files, &root)?;
     let contexts = open_contexts(&request, &root)?;
 
     let map = enter_storage_map().map_err(|error| {
