@@ -67,6 +67,9 @@ pub(crate) struct Options {
     /// Both: for machines that begin with nothing
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Build what ctr-build.toml in this directory has under this name, or all of it; several are possible
+    #[arg(long, value_name = "NAME|all")]
+    pub(crate) named: Vec<String>,
     /// Build nothing: say what of the Dockerfile should be otherwise, and fail if something should
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     pub(crate) check: Option<CheckFormat>,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ctr_cli::Failure;
 use ctr_dockerfile::Dockerfile;
-use ctr_dockerfile::lint::{self, Finding, Settings};
+use ctr_dockerfile::lint::{self, Finding, Rule, Settings};
 
 use crate::args::CheckFormat;
 use crate::context::Context;
@@ -18,14 +18,24 @@ pub(crate) struct Findings<'a> {
 }
 
 impl<'a> Findings<'a> {
-    /// Looks at the Dockerfile.
-    pub(crate) fn of(dockerfile: &'a Dockerfile, name: &'a str, context: &Context, request: &Request) -> Self {
+    /// Looks at the Dockerfile. `base_env` are the variables that the base images set, where they are known.
+    pub(crate) fn of(
+        dockerfile: &'a Dockerfile,
+        name: &'a str,
+        context: &Context,
+        request: &Request,
+        base_env: Option<Vec<String>>,
+    ) -> Self {
+        let known = base_env.is_some();
         let told = lint::Context {
             ignore: context.ignore(),
             build_args: request.declared_arguments(),
-            ..lint::Context::default()
+            base_env: base_env.unwrap_or_default(),
         };
-        Self { found: lint::check(dockerfile, &told), dockerfile, name }
+        let mut found = lint::check(dockerfile, &told);
+        // A variable may be the base's: what is not known is not told.
+        found.retain(|finding| known || finding.rule != Rule::UndefinedVar);
+        Self { found, dockerfile, name }
     }
 
     /// Prints them as they are asked for; 1 if there are any.

@@ -24,6 +24,7 @@ mod pack;
 mod permits;
 mod portable;
 mod ports;
+mod project;
 mod request;
 mod run;
 mod scope;
@@ -88,6 +89,9 @@ fn beside(name: &str, why: &str) -> Result<PathBuf, Failure> {
 
 #[allow(clippy::needless_pass_by_value, reason = "the signature that run_main takes")]
 fn run(options: Options) -> Result<ExitCode, Failure> {
+    if !options.named.is_empty() {
+        return project::run(&options.named, &without_names());
+    }
     let request = Request::new(&options)?;
     let outputs = options.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
     if options.push && request.tags.is_empty() {
@@ -107,15 +111,16 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let graph = Graph::new(&dockerfile, &found.name, &request.arguments, &platform, &names)?;
     let target = graph.target(request.target.as_deref())?;
     let context = Context::open(&options.context, &found.ignore_files, &root)?;
-    let findings = Findings::of(&dockerfile, &found.name, &context, &request);
     if let Some(format) = options.check {
-        return findings.print(format);
-    }
-    if !options.second_build {
-        findings.warn()?;
+        let env = base_env(&root, &graph);
+        return Findings::of(&dockerfile, &found.name, &context, &request, env).print(format);
     }
     let images = Images::default();
     fetch(&graph, (&dockerfile, &found.name), target, &images, &root, &request, options.global.quiet)?;
+    if !options.second_build {
+        let env = base_env(&root, &graph);
+        Findings::of(&dockerfile, &found.name, &context, &request, env).warn()?;
+    }
     let contexts = open_contexts(&request, &root)?;
 
     let map = enter_storage_map().map_err(|error| {
@@ -175,6 +180,20 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The command line without `--named`.
+fn without_names() -> Vec<std::ffi::OsString> {
+    let mut rest = Vec::new();
+    let mut arguments = std::env::args_os().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--named" {
+            arguments.next();
+        } else if !argument.as_encoded_bytes().starts_with(b"--named=") {
+            rest.push(argument);
+        }
+    }
+    rest
+}
+
 /// `TARGETPLATFORM` and its like, which every FROM sees and every stage can declare.
 fn platform_arguments(target: &Platform) -> BTreeMap<String, String> {
     let mut arguments = BTreeMap::new();
@@ -215,6 +234,23 @@ fn fetch(
         }
     }
     Ok(())
+}
+
+/// The variables that the base images set; none if one of them is not in the store.
+fn base_env(root: &Path, graph: &Graph<'_>) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for stage in &graph.stages {
+        match &stage.base {
+            Base::Image(name) => {
+                let store = Store::open(root).ok()?;
+                let launch = store.launch_record(&store.find_image(name).ok()?.digest).ok()?;
+                names.extend(launch.env.iter().filter_map(|pair| pair.split_once('=')).map(|(name, _)| name.to_owned()));
+            }
+            Base::Context(_) => return None,
+            Base::Scratch | Base::Stage(_) => {}
+        }
+    }
+    Some(names)
 }
 
 fn open_contexts(request: &Request, root: &Path) -> Result<BTreeMap<String, Context>, Failure> {
