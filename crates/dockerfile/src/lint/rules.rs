@@ -11,6 +11,7 @@ use crate::instruction::{Command, Instruction};
 pub(super) fn all(dockerfile: &Dockerfile, context: &Context) -> Vec<Finding> {
     let mut checks = Checks {
         context,
+        text: dockerfile.text(),
         escape: dockerfile.directives().escape,
         found: Vec::new(),
         globals: BTreeMap::new(),
@@ -34,6 +35,7 @@ impl Scope for Anything {
 
 struct Checks<'a> {
     context: &'a Context<'a>,
+    text: &'a str,
     escape: char,
     found: Vec<Finding>,
     /// Arguments before the first FROM, with their defaults.
@@ -186,6 +188,15 @@ impl Checks<'_> {
     /// The comment right above says what the name means.
     fn description(&mut self, node: &Node, instruction: &str, name: Option<&str>) {
         let (Some(name), Some(comment)) = (name, node.comments().last()) else { return };
+        // An empty line, or a directive, is no description.
+        let above = self.text.get(..node.span().start).unwrap_or_default();
+        let above = above.trim_end_matches([' ', '\t']).lines().next_back().unwrap_or_default();
+        let directive = comment.split_once('=').map(|(key, _)| key.trim().to_ascii_lowercase());
+        if !above.trim_start().starts_with('#')
+            || directive.is_some_and(|key| matches!(key.as_str(), "check" | "escape" | "syntax"))
+        {
+            return;
+        }
         if comment.split_ascii_whitespace().next() != Some(name) && !comment.trim().is_empty() {
             let detail = format!("Comment for {instruction} should follow the format: `# {name} <description>`");
             self.add(Rule::InvalidDefinitionDescription, node, detail);

@@ -58,6 +58,8 @@ fn the_directive_says_what_is_looked_at() {
     // spec: BUILD-30
     assert!(found("# check=skip=StageNameCasing,FromAsCasing\nFROM a as B").is_empty());
     assert!(found("# check=skip=all\nFROM a as B").is_empty());
+    assert!(found("# check=experimental=all\nFROM a AS b").is_empty());
+    assert!(found("# check=experimental=all\n# c\n\nFROM a AS b").is_empty());
     assert_eq!(found("# check=skip=fromascasing\nFROM a as B"), ["StageNameCasing"]);
     let settings = |text| Settings::of(&crate::parse(text).expect("a Dockerfile"));
     assert!(settings("# check=skip=all;error=true\nFROM a").error);
