@@ -244,7 +244,8 @@ fn base_env(root: &Path, graph: &Graph<'_>) -> Option<Vec<String>> {
             Base::Image(name) => {
                 let store = Store::open(root).ok()?;
                 let launch = store.launch_record(&store.find_image(name).ok()?.digest).ok()?;
-                names.extend(launch.env.iter().filter_map(|pair| pair.split_once('=')).map(|(name, _)| name.to_owned()));
+                names
+                    .extend(launch.env.iter().filter_map(|pair| pair.split_once('=')).map(|(name, _)| name.to_owned()));
             }
             Base::Context(_) => return None,
             Base::Scratch | Base::Stage(_) => {}
