@@ -19,7 +19,7 @@ use crate::bases::Images;
 use crate::config::Config;
 use crate::context::Context;
 use crate::graph::{Base, Graph};
-use crate::layer::{Layer, Sealed};
+use crate::layer::{Layer, Sealed, chain_id, chain_of};
 use crate::permits::Permits;
 use crate::portable;
 use crate::request::Request;
@@ -62,6 +62,8 @@ pub(crate) struct Builder<'a> {
     /// Caches of this build's RUNs.
     caches: Mutex<BTreeMap<String, PathBuf>>,
     cancelled: AtomicBool,
+    /// The first error.
+    failed: Mutex<Option<Failure>>,
 }
 
 /// A stage that is built, or as far as a step of it.
@@ -173,20 +175,20 @@ impl<'a> Builder<'a> {
             used: Mutex::new(BTreeMap::new()),
             caches: Mutex::new(BTreeMap::new()),
             cancelled: AtomicBool::new(false),
+            failed: Mutex::new(None),
         })
     }
 
     /// Builds `target` and all that it needs, each stage on a thread of its own.
     pub(crate) fn build(&self, target: usize) -> Result<Arc<Built>, Failure> {
         let order = self.graph.needed(target)?;
-        let failure = Mutex::new(None);
         let built = std::thread::scope(|scope| {
             for stage in order {
-                self.start(scope, stage, &failure);
+                self.start(scope, stage);
             }
             self.wait(target)
         });
-        let failed = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Also of a build that failed: the next one goes on from there.
         let kept = self.publish();
         match (failed, built) {
@@ -196,7 +198,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn start<'s, 'e>(&'e self, scope: &'s Scope<'s, 'e>, stage: usize, failure: &'e Mutex<Option<Failure>>) {
+    fn start<'s, 'e>(&'e self, scope: &'s Scope<'s, 'e>, stage: usize) {
         let Some(cell) = self.stages.get(stage) else { return };
         {
             let mut state = cell.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -210,9 +212,8 @@ impl<'a> Builder<'a> {
             let done = match result {
                 Ok(built) => Progress::Done(Arc::new(built)),
                 Err(stop) => {
-                    self.cancelled.store(true, Ordering::Relaxed);
                     if let Stop::Failed(error) = stop {
-                        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                        self.fail(error);
                     }
                     Progress::Failed
                 }
@@ -220,6 +221,12 @@ impl<'a> Builder<'a> {
             *cell.state.lock().unwrap_or_else(PoisonError::into_inner) = done;
             cell.changed.notify_all();
         });
+    }
+
+    /// Ends the build with this error, if it is the first.
+    pub(crate) fn fail(&self, failure: Failure) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 
     /// Waits for a stage that was started.
@@ -275,7 +282,7 @@ impl<'a> Builder<'a> {
             return Ok(None);
         }
         if let Some(action) = self.actions.get(key)
-            && let Some(made) = self.made_of(&action)?
+            && let Some(made) = self.made_of(&action, below)?
         {
             self.actions.touch(key);
             self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, action);
@@ -290,9 +297,13 @@ impl<'a> Builder<'a> {
         Ok(None)
     }
 
-    /// The result that a record tells of, if the store has it.
-    fn made_of(&self, action: &Action) -> Result<Option<Made>, Failure> {
+    /// The result that a record tells of, if the store has it. A layer of other layers than these is none: a step below may
+    /// have given something else since, by its nature, under the same key.
+    fn made_of(&self, action: &Action, below: &[Arc<Layer>]) -> Result<Option<Made>, Failure> {
         let Some(blob) = &action.layer else { return Ok(Some(Made { layer: None })) };
+        if blob.chain_id != chain_id(chain_of(below)?, &blob.diff_id) {
+            return Ok(None);
+        }
         Ok(self.stored(blob)?.map(|sealed| Made { layer: Some(Layer::sealed(sealed)) }))
     }
 

@@ -14,6 +14,8 @@ use ctr_tree::{Empty, Kind, Layers, Tree, TreeError, TreePath, resolve};
 use crate::builder::Stop;
 use crate::graph::Base;
 use crate::key::KeyHasher;
+use crate::layer::chain_of;
+use crate::memo::Memo;
 use crate::stage::StageRun;
 use crate::view::Outcome;
 
@@ -140,11 +142,22 @@ impl StageRun<'_, '_, '_> {
         for file in &files {
             key.add("file", &file.name).add("content", &file.content);
         }
-        for found in &found {
+        let memo = match from.as_ref().filter(|_| stage.is_some() && !anonymous && !transfer.unpack) {
+            Some(base) => self.memo(base, transfer)?,
+            None => None,
+        };
+        let known = memo.as_ref().and_then(Memo::get);
+        if let Some(digest) = known {
+            key.digest("sources", &digest);
+        }
+        for found in found.iter().filter(|_| known.is_none()) {
             let cache = context.filter(|_| found.anonymous).map(|context| (context.cache(), now()));
             let reading = Reading { threads: builder.request.jobs, cache, owners: !found.anonymous };
             let digest = digest(found.tree, &found.sources, reading).map_err(|error| tree_failure(&error))?;
             key.digest("sources", &digest);
+            if let Some(memo) = &memo {
+                memo.put(&digest);
+            }
         }
         let destination = TreePath::new(&destination);
         let taken: Vec<Taken<'_>> = found
@@ -157,6 +170,16 @@ impl StageRun<'_, '_, '_> {
         self.layer_of(key.finish(), &transfer.history(), |writer| {
             ctr_tree::copy::write(&taken, &files, placing, writer)
         })
+    }
+
+    /// Where the digest of what is taken of a stage is remembered: by the stage's content, not by what it was built of.
+    fn memo(&self, base: &Base, transfer: &Transfer) -> Result<Option<Memo>, Stop> {
+        let layers = &self.builder.source(base)?.layers;
+        let Some(chain) = chain_of(layers)? else { return Ok(None) };
+        let mut key = KeyHasher::new("selection");
+        key.digest("chain", &chain).list("sources", &transfer.paths.sources);
+        key.list("exclude", &transfer.paths.exclude).add("parents", [u8::from(transfer.parents)]);
+        Ok(Some(Memo::new(self.builder.store.root(), &key.finish())))
     }
 
     /// WORKDIR: the directory is made if it is not there.

@@ -18,6 +18,7 @@ mod git;
 mod graph;
 mod key;
 mod layer;
+mod memo;
 mod mounts;
 mod output;
 mod pack;

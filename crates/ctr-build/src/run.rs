@@ -130,7 +130,7 @@ impl StageRun<'_, '_, '_> {
         let max = upper::settle(&dir, builder.request.epoch)?;
         let layer = Layer::packing(dir);
         builder.made(key, Some(Arc::clone(&layer)));
-        let (below, packing) = (self.built.layers.clone(), Arc::clone(&layer));
+        let (below, packing, at) = (self.built.layers.clone(), Arc::clone(&layer), self.at);
         self.scope.spawn(move || {
             let sealed = pack::packed(builder, &below, staging, max, &secrets);
             match sealed {
@@ -138,7 +138,10 @@ impl StageRun<'_, '_, '_> {
                     builder.finish(crate::actions::Action { key, layer: Some(sealed.blob.clone()) });
                     packing.seal(Ok(sealed));
                 }
-                Err(failure) => packing.seal(Err(&failure)),
+                Err(failure) => {
+                    packing.seal(Err(&failure));
+                    builder.fail(crate::stage::told_at(builder, at, failure));
+                }
             }
         });
         Ok(Some(layer))

@@ -22,6 +22,8 @@ pub(crate) struct StageRun<'a, 's, 'e> {
     pub(crate) built: Built,
     /// The instruction as it stands, for the view.
     pub(crate) title: String,
+    /// The instruction, for errors that come later; none for a trigger of a base.
+    pub(crate) at: Option<&'e Node>,
     pub(crate) step: usize,
 }
 
@@ -37,7 +39,7 @@ pub(crate) fn run<'s, 'e>(builder: &'e Builder<'_>, number: usize, scope: &'s Sc
         Base::Image(name) => builder.images.get(builder, name, stage.platform.as_deref())?,
         Base::Context(_) => Built::clone(&*builder.source(&stage.base)?),
     };
-    let mut run = StageRun { builder, scope, number, built, title: String::new(), step: 0 };
+    let mut run = StageRun { builder, scope, number, built, title: String::new(), at: None, step: 0 };
     let triggers = run.built.config.take_onbuild();
     for trigger in triggers {
         let node = ctr_dockerfile::parse_trigger(&trigger)
@@ -45,12 +47,21 @@ pub(crate) fn run<'s, 'e>(builder: &'e Builder<'_>, number: usize, scope: &'s Sc
         run.trigger(&node, &trigger)?;
     }
     for node in stage.nodes {
+        run.at = Some(node);
         run.node(node).map_err(|stop| match stop {
             Stop::Failed(failure) => Stop::Failed(at_node(failure, node, builder.dockerfile, &builder.file)),
             Stop::Cancelled => Stop::Cancelled,
         })?;
     }
     Ok(run.built)
+}
+
+/// An error of an instruction that is told when its stage is further on.
+pub(crate) fn told_at(builder: &Builder<'_>, at: Option<&Node>, failure: Failure) -> Failure {
+    match at {
+        Some(node) => at_node(failure, node, builder.dockerfile, &builder.file),
+        None => failure.at("ONBUILD of the base image"),
+    }
 }
 
 impl StageRun<'_, '_, '_> {
