@@ -80,7 +80,7 @@ fn difference(
         let what = if one.diff_ids.len() == other.diff_ids.len() { "the config" } else { "the number of layers" };
         return Ok(Some((format!("{what} differs"), Vec::new())));
     };
-    let made_by = history(&one.config, at).unwrap_or_default();
+    let made_by = history(&one.config, one.diff_ids.len() - at).unwrap_or_default();
     let (Some(blob), Some(other_blob)) = (one.layers.get(at), other.layers.get(at)) else { return Ok(None) };
     let (listed, other_listed) = (listing(builder, blob)?, listing(builder, other_blob)?);
     let differences = listed.differences(&other_listed, false);
@@ -88,11 +88,11 @@ fn difference(
     Ok(Some((format!("layer {} differs first, of {made_by}", at + 1), lines)))
 }
 
-/// What made the layer.
-fn history(config: &Value, layer: usize) -> Option<String> {
+/// What made the layer, counted from the last one, which is 1: bases need not have a history.
+fn history(config: &Value, from_last: usize) -> Option<String> {
     let lines = config.get("history")?.as_array()?;
     let is_layer = |line: &&Value| line.get("empty_layer").and_then(Value::as_bool) != Some(true);
-    lines.iter().filter(is_layer).nth(layer)?.get("created_by")?.as_str().map(str::to_owned)
+    lines.iter().rev().filter(is_layer).nth(from_last.checked_sub(1)?)?.get("created_by")?.as_str().map(str::to_owned)
 }
 
 fn listing(builder: &Builder<'_>, blob: &Digest) -> Result<Listing, Failure> {

@@ -1,0 +1,269 @@
+//! A build that is killed, that fails, that has secrets; and what it leaves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ctr_tests::build::Builder;
+use ctr_tests::scratch::{Cmd, names};
+use ctr_tests::{need, schema, store_check};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A context with these files.
+fn context(builder: &Builder, files: &[(&str, &str)]) -> PathBuf {
+    let dir = builder.root.file("context");
+    for (name, content) in files {
+        let path = dir.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    dir
+}
+
+fn build(builder: &Builder, context: &Path) -> Cmd {
+    builder.ctr("build").args(["--pull=never", "--quiet", "--tag", "made"]).arg(context)
+}
+
+/// Processes whose command line has this word.
+fn processes(word: &str) -> Vec<String> {
+    let numbers = names(Path::new("/proc")).into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let lines = numbers.filter_map(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).filter(|line| line.contains(word)).collect()
+}
+
+/// Files below `dir` that have these bytes in them.
+fn with_bytes(dir: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for name in names(dir) {
+        let path = dir.join(name);
+        let facts = fs::symlink_metadata(&path).unwrap();
+        if facts.is_dir() {
+            found.extend(with_bytes(&path, bytes));
+        } else if facts.is_file() && fs::read(&path).unwrap().windows(bytes.len()).any(|window| window == bytes) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+const STAGES: &str = "FROM base/busybox:1 AS one
+COPY src /src
+RUN cat /src/* > /all; sleep 0.02 MARK
+FROM base/busybox:1 AS two
+RUN sleep 0.03 MARK; echo two > /two
+FROM base/busybox:1
+COPY --from=one /all /all
+COPY --from=two /two /two
+RUN cat /all /two > /both; rm /two
+";
+
+/// Kills builds at 50 moments of their time, and goes on with each.
+fn killed(seed: u32) {
+    need!(root);
+    let builder = Builder::new();
+    let mark = format!("7{:07}", std::process::id());
+    let dockerfile = STAGES.replace("MARK", &format!("; : {mark}"));
+    let context = context(&builder, &[("Dockerfile", &dockerfile), ("src/a", "a\n"), ("src/b", "b\n")]);
+    let begun = Instant::now();
+    let digest = build(&builder, &context).ok();
+    let whole = begun.elapsed();
+    let mut random = seed;
+    let mut cut = 0;
+    for round in 0..50 {
+        // xorshift: the moments are the same each time, what they meet is not.
+        random ^= random << 13;
+        random ^= random >> 17;
+        random ^= random << 5;
+        let moment = whole.mul_f64(f64::from(random % 1000) / 1000.0);
+        // As on a machine that never saw it.
+        let _ = fs::remove_dir_all(builder.root.path().join("build"));
+        let running = build(&builder, &context).start();
+        std::thread::sleep(moment);
+        let _ = kill(Pid::from_raw(running.pid()), Signal::SIGKILL);
+        cut += usize::from(running.wait().code != 0);
+        let until = Instant::now() + Duration::from_secs(5);
+        while !processes(&mark).is_empty() {
+            assert!(Instant::now() < until, "round {round}: {:?}", processes(&mark));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert_eq!(build(&builder, &context).ok(), digest, "round {round}, killed after {moment:?}");
+    }
+    assert!(cut >= 25, "only {cut} of 50 builds were cut");
+    assert_eq!(store_check::complaints(&builder.root.store()), Vec::<String>::new());
+    builder.ctr("gc").args(["--grace", "0"]).ok();
+    assert_eq!(names(&builder.root.store().join("tmp")), Vec::<String>::new());
+}
+
+// spec: BUILD-55 BUILD-90 BUILD-113
+#[test]
+fn killed_at_fifty_moments_a_build_goes_on_1() {
+    killed(0x1234_5678);
+}
+
+#[test]
+fn killed_at_fifty_moments_a_build_goes_on_2() {
+    killed(0x2345_6789);
+}
+
+#[test]
+fn killed_at_fifty_moments_a_build_goes_on_3() {
+    killed(0x3456_789a);
+}
+
+#[test]
+fn killed_at_fifty_moments_a_build_goes_on_4() {
+    killed(0x4567_89ab);
+}
+
+// spec: BUILD-60 BUILD-90 BUILD-113
+#[test]
+fn a_build_that_fails_changes_no_name_and_is_gone_on_with() {
+    need!(root);
+    let builder = Builder::new();
+    let dir = context(&builder, &[("Dockerfile", "FROM base/busybox:1\nRUN echo 1 > /a\n")]);
+    let first = build(&builder, &dir).ok();
+    let failing = "FROM base/busybox:1\nRUN echo 2 > /a\nRUN echo said; echo more >&2; exit 7\n";
+    fs::write(dir.join("Dockerfile"), failing).unwrap();
+    let failed = build(&builder, &dir).fails(1);
+    for words in ["Dockerfile:3: the command ended with status 7", "3 | RUN echo said", "> said", "> more"] {
+        assert!(failed.stderr.contains(words), "{words}: {}", failed.stderr);
+    }
+    let refs = store_check::refs(&builder.root.store());
+    assert!(refs.values().any(|digest| *digest == first.trim()), "{refs:?}");
+    fs::write(dir.join("Dockerfile"), failing.replace("exit 7", "true")).unwrap();
+    let json = builder.ctr("build").args(["--pull=never", "--format=json"]).arg(&dir).ok();
+    schema::check_text("built.json", &json);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["steps"]["cached"], &json["steps"]["run"]), (&1.into(), &1.into()));
+}
+
+// spec: BUILD-58 BUILD-59 BUILD-86
+#[test]
+fn a_secret_is_nowhere() {
+    need!(root);
+    let builder = Builder::new();
+    let secret = "correct-horse-battery";
+    let file = builder.root.write("secret", secret);
+    let given = format!("id=token,src={}", file.display());
+    let uses = "FROM base/busybox:1\nRUN --mount=type=secret,id=token,env=TOKEN --mount=type=secret,id=token cat /run/secrets/token | wc -c > /size; test \"$TOKEN\" = \"$(cat /run/secrets/token)\"\n";
+    let dir = context(&builder, &[("Dockerfile", uses)]);
+    build(&builder, &dir).args(["--secret", &given]).ok();
+    fs::remove_file(&file).unwrap();
+    assert_eq!(with_bytes(&builder.root.path(), secret.as_bytes()), Vec::<PathBuf>::new());
+    fs::write(&file, secret).unwrap();
+    let refs = store_check::refs(&builder.root.store());
+    for leak in
+        ["cat /run/secrets/token > /leak", "base64 /run/secrets/token > /leak", "ln -s $(cat /run/secrets/token) /leak"]
+    {
+        let text = format!("FROM base/busybox:1\nRUN --mount=type=secret,id=token {leak}\nRUN true\n");
+        fs::write(dir.join("Dockerfile"), text).unwrap();
+        let failed = build(&builder, &dir).args(["--secret", &given]).fails(1);
+        let words = "Dockerfile:2: the command wrote the secret token into the image";
+        assert!(failed.stderr.contains(words), "{leak}: {}", failed.stderr);
+        assert!(!failed.stderr.contains(secret), "{}", failed.stderr);
+        assert_eq!(store_check::refs(&builder.root.store()), refs);
+    }
+    fs::write(dir.join("Dockerfile"), "FROM base/busybox:1\nRUN --mount=type=secret,id=other,required=true true\n")
+        .unwrap();
+    build(&builder, &dir).fails(1).says("the secret other was not given");
+}
+
+// spec: BUILD-110
+#[test]
+fn the_same_image_wherever_and_however_it_is_built() {
+    need!(root);
+    let text = "FROM base/busybox:1 AS one\nCOPY src /src\nRUN date > /date; stat -c '%n %a %u %Y' /src /src/a /src/deep/b > /list; umask > /umask; : > /empty; rm /date\nFROM base/busybox:1\nCOPY --from=one / /all\nCOPY . /context\nRUN rm -r /all/dev /all/proc /all/sys 2>/dev/null; true\n";
+    let mut digests = Vec::new();
+    for (number, how) in [&[][..], &["--jobs=1"], &["--jobs=8", "--no-cache"]].iter().enumerate() {
+        let builder = Builder::new();
+        let dir = context(&builder, &[("Dockerfile", text), ("src/a", "a\n"), ("src/deep/b", "b\n")]);
+        let elsewhere = builder.root.file(&format!("elsewhere-{number}"));
+        fs::rename(dir, &elsewhere).unwrap();
+        let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 * (number as u64 + 1));
+        fs::File::open(elsewhere.join("src/a")).unwrap().set_modified(time).unwrap();
+        let zone = ["UTC", "Asia/Tokyo", "America/New_York"][number];
+        let command = build(&builder, &elsewhere).args(*how).env("TZ", zone).env("LC_ALL", "C.UTF-8");
+        digests.push(
+            command.under(["sh", "-c", &format!("umask {}; exec \"$@\"", ["022", "077", "000"][number]), "sh"]).ok(),
+        );
+    }
+    assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+    // Another time is another image.
+    let builder = Builder::new();
+    let dir = context(&builder, &[("Dockerfile", text), ("src/a", "a\n"), ("src/deep/b", "b\n")]);
+    assert_ne!(build(&builder, &dir).env("SOURCE_DATE_EPOCH", "86400").ok(), digests[0]);
+}
+
+// spec: BUILD-115
+#[test]
+fn what_is_not_the_same_each_time_is_found() {
+    need!(root);
+    let builder = Builder::new();
+    let dir = context(&builder, &[("Dockerfile", "FROM base/busybox:1\nRUN echo 1 > /same\n")]);
+    build(&builder, &dir).arg("--verify-reproducible").ok();
+    let before = store_check::refs(&builder.root.store());
+    let random = "FROM base/busybox:1\nRUN echo 1 > /same\nRUN cat /proc/sys/kernel/random/uuid > /other\n";
+    fs::write(dir.join("Dockerfile"), random).unwrap();
+    let failed = build(&builder, &dir).arg("--verify-reproducible").fails(1);
+    assert!(failed.stderr.contains("other: ") && failed.stderr.contains("random/uuid"), "{}", failed.stderr);
+    assert_eq!(store_check::refs(&builder.root.store()), before);
+}
+
+// spec: BUILD-117
+#[test]
+fn a_cache_is_carried_to_another_store() {
+    need!(root);
+    let text = "FROM base/busybox:1\nCOPY src /src\nRUN --mount=type=cache,target=/c echo x >> /c/log; cat /src/a > /b\nRUN rm /b\n";
+    let (builder, other) = (Builder::new(), Builder::new());
+    let dir = context(&builder, &[("Dockerfile", text), ("src/a", "a\n")]);
+    let cache = builder.root.file("cache").display().to_string();
+    let first = build(&builder, &dir).args(["--cache-to", &cache]).ok();
+    let steps = |builder: &Builder| {
+        let command = builder.ctr("build").args(["--pull=never", "--format=json", "--cache-from", &cache]).arg(&dir);
+        let json: serde_json::Value = serde_json::from_str(&command.ok()).unwrap();
+        (json["digest"].as_str().unwrap().to_owned(), json["steps"]["run"].as_u64().unwrap())
+    };
+    assert_eq!(steps(&other), (first.trim().to_owned(), 0));
+    // What is damaged is done again.
+    let third = Builder::new();
+    for name in names(&Path::new(&cache).join("blobs/sha256")) {
+        fs::write(Path::new(&cache).join("blobs/sha256").join(name), "damaged").unwrap();
+    }
+    assert_eq!(steps(&third), (first.trim().to_owned(), 3));
+    assert_eq!(store_check::complaints(&third.root.store()), Vec::<String>::new());
+}
+
+// spec: BUILD-114 BUILD-116 BUILD-118
+#[test]
+fn checks_statements_and_names() {
+    need!(root);
+    let builder = Builder::new();
+    let dir = context(
+        &builder,
+        &[
+            ("Dockerfile", "FROM base/busybox:1\nCOPY a /a\n"),
+            ("a", ""),
+            ("ctr-build.toml", "[build.app]\ntags = ['app:1']\n[build.more]\ninherits = 'app'\ntags = ['more:1']\n"),
+        ],
+    );
+    let check = |how: &str| builder.ctr("build").arg(how).arg(&dir);
+    check("--check").ok();
+    fs::write(dir.join("Dockerfile"), "FROM base/busybox:1 AS X\nCOPY a /a\n").unwrap();
+    assert!(check("--check").fails(1).stdout.contains("StageNameCasing"));
+    assert!(check("--check=json").fails(1).stdout.contains("\"ruleName\""));
+    let sarif: serde_json::Value = serde_json::from_str(&check("--check=sarif").fails(1).stdout).unwrap();
+    assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "StageNameCasing");
+    let digest = build(&builder, &dir).args(["--sbom=spdx,cyclonedx", "--provenance=max"]).ok();
+    let referrers =
+        fs::read_to_string(builder.root.store().join("referrers").join(digest.trim().trim_start_matches("sha256:")));
+    let referrers: serde_json::Value = serde_json::from_str(&referrers.unwrap()).unwrap();
+    assert_eq!(referrers["manifests"].as_array().unwrap().len(), 3);
+    let named = builder.ctr("build").args(["--named", "all", "--pull=never", "--quiet"]).dir(&dir).ok();
+    assert_eq!(named.lines().collect::<Vec<_>>(), [&digest, &digest]);
+    let refs = store_check::refs(&builder.root.store());
+    for name in ["docker.io/library/app:1", "docker.io/library/more:1"] {
+        assert!(refs.contains_key(name), "{refs:?}");
+    }
+    builder.ctr("build").args(["--named", "none"]).dir(&dir).fails(1).says("has no build none");
+}
