@@ -267,3 +267,52 @@ fn checks_statements_and_names() {
     }
     builder.ctr("build").args(["--named", "none"]).dir(&dir).fails(1).says("has no build none");
 }
+
+// spec: BUILD-91 BUILD-92 LIM-96
+#[test]
+fn the_collector_keeps_what_builds_remember_and_no_longer() {
+    need!(root);
+    let builder = Builder::new();
+    let text = "FROM base/busybox:1\nRUN seq 100000 > /large\nCOPY a /a\nRUN --mount=type=cache,target=/c echo 1 >> /c/n; cat /a > /b\n";
+    let dir = context(&builder, &[("Dockerfile", text), ("a", "a\n")]);
+    let build = || {
+        let command = builder.ctr("build").args(["--pull=never", "--format=json"]).arg(&dir);
+        let json: serde_json::Value = serde_json::from_str(&command.ok()).unwrap();
+        json["steps"]["run"].as_u64().unwrap()
+    };
+    let gc = |options: &[&str]| {
+        builder.ctr("gc").args(["--grace", "0", "--format", "json"]).args(options.iter().copied()).ok()
+    };
+    assert_eq!(build(), 3);
+    fs::write(
+        builder
+            .root
+            .path()
+            .join("build/actions")
+            .join(names(&builder.root.path().join("build/actions"))[0].clone())
+            .join("1.2.new"),
+        "",
+    )
+    .unwrap();
+    let report = gc(&[]);
+    schema::check_text("gc.json", &report);
+    assert!(report.contains("the process that wrote it is gone"), "{report}");
+    assert_eq!(build(), 0);
+    // Of the three the first one is large, and was of use longest ago.
+    gc(&["--build-cache-size", "100000"]);
+    assert_eq!(build(), 1);
+    let report = gc(&["--build-cache-size", "0", "--dry-run"]);
+    assert_eq!(report.matches("build step").count(), 3, "{report}");
+    let stat = builder.root.path().join("build/stat");
+    fs::create_dir_all(&stat).unwrap();
+    fs::write(stat.join("1-2"), "").unwrap();
+    let report = gc(&["--build-cache-age", "0"]);
+    for kind in ["build step", "build cache", "build file"] {
+        assert!(report.contains(kind), "{kind}: {report}");
+    }
+    let caches = names(&builder.root.path().join("build/caches"));
+    assert!(caches.iter().all(|name| Path::new(name).extension().is_some_and(|kind| kind == "lock")), "{caches:?}");
+    assert_eq!(names(&builder.root.path().join("build/stat")), Vec::<String>::new());
+    assert_eq!(build(), 3);
+    assert_eq!(builder.remains(), Vec::<String>::new());
+}

@@ -16,7 +16,8 @@ use ctr_core::store::{Download, Store, StoreError};
 use image::{Image, add_image, blob_of, put_layer};
 
 fn policy(grace: u64, names: NameRule) -> Policy {
-    Policy { grace: Duration::from_secs(grace), names, now: SystemTime::now() }
+    let build_age = ctr_core::store::gc::BUILD_AGE;
+    Policy { grace: Duration::from_secs(grace), names, build_age, build_size: None, now: SystemTime::now() }
 }
 
 const STRICT: u64 = 0;

@@ -316,13 +316,14 @@ impl Cache<'_> {
                         continue;
                     }
                 }
-                Sharing::Shared => {}
+                // Others may use it too, and ctr-gc must not take it.
+                Sharing::Shared => ctr_sys::lock::shared(lock.as_fd()).map_err(cannot)?,
             }
             self.make(builder, &place, number == 0)?;
             if number == 0 {
                 builder.use_cache(name, place.join("dir"));
             }
-            return Ok((place.join("dir"), (self.sharing != Sharing::Shared).then_some(lock)));
+            return Ok((place.join("dir"), Some(lock)));
         }
         Err(Failure::new(failed(&caches)))
     }

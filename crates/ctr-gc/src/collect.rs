@@ -19,7 +19,13 @@ use crate::{Options, failure, groups};
 pub(crate) fn run(store: &Store, options: &Options) -> Result<ExitCode, Failure> {
     let containers = Containers::open(store.root());
     let now = SystemTime::now();
-    let policy = Policy { grace: options.image_grace(), names: options.names(), now };
+    let policy = Policy {
+        grace: options.image_grace(),
+        names: options.names(),
+        build_age: options.build_cache_age,
+        build_size: options.build_cache_size,
+        now,
+    };
     let collection = Collection { store, containers: &containers, options, policy, now };
     let report = if options.dry_run { collection.look()? } else { collection.sweep()? };
     report.print(&options.global)?;

@@ -42,6 +42,12 @@ pub struct Options {
     /// Remove names of images that were last fetched or tagged longer ago than this, unless a container uses the image
     #[arg(long, value_name = "DURATION", value_parser = ctr_core::quantity::parse_duration, conflicts_with = "all_images")]
     images_older_than: Option<Duration>,
+    /// Keep what builds remember this long after it was last of use
+    #[arg(long, value_name = "DURATION", value_parser = ctr_core::quantity::parse_duration, default_value = "14d")]
+    build_cache_age: Duration,
+    /// Of what builds remember keep so many bytes of layers, those last that were of use last
+    #[arg(long, value_name = "SIZE", value_parser = ctr_core::quantity::parse_size)]
+    build_cache_size: Option<u64>,
     /// Check all that is in the store, and collect nothing
     #[arg(long, conflicts_with_all = ["all_images", "images_older_than"])]
     check: bool,

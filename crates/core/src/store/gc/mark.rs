@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::{ContainerRoots, NameRule, Policy, Reach};
+use super::{ContainerRoots, Item, NameRule, Policy, Reach};
 use crate::digest::Digest;
 use crate::launch::LayerId;
 use crate::store::image::{self, RefEntry};
@@ -28,6 +28,8 @@ pub(super) struct Marked {
     pub(super) live: BTreeSet<String>,
     /// Roots that cannot be read.
     pub(super) unreadable: Vec<String>,
+    /// What builds remember and that goes.
+    pub(super) builds: Vec<Item>,
 }
 
 pub(super) fn mark(
@@ -40,6 +42,7 @@ pub(super) fn mark(
     mark_names(layout, roots, policy, &mut marked)?;
     mark_transactions(layout, &mut marked)?;
     mark_young(layout, policy, &mut marked)?;
+    super::builds::mark(layout, policy, &mut marked)?;
     mark_indexes(layout, &mut marked, reach);
     // Whoever must be whole: a damaged one keeps everything, since nobody knows what belongs to it.
     for digest in marked.images.clone() {

@@ -8,6 +8,7 @@
 //! ```
 //! If a root cannot be read, nobody knows what it keeps: then no object is collected, and the report says which root.
 
+mod builds;
 mod mark;
 mod reach;
 mod sweep;
@@ -18,6 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+pub use builds::BUILD_AGE;
 pub use reach::Reach;
 
 use super::{Store, StoreError};
@@ -54,6 +56,10 @@ pub struct Policy {
     pub grace: Duration,
     /// Which names go.
     pub names: NameRule,
+    /// What builds remember goes when it was of no use for so long.
+    pub build_age: Duration,
+    /// Most bytes that records of builds keep.
+    pub build_size: Option<u64>,
     /// The time that ages are counted to.
     pub now: SystemTime,
 }
@@ -81,6 +87,12 @@ pub enum ItemKind {
     KnownFile,
     /// A partial download.
     Partial,
+    /// The record of a step of a build.
+    BuildStep,
+    /// A cache of RUN.
+    BuildCache,
+    /// What a build knew of files of a context.
+    BuildFile,
     /// What a transaction, or a collection, left that did not come to its end.
     Staging,
 }
@@ -97,6 +109,9 @@ impl ItemKind {
             Self::Referrers => "referrers",
             Self::KnownFile => "known file",
             Self::Partial => "partial",
+            Self::BuildStep => "build step",
+            Self::BuildCache => "build cache",
+            Self::BuildFile => "build file",
             Self::Staging => "staging",
         }
     }

@@ -25,6 +25,7 @@ pub(super) fn plan(
         let path = layout.reference(&entry.name);
         plan.items.push(Item { kind: ItemKind::Name, id: entry.name.clone(), path, reason: reason.clone() });
     }
+    plan.items.extend(marked.builds.iter().cloned());
     plan_tmp(layout, marked, roots, &mut plan)?;
     plan_partial(layout, policy, &mut plan)?;
     if marked.unreadable.is_empty() {
@@ -118,7 +119,14 @@ pub(super) fn sweep(layout: &Layout, plan: &Plan, trash: &Path) -> (Vec<(Item, P
     let mut moved = Vec::new();
     let mut failed = Vec::new();
     let step = |item: &Item| match item.kind {
-        ItemKind::Name | ItemKind::KnownFile | ItemKind::Partial | ItemKind::Staging | ItemKind::OldLayer => 0,
+        ItemKind::Name
+        | ItemKind::KnownFile
+        | ItemKind::Partial
+        | ItemKind::Staging
+        | ItemKind::OldLayer
+        | ItemKind::BuildStep
+        | ItemKind::BuildCache
+        | ItemKind::BuildFile => 0,
         ItemKind::Image | ItemKind::Referrers => 1,
         ItemKind::Layer | ItemKind::Blob => 2,
     };
