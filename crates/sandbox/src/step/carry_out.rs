@@ -289,6 +289,10 @@ fn bundle(step: &Step, root: PathBuf, mounts: Vec<BundleMount>) -> Bundle {
     }
 }
 
+fn groups_are_fixed() -> bool {
+    std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny")
+}
+
 fn program(step: &Step) -> ProcessPlan {
     let held = privilege::held_capabilities().unwrap_or(CapSet::ALL);
     let capabilities = if step.insecure { held } else { CapSet(DEFAULT_CAPABILITIES.0 & held.0) };
@@ -299,7 +303,8 @@ fn program(step: &Step) -> ProcessPlan {
         cwd: step.cwd.clone(),
         user: step.user.clone(),
         groups: step.groups.clone(),
-        keep_groups: false,
+        // Where one id is all there is the kernel lets nobody change groups (user_namespaces(7)).
+        keep_groups: groups_are_fixed(),
         umask: 0o022,
         capabilities: capabilities.names(),
         cap_set: capabilities,
