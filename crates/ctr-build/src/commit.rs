@@ -46,15 +46,47 @@ pub(crate) fn commit(builder: &Builder<'_>, built: &Built, names: &[Reference]) 
     let bytes = config.bytes(&request.created(), &diff_ids);
     let parsed = oci::parse_config(&bytes, descriptors.len())
         .map_err(|error| Failure::new("the image's config would not be valid").caused_by(&error))?;
-    let (config_digest, config_size) = builder.txn.put_blob(&bytes, None).map_err(hinted)?;
+    let (config_digest, config_size) = (Digest::of(&bytes), bytes.len() as u64);
     let config_descriptor = Descriptor::new(MediaType::CONFIG, config_digest, config_size);
     let manifest_bytes = write::manifest(&config_descriptor, &descriptors, &request.annotations);
-    let (digest, manifest_size) = builder.txn.put_blob(&manifest_bytes, None).map_err(hinted)?;
+    let (digest, manifest_size) = (Digest::of(&manifest_bytes), manifest_bytes.len() as u64);
     let launch = launch_record(digest, config_digest, &parsed, unpacked);
-    builder.txn.add_image(&launch, names, None).map_err(hinted)?;
+    let blobs = [(config_digest, config_size), (digest, manifest_size)];
+    if !is_there(builder, &launch, &blobs, names)? {
+        builder.txn.put_blob(&bytes, Some((config_digest, config_size))).map_err(hinted)?;
+        builder.txn.put_blob(&manifest_bytes, Some((digest, manifest_size))).map_err(hinted)?;
+        builder.txn.add_image(&launch, names, None).map_err(hinted)?;
+    }
     let size = descriptors.iter().map(|layer| layer.size).sum::<u64>() + config_size + manifest_size;
     let manifest = Descriptor::new(MediaType::MANIFEST, digest, manifest_size);
     Ok(Image { digest, config: config_digest, size, launch, manifest })
+}
+
+/// Whether the store has the image under these names: then nothing needs to be written, and nothing to last.
+fn is_there(
+    builder: &Builder<'_>,
+    launch: &LaunchRecord,
+    blobs: &[(Digest, u64)],
+    names: &[Reference],
+) -> Result<bool, Failure> {
+    let (store, txn) = (&builder.store, &builder.txn);
+    // Kept first, looked at afterwards: gc cannot come in between.
+    if txn.keep_image(&launch.image).is_err() || !store.launch_record(&launch.image).is_ok_and(|known| known == *launch)
+    {
+        return Ok(false);
+    }
+    for (digest, size) in blobs {
+        if !txn.keep_sized_blob(digest, *size).map_err(hinted)? {
+            return Ok(false);
+        }
+    }
+    for name in names {
+        let known = (store.resolve(name).map_err(hinted)?, store.index_of(name).map_err(hinted)?);
+        if known != (Some(launch.image), None) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// `--iidfile` and `--metadata-file`.
