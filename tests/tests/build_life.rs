@@ -316,3 +316,49 @@ fn the_collector_keeps_what_builds_remember_and_no_longer() {
     assert_eq!(build(), 3);
     assert_eq!(builder.remains(), Vec::<String>::new());
 }
+
+/// A web server that gives these bytes for everything, and says how often it was asked.
+fn server(content: &'static [u8]) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let asked = std::sync::Arc::clone(&count);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+            asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", content.len());
+            let _ = stream.write_all(&[head.as_bytes(), content].concat());
+        }
+    });
+    (address, count)
+}
+
+// spec: BUILD-48 LIM-97
+#[test]
+fn files_of_web_servers_are_added() {
+    need!(root);
+    let builder = Builder::new();
+    let (address, asked) = server(b"content\n");
+    let sum = "sha256:434728a410a78f56fc1b5899c3593436e61ab0c731e9072d95e96db290205e53";
+    let text = format!(
+        "FROM base/busybox:1\nADD {address}/dir/file /a/\nADD --checksum={sum} {address}/other /b\nRUN cmp /a/file /b && test $(stat -c %a /b) = 600\n"
+    );
+    let dir = context(&builder, &[("Dockerfile", &text)]);
+    let digest = build(&builder, &dir).ok();
+    let asks = || asked.load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(asks(), 2);
+    assert_eq!(build(&builder, &dir).ok(), digest);
+    // What has a checksum is known without being asked for.
+    assert_eq!(asks(), 3);
+    fs::write(dir.join("Dockerfile"), text.replace("sha256:43", "sha256:44")).unwrap();
+    build(&builder, &dir).fails(1).says("is not what --checksum says");
+    fs::write(dir.join("Dockerfile"), "FROM scratch\nADD https://example.com/repo.git /src\n").unwrap();
+    build(&builder, &dir).fails(1).says("git repositories are not supported");
+    let local = format!("FROM scratch\nADD --checksum={sum} Dockerfile /d\n");
+    fs::write(dir.join("Dockerfile"), local).unwrap();
+    build(&builder, &dir).fails(1).says("--checksum is for one source that is downloaded");
+}

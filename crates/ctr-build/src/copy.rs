@@ -1,5 +1,7 @@
 //! COPY, ADD and WORKDIR: layers that are written straight from where the files are.
 
+use std::path::{Path, PathBuf};
+
 use ctr_cli::Failure;
 use ctr_core::digest::Digest;
 use ctr_dockerfile::ignore::Pattern;
@@ -8,14 +10,15 @@ use ctr_layer::tar::TarWriter;
 use ctr_tree::chmod::ModeChange;
 use ctr_tree::copy::{CopyError, NewFile, Placing, Taken};
 use ctr_tree::digest::{Reading, digest};
-use ctr_tree::select::{Rules, SelectError, Source, select};
-use ctr_tree::{Empty, Kind, Layers, Tree, TreeError, TreePath, resolve};
+use ctr_tree::select::{Item, Rules, SelectError, Source, select};
+use ctr_tree::{Empty, HostDir, Kind, Layers, Tree, TreeError, TreePath, resolve};
 
 use crate::builder::Stop;
 use crate::graph::Base;
 use crate::key::KeyHasher;
 use crate::layer::chain_of;
 use crate::memo::Memo;
+use crate::remote::Remote;
 use crate::stage::StageRun;
 use crate::view::Outcome;
 
@@ -24,6 +27,7 @@ const ACCOUNTS_MAX: u64 = ctr_sandbox::user::ACCOUNT_FILE_MAX as u64;
 
 /// COPY or ADD.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the instruction")]
 pub(crate) struct Transfer {
     keyword: &'static str,
     paths: Paths,
@@ -32,31 +36,52 @@ pub(crate) struct Transfer {
     parents: bool,
     /// Local archives are unpacked.
     unpack: bool,
+    /// Those that are downloaded too.
+    unpack_remote: bool,
+    /// Sources that are downloaded.
+    remote: Vec<Remote>,
 }
 
 impl Transfer {
     /// A COPY.
     pub(crate) fn copy(copy: Copy) -> Self {
         let Copy { paths, from, link, parents } = copy;
-        Self { keyword: "COPY", paths, from, link, parents, unpack: false }
+        Self { keyword: "COPY", paths, from, link, parents, unpack: false, unpack_remote: false, remote: Vec::new() }
     }
 
     /// An ADD.
     pub(crate) fn add(add: Add) -> Result<Self, Failure> {
-        let Add { paths, checksum, keep_git_dir: _, link, unpack } = add;
-        if let Some(source) = paths.sources.iter().find(|source| is_remote(source)) {
-            return Err(Failure::new(format!("ADD of {source} is not supported"))
-                .hint("fetch it in a RUN with a cache mount, or put it into the context"));
+        let Add { mut paths, checksum, keep_git_dir: _, link, unpack } = add;
+        let (addresses, local): (Vec<_>, Vec<_>) = paths.sources.into_iter().partition(|source| is_remote(source));
+        if checksum.is_some() && (addresses.len() != 1 || !local.is_empty()) {
+            return Err(Failure::new("--checksum is for one source that is downloaded")
+                .hint("give each its own ADD; files of the context need no checksum"));
         }
-        if checksum.is_some() {
-            return Err(Failure::new("--checksum is for sources that are fetched, and these are local"));
+        let named = !paths.destination.ends_with('/');
+        let remote = addresses.iter().map(|text| Remote::new(text, checksum.as_deref(), named));
+        let remote = remote.collect::<Result<_, _>>()?;
+        paths.sources = local;
+        let (unpack, unpack_remote) = (unpack.unwrap_or(true), unpack == Some(true));
+        Ok(Self { keyword: "ADD", paths, from: None, link, parents: false, unpack, unpack_remote, remote })
+    }
+
+    /// Whether the destination has to be a directory, where the context or stage gives so many sources.
+    fn is_to_directory(&self, found: usize) -> Result<bool, Failure> {
+        let text = &self.paths.destination;
+        let is_directory = text.ends_with('/') || matches!(text.as_str(), "." | "..") || text.ends_with("/.");
+        let more = self.remote.len() + self.paths.heredocs.len();
+        if self.paths.sources.len() + more > 1 && !is_directory {
+            return Err(Failure::new(format!("several sources cannot all become {text}"))
+                .hint(format!("end the destination with a slash: {text}/")));
         }
-        Ok(Self { keyword: "ADD", paths, from: None, link, parents: false, unpack: unpack.unwrap_or(true) })
+        Ok(is_directory || found + more > 1)
     }
 
     fn history(&self) -> String {
         let heredocs = self.paths.heredocs.iter().map(|heredoc| heredoc.name.as_str());
-        let sources = self.paths.sources.iter().map(String::as_str).chain(heredocs).collect::<Vec<_>>().join(" ");
+        let remote = self.remote.iter().map(|remote| remote.name.as_str());
+        let sources = self.paths.sources.iter().map(String::as_str).chain(remote).chain(heredocs);
+        let sources = sources.collect::<Vec<_>>().join(" ");
         let mut options = String::new();
         if let Some(from) = &self.from {
             options = format!("{options}--from={from} ");
@@ -110,6 +135,7 @@ impl StageRun<'_, '_, '_> {
             let rules = Rules { exclude: &*exclude, parents: transfer.parents, devices: !anonymous };
             sources.extend(select(tree, source, rules).map_err(|error| select_failure(error, anonymous))?);
         }
+        let mut unpacked_remote: Vec<(Layers, Vec<Source>)> = Vec::new();
         let mut found = vec![Found { tree, sources, anonymous }];
         let unpacked = if transfer.unpack { self.unpack_archives(&mut found)? } else { Vec::new() };
         found.extend(unpacked.iter().map(|(tree, sources)| Found { tree, sources: sources.clone(), anonymous: false }));
@@ -118,16 +144,9 @@ impl StageRun<'_, '_, '_> {
         let mode = transfer.paths.chmod.as_deref().map(ModeChange::parse).transpose();
         let mode = mode.map_err(|error| Failure::new("--chmod cannot be read").caused_by(&error))?;
         let files: Vec<NewFile> = transfer.paths.heredocs.iter().map(new_file).collect();
-        let text = &transfer.paths.destination;
-        let is_directory = text.ends_with('/') || matches!(text.as_str(), "." | "..") || text.ends_with("/.");
-        if transfer.paths.sources.len() + files.len() > 1 && !is_directory {
-            return Err(Failure::new(format!("several sources cannot all become {text}"))
-                .hint(format!("end the destination with a slash: {text}/"))
-                .into());
-        }
-        let several = found.iter().map(|found| found.sources.len()).sum::<usize>() + files.len() > 1;
-        let directory = several || is_directory;
-        let destination = self.absolute(text);
+        let local: usize = found.iter().map(|found| found.sources.len()).sum();
+        let directory = transfer.is_to_directory(local)?;
+        let destination = self.absolute(&transfer.paths.destination);
 
         let mut key = KeyHasher::new("copy");
         key.digest("below", &self.built.key).add("destination", &destination);
@@ -159,6 +178,20 @@ impl StageRun<'_, '_, '_> {
                 memo.put(&digest);
             }
         }
+        let (key, downloaded) = self.downloads(transfer, key)?;
+        let trees = downloaded.iter().map(|dir| open_download(dir)).collect::<Result<Vec<_>, _>>()?;
+        for (tree, sources) in &trees {
+            let mut add = Found { tree, sources: sources.clone(), anonymous: true };
+            if transfer.unpack_remote {
+                unpacked_remote.extend(self.unpack_archives(std::slice::from_mut(&mut add))?);
+            }
+            found.push(add);
+        }
+        found.extend(unpacked_remote.iter().map(|(tree, sources)| Found {
+            tree,
+            sources: sources.clone(),
+            anonymous: false,
+        }));
         let destination = TreePath::new(&destination);
         let taken: Vec<Taken<'_>> = found
             .iter()
@@ -167,9 +200,34 @@ impl StageRun<'_, '_, '_> {
         let base: &dyn Tree = if transfer.link { &Empty } else { &base };
         let epoch = builder.request.epoch;
         let placing = Placing { base, destination: &destination, directory, owner, mode: mode.as_ref(), epoch };
-        self.layer_of(key.finish(), &transfer.history(), |writer| {
-            ctr_tree::copy::write(&taken, &files, placing, writer)
-        })
+        self.layer_of(key, &transfer.history(), |writer| ctr_tree::copy::write(&taken, &files, placing, writer))
+    }
+
+    /// Downloads what the step needs, and finishes its key: what has a checksum counts by that, and is downloaded only if the
+    /// step has to be carried out.
+    fn downloads(&self, transfer: &Transfer, mut key: KeyHasher) -> Result<(Digest, Vec<PathBuf>), Stop> {
+        let mut downloaded = Vec::new();
+        for remote in &transfer.remote {
+            let digest = match remote.checksum {
+                Some(checksum) => checksum,
+                None => self.download(remote, &mut downloaded)?,
+            };
+            key.add("remote", &remote.name).digest("checksum", &digest);
+            key.add("unpack", [u8::from(transfer.unpack_remote)]);
+        }
+        let key = key.finish();
+        if downloaded.len() < transfer.remote.len() && self.builder.known(&key, &self.built.layers)?.is_none() {
+            for remote in transfer.remote.iter().skip(downloaded.len()) {
+                self.download(remote, &mut downloaded)?;
+            }
+        }
+        Ok((key, downloaded))
+    }
+
+    fn download(&self, remote: &Remote, done: &mut Vec<PathBuf>) -> Result<Digest, Stop> {
+        let downloaded = remote.download(self.builder)?;
+        done.push(downloaded.dir);
+        Ok(downloaded.digest)
     }
 
     /// Where the digest of what is taken of a stage is remembered: by the stage's content, not by what it was built of.
@@ -276,6 +334,18 @@ impl StageRun<'_, '_, '_> {
         }
         Ok(unpacked)
     }
+}
+
+/// The directory of a download, and the one file in it.
+fn open_download(dir: &Path) -> Result<(HostDir, Vec<Source>), Failure> {
+    let tree = HostDir::open(dir).map_err(|error| Failure::new("cannot open a download").caused_by(&error))?;
+    let names = tree.list(&TreePath::root()).map_err(|error| tree_failure(&error))?;
+    let sources = names.into_iter().map(|(name, meta)| {
+        let item = Item { from: TreePath::root().join(&name), below: TreePath::root(), meta };
+        Source { name, below: None, items: vec![item] }
+    });
+    let sources = sources.collect();
+    Ok((tree, sources))
 }
 
 fn now() -> i64 {

@@ -26,6 +26,7 @@ mod permits;
 mod portable;
 mod ports;
 mod project;
+mod remote;
 mod request;
 mod run;
 mod scope;
