@@ -82,6 +82,9 @@ pub(crate) struct Options {
     /// When base images are fetched
     #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_value = "missing", default_missing_value = "always")]
     pub(crate) pull: Pull,
+    /// What to do where a RUN fails
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "stop")]
+    pub(crate) on_error: OnError,
     /// Network of RUN
     #[arg(long, value_enum, value_name = "NETWORK", default_value = "default")]
     pub(crate) network: NetworkName,
@@ -124,6 +127,15 @@ pub(crate) enum Pull {
     Newer,
     /// Never
     Never,
+}
+
+/// What to do where a RUN fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OnError {
+    /// End
+    Stop,
+    /// A shell at the terminal, in what the command left; then end
+    Shell,
 }
 
 /// Network of RUN where the instruction does not say.

@@ -8,7 +8,7 @@ use ctr_core::platform::Platform;
 use ctr_core::reference::Reference;
 use ctr_layer::codec::Compression;
 
-use crate::args::{CompressionName, NetworkName, Options, Pull};
+use crate::args::{CompressionName, NetworkName, OnError, Options, Pull};
 use crate::scope::is_predeclared;
 
 /// The largest file that a secret is read from, in bytes.
@@ -27,6 +27,7 @@ pub(crate) struct Request {
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) platform: Platform,
     pub(crate) no_cache: bool,
+    pub(crate) shell_on_error: bool,
     pub(crate) pull: Pull,
     pub(crate) network: NetworkName,
     pub(crate) hosts: Vec<(std::net::IpAddr, String)>,
@@ -75,6 +76,7 @@ impl Request {
             labels: options.label.iter().map(|text| pair("--label", text)).collect::<Result<_, _>>()?,
             annotations: options.annotation.iter().map(|text| pair("--annotation", text)).collect::<Result<_, _>>()?,
             platform,
+            shell_on_error: options.on_error == OnError::Shell && !options.second_build,
             no_cache: options.no_cache || options.second_build,
             pull: options.pull,
             network: options.network,

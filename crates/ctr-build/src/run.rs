@@ -118,8 +118,12 @@ impl StageRun<'_, '_, '_> {
         let scratch = builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
         (step.upper, step.scratch) = (dir.clone(), scratch.clone());
         let result = step::execute(builder, self.number, &step);
-        ctr_sys::tree::remove_tree(&scratch)
-            .map_err(|error| Failure::new(format!("cannot remove {}", scratch.display())).caused_by(&error))?;
+        remove(&scratch)?;
+        if let Err(Stop::Failed(failure)) = &result
+            && builder.request.shell_on_error
+        {
+            self.look_into(step, failure)?;
+        }
         result?;
         if upper::is_untouched(&dir, &root)? {
             self.record(key, None);
@@ -145,6 +149,17 @@ impl StageRun<'_, '_, '_> {
             }
         });
         Ok(Some(layer))
+    }
+
+    /// A shell where the command failed, over what it left.
+    fn look_into(&self, mut step: Step, failure: &Failure) -> Result<(), Failure> {
+        ctr_cli::print_error(failure);
+        ctr_cli::note("a shell where it failed, with what it left; exit ends the build");
+        step.scratch = self.builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
+        step.args = self.built.config.shell().into_iter().take(1).collect();
+        let looked = step::look_into(&step);
+        remove(&step.scratch)?;
+        looked
     }
 
     /// The words that are executed. Heredocs are the script, or stand behind the command.
@@ -201,6 +216,11 @@ impl StageRun<'_, '_, '_> {
         }
         format!("RUN |{} {} {words} # ctr-build", arguments.len(), arguments.join(" "))
     }
+}
+
+fn remove(scratch: &std::path::Path) -> Result<(), Failure> {
+    ctr_sys::tree::remove_tree(scratch)
+        .map_err(|error| Failure::new(format!("cannot remove {}", scratch.display())).caused_by(&error))
 }
 
 /// Whether the command is a heredoc and nothing else.

@@ -1,8 +1,10 @@
 //! A RUN's command in a process of its own: it changes what is the process's alone, so that stages can run side by side. This
-//! executable executes itself, with the step as JSON on its standard input.
+//! executable executes itself, with the step as JSON in a file in memory: it may have secrets.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -30,18 +32,15 @@ const LINE_MAX: u64 = 16 << 10;
 /// Carries a step out and waits for it.
 pub(crate) fn execute(builder: &Builder<'_>, stage: usize, step: &Step) -> Result<(), Stop> {
     let report = step.scratch.join("report");
-    let json = serde_json::to_vec(step).context(|| "cannot say what is to be run".to_owned())?;
-    let mut child = Command::new("/proc/self/exe")
-        .arg(ARGUMENT)
-        .arg(&report)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::piped())
+    let told = Told::new(step)?;
+    let mut child = told
+        .command(&report)
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .context(|| "cannot start a process for the command".to_owned())?;
-    let (input, output, errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (output, errors) = (child.stdout.take(), child.stderr.take());
     let tail = Mutex::new(Tail::default());
     std::thread::scope(|scope| {
         if let Some(output) = output {
@@ -50,20 +49,16 @@ pub(crate) fn execute(builder: &Builder<'_>, stage: usize, step: &Step) -> Resul
         if let Some(errors) = errors {
             scope.spawn(|| lines(errors, builder, stage, &tail));
         }
-        if let Some(mut input) = input {
-            // It says itself why it does not read.
-            let _ = input.write_all(&json);
-        }
     });
     let status = child.wait().context(|| "cannot wait for the command".to_owned())?;
     if status.success() {
         return Ok(());
     }
     if let Ok(Some(text)) = ctr_sys::small::read(&report, 1 << 20)
-        && let Ok(told) = serde_json::from_slice::<Told>(&text)
+        && let Ok(why) = serde_json::from_slice::<Why>(&text)
     {
-        let failure = told.causes.iter().fold(Failure::new(told.what), Failure::because);
-        return Err(match told.hint {
+        let failure = why.causes.iter().fold(Failure::new(why.what), Failure::because);
+        return Err(match why.hint {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
@@ -97,9 +92,39 @@ fn lines(from: impl Read, builder: &Builder<'_>, stage: usize, tail: &Mutex<Tail
     }
 }
 
+/// The same with a shell, at the terminal: to look at what a command left.
+pub(crate) fn look_into(step: &Step) -> Result<(), Failure> {
+    let told = Told::new(step)?;
+    let status = told.command(&step.scratch.join("report")).status();
+    status.map(drop).context(|| "cannot start a shell".to_owned())
+}
+
+/// A step in memory.
+struct Told(OwnedFd);
+
+impl Told {
+    fn new(step: &Step) -> Result<Self, Failure> {
+        let failed = || "cannot say what is to be run".to_owned();
+        let json = serde_json::to_vec(step).context(failed)?;
+        let file = ctr_sys::unnamed::in_memory(c"ctr-step")
+            .map_err(|errno| Failure::new(failed()).because(errno.to_string()))?;
+        let mut file = File::from(file);
+        file.write_all(&json).context(failed)?;
+        Ok(Self(file.into()))
+    }
+
+    /// The process that carries it out. It opens the file by this process's descriptor.
+    fn command(&self, report: &Path) -> Command {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg(ARGUMENT).arg(report).arg(format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd()));
+        command.env_clear().current_dir("/");
+        command
+    }
+}
+
 /// Why a command was not begun.
 #[derive(serde::Serialize, serde::Deserialize)]
-struct Told {
+struct Why {
     what: String,
     causes: Vec<String>,
     hint: Option<String>,
@@ -112,7 +137,8 @@ pub(crate) fn if_asked() -> Option<ExitCode> {
         return None;
     }
     let report = arguments.next()?;
-    let told = match read_step() {
+    let step = arguments.next().map_or_else(|| Err("nothing is told".to_owned()), |path| read_step(Path::new(&path)));
+    let told = match step {
         Ok(step) => match ctr_sandbox::step::run(&step) {
             Ok(status) => return Some(ExitCode::from(status)),
             Err(error) => {
@@ -122,22 +148,23 @@ pub(crate) fn if_asked() -> Option<ExitCode> {
                     causes.push(cause.to_string());
                     source = cause.source();
                 }
-                Told { what: error.to_string(), causes, hint: error.hint().map(str::to_owned) }
+                Why { what: error.to_string(), causes, hint: error.hint().map(str::to_owned) }
             }
         },
-        Err(reason) => Told { what: "cannot read what is to be run".to_owned(), causes: vec![reason], hint: None },
+        Err(reason) => Why { what: "cannot read what is to be run".to_owned(), causes: vec![reason], hint: None },
     };
     write_report(Path::new(&report), &told);
     Some(ExitCode::from(NOT_BEGUN))
 }
 
-fn read_step() -> Result<Step, String> {
+fn read_step(path: &Path) -> Result<Step, String> {
     let mut json = Vec::new();
-    std::io::stdin().lock().take(STEP_MAX).read_to_end(&mut json).map_err(|error| error.to_string())?;
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(STEP_MAX).read_to_end(&mut json).map_err(|error| error.to_string())?;
     serde_json::from_slice(&json).map_err(|error| error.to_string())
 }
 
-fn write_report(path: &Path, told: &Told) {
+fn write_report(path: &Path, told: &Why) {
     let written = serde_json::to_vec(told).ok().and_then(|json| ctr_sys::small::write_new(path, &json, 0o600).ok());
     if written.is_none() {
         let _ = writeln!(std::io::stderr(), "{}: {}", told.what, told.causes.join(": "));
