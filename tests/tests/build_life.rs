@@ -362,3 +362,24 @@ fn files_of_web_servers_are_added() {
     fs::write(dir.join("Dockerfile"), local).unwrap();
     build(&builder, &dir).fails(1).says("--checksum is for one source that is downloaded");
 }
+
+// spec: BUILD-80
+#[test]
+fn what_only_copies_is_built_without_any_namespace() {
+    need!(root);
+    let builder = Builder::new();
+    let text =
+        "FROM scratch AS one\nCOPY --chown=5:6 --chmod=4711 a /dir/a\nFROM scratch\nWORKDIR /w\nCOPY --from=one / /\n";
+    let dir = context(&builder, &[("Dockerfile", text), ("a", "a\n")]);
+    let digest = build(&builder, &dir).ok();
+    // One user namespace for the ids of an ordinary user, and none left for the build.
+    let last = "echo 1 > /proc/sys/user/max_user_namespaces; exec unshare -U --map-user=1000 --map-group=1000 \"$@\"";
+    let other = builder.root.file("other").display().to_string();
+    let without = |dir: &Path| {
+        let command = builder.ctr("build").args(["--root", &other, "--quiet", "--pull=never"]).arg(dir);
+        command.under(["unshare", "-r", "sh", "-c", last, "sh"])
+    };
+    assert_eq!(without(&dir).ok(), digest);
+    fs::write(dir.join("Dockerfile"), "FROM scratch\nRUN true\n").unwrap();
+    without(&dir).fails(1).says("RUN needs a user namespace, or root");
+}

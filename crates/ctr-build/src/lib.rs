@@ -48,6 +48,7 @@ use clap::CommandFactory as _;
 use ctr_cli::{Failure, OutputFormat, Progress, ProgressMode};
 use ctr_core::platform::Platform;
 use ctr_core::store::{Store, StoreError};
+use ctr_dockerfile::Keyword;
 use ctr_layer::unpack::Ownership;
 use ctr_sys::userns::{StorageMap, enter_storage_map};
 
@@ -125,15 +126,8 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     }
     let contexts = open_contexts(&request, &root)?;
 
-    let map = enter_storage_map().map_err(|error| {
-        let failure = Failure::new("cannot enter a user namespace to keep the owners of files").caused_by(&error);
-        failure.hint(ctr_sys::userns::hint(&error))
-    })?;
-    if let StorageMap::Single { reason } = &map {
-        ctr_cli::note(format!("owners of files are recorded, not set: {reason}"));
-    }
+    let ownership = enter(&graph, target)?;
     let store = Store::open_or_create(&root).map_err(hinted)?;
-    let ownership = if map.single_id() { Ownership::Record } else { Ownership::Chown };
     let labels = graph.stages.iter().enumerate().map(|(at, stage)| stage.label(at)).collect();
     let given = Given { arguments: request.arguments.clone(), platform, globals: graph.globals.clone() };
     let view = View::new(style(&options), labels);
@@ -236,6 +230,26 @@ fn fetch(
         }
     }
     Ok(())
+}
+
+/// Enters the user namespace of the store, as an ordinary user. Where there is none to be had, what only copies is built
+/// without: owners are recorded then, as where one id is all there is.
+fn enter(graph: &Graph<'_>, target: usize) -> Result<Ownership, Failure> {
+    let reason = match enter_storage_map() {
+        Ok(StorageMap::Single { reason }) => reason,
+        Ok(map) => return Ok(if map.single_id() { Ownership::Record } else { Ownership::Chown }),
+        Err(error) => {
+            let stages = graph.needed(target)?;
+            let runs = |node: &ctr_dockerfile::Node| node.keyword().is_ok_and(|keyword| keyword == Keyword::Run);
+            if stages.iter().filter_map(|stage| graph.stages.get(*stage)).any(|stage| stage.nodes.iter().any(runs)) {
+                let failure = Failure::new("RUN needs a user namespace, or root").caused_by(&error);
+                return Err(failure.hint(ctr_sys::userns::hint(&error)));
+            }
+            format!("there is no user namespace to be had ({error})")
+        }
+    };
+    ctr_cli::note(format!("owners of files are recorded, not set: {reason}"));
+    Ok(Ownership::Record)
 }
 
 /// The variables that the base images set; none if one of them is not in the store.
