@@ -79,3 +79,46 @@ fn an_application_is_built_run_pushed_and_pulled() {
     assert_eq!(podman(&["image", "inspect", "--format", "{{.Digest}}", &name]), digest);
     assert_eq!(podman(&["image", "inspect", "--format", "{{.User}} {{.Config.WorkingDir}}", &name]), "app /srv/app");
 }
+
+const COMPILED: &str = "FROM debian:app AS toolchain
+COPY --from=rust bin/rustc /opt/rust/bin/rustc
+COPY --from=rust lib/librustc_driver-* lib/libLLVM* /opt/rust/lib/
+COPY --from=rust lib/rustlib/x86_64-unknown-linux-musl /opt/rust/lib/rustlib/x86_64-unknown-linux-musl
+COPY --from=rust lib/rustlib/x86_64-unknown-linux-gnu /opt/rust/lib/rustlib/x86_64-unknown-linux-gnu
+ENV PATH=/opt/rust/bin:/usr/bin:/bin
+
+FROM toolchain AS build
+WORKDIR /src
+COPY main.rs .
+RUN rustc -O --target x86_64-unknown-linux-musl -C linker=rust-lld -C link-self-contained=yes main.rs -o /app
+
+FROM scratch
+COPY --from=build /app /app
+ENTRYPOINT [\"/app\"]
+";
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_program_is_compiled_in_one_stage_and_shipped_in_another() {
+    // spec: BUILD-80 BUILD-87
+    need!(root, "mmdebstrap");
+    let root = Root::new();
+    root.fetch(&images::debian(), "debian:app");
+    let context = root.file("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("Dockerfile"), COMPILED).unwrap();
+    let program = "fn main() { println!(\"{} words\", std::env::args().count() - 1); }\n";
+    fs::write(context.join("main.rs"), program).unwrap();
+    let toolchain = format!("rust={}", Cmd::new("rustc").args(["--print", "sysroot"]).ok());
+    let build = |more: &str| {
+        let command = root.ctr("build").args(["--pull=never", "--tag", "compiled", "--build-context", &toolchain]);
+        command.arg(more).arg(&context).ok()
+    };
+    let digest = build("--quiet");
+    assert_eq!(root.ctr("run").args(["--wait", "--rm", "compiled", "a", "b"]).ok(), "2 words");
+    // The program alone changes: the toolchain is not copied again.
+    fs::write(context.join("main.rs"), program.replace("words", "arguments")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&build("--format=json")).unwrap();
+    assert_eq!((&json["steps"]["cached"], &json["steps"]["run"]), (&5.into(), &3.into()));
+    assert_ne!(json["digest"], digest.trim());
+}
