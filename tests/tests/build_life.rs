@@ -362,8 +362,6 @@ fn files_of_web_servers_are_added() {
     assert_eq!(asks(), 3);
     fs::write(dir.join("Dockerfile"), text.replace("sha256:43", "sha256:44")).unwrap();
     build(&builder, &dir).fails(1).says("is not what --checksum says");
-    fs::write(dir.join("Dockerfile"), "FROM scratch\nADD https://example.com/repo.git /src\n").unwrap();
-    build(&builder, &dir).fails(1).says("git repositories are not supported");
     let local = format!("FROM scratch\nADD --checksum={sum} Dockerfile /d\n");
     fs::write(dir.join("Dockerfile"), local).unwrap();
     build(&builder, &dir).fails(1).says("--checksum is for one source that is downloaded");
@@ -388,4 +386,63 @@ fn what_only_copies_is_built_without_any_namespace() {
     assert_eq!(without(&dir).ok(), digest);
     fs::write(dir.join("Dockerfile"), "FROM scratch\nRUN true\n").unwrap();
     without(&dir).fails(1).says("RUN needs a user namespace, or root");
+}
+
+// spec: BUILD-49
+#[test]
+fn git_repositories_are_added() {
+    need!(root, "git");
+    let builder = Builder::new();
+    let repository = builder.root.file("served/repo");
+    fs::create_dir_all(repository.join("dir")).unwrap();
+    let git = |args: &[&str]| {
+        let who = ["-c", "user.name=n", "-c", "user.email=e@example.com", "-c", "init.defaultBranch=main"];
+        Cmd::new("git").args(who).args(args.iter().copied()).dir(&repository).ok()
+    };
+    git(&["init", "-q"]);
+    fs::write(repository.join("dir/file"), "one\n").unwrap();
+    fs::write(repository.join("top"), "").unwrap();
+    git(&["add", "."]);
+    git(&["commit", "-qm", "one"]);
+    git(&["tag", "-a", "-m", "v1", "v1"]);
+    let first = git(&["rev-parse", "HEAD"]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let served = builder.root.file("served").display().to_string();
+    // Not by `git daemon`, which would leave it behind when it is killed.
+    let mut daemon = std::process::Command::new(format!("{}/git-daemon", git(&["--exec-path"])))
+        .args(["--listen=127.0.0.1", "--reuseaddr", "--export-all"])
+        .args([format!("--port={port}"), format!("--base-path={served}"), served.clone()])
+        .spawn()
+        .unwrap();
+    ctr_tests::scratch::until("it listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let address = format!("git://127.0.0.1:{port}/repo");
+    let text = format!(
+        "FROM base/busybox:1\nADD {address} /all\nADD {address}#v1:dir /dir/\nADD --keep-git-dir=true {address}#{first} /kept\nRUN cat /all/dir/file /dir/file > /said; test -d /kept/.git; test ! -e /all/.git; stat -c %a:%u /dir/file >> /said\n"
+    );
+    let dir = context(&builder, &[("Dockerfile", &text)]);
+    let steps = || {
+        let command = builder.ctr("build").args(["--pull=never", "--format=json", "--tag", "made"]).arg(&dir);
+        let json: serde_json::Value = serde_json::from_str(&command.ok()).unwrap();
+        json["steps"]["run"].as_u64().unwrap()
+    };
+    let said = || builder.ctr("run").args(["--wait", "--rm", "made", "cat", "/said"]).ok();
+    assert_eq!((steps(), steps()), (4, 0));
+    assert_eq!(said(), "one\none\n644:0");
+    fs::write(repository.join("dir/file"), "two\n").unwrap();
+    git(&["commit", "-qam", "two"]);
+    assert!(steps() >= 2);
+    assert_eq!(said(), "two\none\n644:0");
+    for (wrong, why) in
+        [("#nope", "has no nope"), ("#--upload-pack=x", "no address of a repository"), ("#v1:../..", "")]
+    {
+        fs::write(dir.join("Dockerfile"), format!("FROM scratch\nADD {address}{wrong} /x\n")).unwrap();
+        let done = build(&builder, &dir).run();
+        assert!(why.is_empty() || (done.code == 1 && done.stderr.contains(why)), "{wrong}: {done}");
+    }
+    fs::write(dir.join("Dockerfile"), "FROM scratch\nADD https://127.0.0.1:1/x.git /x\n").unwrap();
+    build(&builder, &dir).fails(1).says("cannot get https://127.0.0.1:1/x.git by git");
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
 }

@@ -19,6 +19,7 @@ use crate::key::KeyHasher;
 use crate::layer::chain_of;
 use crate::memo::Memo;
 use crate::remote::Remote;
+use crate::repository::{self, Repository};
 use crate::stage::StageRun;
 use crate::view::Outcome;
 
@@ -40,36 +41,56 @@ pub(crate) struct Transfer {
     unpack_remote: bool,
     /// Sources that are downloaded.
     remote: Vec<Remote>,
+    /// Sources that git gets.
+    repositories: Vec<Repository>,
 }
 
 impl Transfer {
     /// A COPY.
     pub(crate) fn copy(copy: Copy) -> Self {
         let Copy { paths, from, link, parents } = copy;
-        Self { keyword: "COPY", paths, from, link, parents, unpack: false, unpack_remote: false, remote: Vec::new() }
+        let (remote, repositories) = (Vec::new(), Vec::new());
+        Self { keyword: "COPY", paths, from, link, parents, unpack: false, unpack_remote: false, remote, repositories }
     }
 
     /// An ADD.
     pub(crate) fn add(add: Add) -> Result<Self, Failure> {
-        let Add { mut paths, checksum, keep_git_dir: _, link, unpack } = add;
+        let Add { mut paths, checksum, keep_git_dir, link, unpack } = add;
         let (addresses, local): (Vec<_>, Vec<_>) = paths.sources.into_iter().partition(|source| is_remote(source));
         if checksum.is_some() && (addresses.len() != 1 || !local.is_empty()) {
             return Err(Failure::new("--checksum is for one source that is downloaded")
                 .hint("give each its own ADD; files of the context need no checksum"));
         }
         let named = !paths.destination.ends_with('/');
+        let (repositories, addresses): (Vec<_>, Vec<_>) =
+            addresses.into_iter().partition(|text| repository::is_repository(text));
+        if checksum.is_some() && !repositories.is_empty() {
+            return Err(Failure::new("--checksum is for files").hint("name the commit: REPOSITORY#COMMIT"));
+        }
+        let repositories = repositories.iter().map(|text| Repository::new(text, keep_git_dir));
+        let repositories = repositories.collect::<Result<_, _>>()?;
         let remote = addresses.iter().map(|text| Remote::new(text, checksum.as_deref(), named));
         let remote = remote.collect::<Result<_, _>>()?;
         paths.sources = local;
         let (unpack, unpack_remote) = (unpack.unwrap_or(true), unpack == Some(true));
-        Ok(Self { keyword: "ADD", paths, from: None, link, parents: false, unpack, unpack_remote, remote })
+        Ok(Self {
+            keyword: "ADD",
+            paths,
+            from: None,
+            link,
+            parents: false,
+            unpack,
+            unpack_remote,
+            remote,
+            repositories,
+        })
     }
 
     /// Whether the destination has to be a directory, where the context or stage gives so many sources.
     fn is_to_directory(&self, found: usize) -> Result<bool, Failure> {
         let text = &self.paths.destination;
         let is_directory = text.ends_with('/') || matches!(text.as_str(), "." | "..") || text.ends_with("/.");
-        let more = self.remote.len() + self.paths.heredocs.len();
+        let more = self.remote.len() + self.repositories.len() + self.paths.heredocs.len();
         if self.paths.sources.len() + more > 1 && !is_directory {
             return Err(Failure::new(format!("several sources cannot all become {text}"))
                 .hint(format!("end the destination with a slash: {text}/")));
@@ -178,7 +199,9 @@ impl StageRun<'_, '_, '_> {
                 memo.put(&digest);
             }
         }
-        let (key, downloaded) = self.downloads(transfer, key)?;
+        let (key, downloaded, checkouts) = self.downloads(transfer, key)?;
+        let checkouts = checkouts.iter().map(open_checkout).collect::<Result<Vec<_>, _>>()?;
+        found.extend(checkouts.iter().map(|(tree, sources)| Found { tree, sources: sources.clone(), anonymous: true }));
         let trees = downloaded.iter().map(|dir| open_download(dir)).collect::<Result<Vec<_>, _>>()?;
         for (tree, sources) in &trees {
             let mut add = Found { tree, sources: sources.clone(), anonymous: true };
@@ -205,8 +228,17 @@ impl StageRun<'_, '_, '_> {
 
     /// Downloads what the step needs, and finishes its key: what has a checksum counts by that, and is downloaded only if the
     /// step has to be carried out.
-    fn downloads(&self, transfer: &Transfer, mut key: KeyHasher) -> Result<(Digest, Vec<PathBuf>), Stop> {
-        let mut downloaded = Vec::new();
+    fn downloads<'t>(
+        &self,
+        transfer: &'t Transfer,
+        mut key: KeyHasher,
+    ) -> Result<(Digest, Vec<PathBuf>, Vec<Checkout<'t>>), Stop> {
+        let (mut downloaded, mut commits) = (Vec::new(), Vec::new());
+        for repository in &transfer.repositories {
+            let commit = repository.commit()?;
+            key.add("commit", &commit).add("subdir", &repository.subdir).add("keep", [u8::from(repository.keep)]);
+            commits.push((repository, commit));
+        }
         for remote in &transfer.remote {
             let digest = match remote.checksum {
                 Some(checksum) => checksum,
@@ -216,12 +248,17 @@ impl StageRun<'_, '_, '_> {
             key.add("unpack", [u8::from(transfer.unpack_remote)]);
         }
         let key = key.finish();
-        if downloaded.len() < transfer.remote.len() && self.builder.known(&key, &self.built.layers)?.is_none() {
+        let mut checkouts = Vec::new();
+        let lazy = downloaded.len() < transfer.remote.len() || !commits.is_empty();
+        if lazy && self.builder.known(&key, &self.built.layers)?.is_none() {
             for remote in transfer.remote.iter().skip(downloaded.len()) {
                 self.download(remote, &mut downloaded)?;
             }
+            for (repository, commit) in commits {
+                checkouts.push((repository.checkout(self.builder, &commit)?, repository));
+            }
         }
-        Ok((key, downloaded))
+        Ok((key, downloaded, checkouts))
     }
 
     fn download(&self, remote: &Remote, done: &mut Vec<PathBuf>) -> Result<Digest, Stop> {
@@ -334,6 +371,22 @@ impl StageRun<'_, '_, '_> {
         }
         Ok(unpacked)
     }
+}
+
+/// A repository, and where it was checked out.
+type Checkout<'t> = (PathBuf, &'t Repository);
+
+/// What is taken of a checkout.
+fn open_checkout((dir, repository): &Checkout<'_>) -> Result<(HostDir, Vec<Source>), Failure> {
+    let tree = HostDir::open(dir).map_err(|error| Failure::new("cannot open a checkout").caused_by(&error))?;
+    // Submodules have a file of that name.
+    let gits = |path: &[u8]| path.split(|byte| *byte == b'/').any(|name| name == b".git");
+    let nothing = |_: &[u8]| false;
+    let exclude: &(dyn Fn(&[u8]) -> bool + Sync) = if repository.keep { &nothing } else { &gits };
+    let subdir = if repository.subdir.is_empty() { "/" } else { &repository.subdir };
+    let rules = Rules { exclude, parents: false, devices: false };
+    let sources = select(&tree, subdir, rules).map_err(|error| select_failure(error, false))?;
+    Ok((tree, sources))
 }
 
 /// The directory of a download, and the one file in it.

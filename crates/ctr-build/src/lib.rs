@@ -27,6 +27,7 @@ mod portable;
 mod ports;
 mod project;
 mod remote;
+mod repository;
 mod request;
 mod run;
 mod scope;

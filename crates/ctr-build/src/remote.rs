@@ -37,10 +37,6 @@ impl Remote {
     /// Reads an address. A directory has no name that a file could get.
     pub(crate) fn new(text: &str, checksum: Option<&str>, named: bool) -> Result<Self, Failure> {
         let wrong = |reason: String| Failure::new(format!("ADD of {text}: {reason}"));
-        if text.starts_with("git") || text.starts_with("ssh://") || text.split(['#', '?']).next().is_some_and(is_git) {
-            return Err(wrong("git repositories are not supported".to_owned())
-                .hint("clone it in a RUN with a cache mount, or before the build"));
-        }
         let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
         let name = url.path().rsplit('/').next().unwrap_or_default().to_owned();
         if (name.is_empty() || name == "." || name == "..") && !named {
@@ -99,10 +95,6 @@ impl Remote {
     }
 }
 
-fn is_git(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|name| name.strip_suffix(".git").is_some())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,8 +108,6 @@ mod tests {
         assert_eq!(name("https://example.com/", true).unwrap(), "file");
         assert_eq!(name("https://example.com/.profile", true).unwrap(), "file");
         assert!(name("https://example.com/", false).unwrap_err().contains("no name"));
-        assert!(name("https://example.com/repo.git#main", false).unwrap_err().contains("git repositories"));
-        assert!(name("git@example.com:a/b", false).unwrap_err().contains("git repositories"));
         assert!(Remote::new("https://example.com/a", Some("sha256:12"), false).is_err());
     }
 }
