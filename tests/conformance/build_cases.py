@@ -4,8 +4,11 @@
     build_cases.py setup WORK                the base image as an OCI layout, and in a storage of buildah's own
     build_cases.py judge WORK CASE           one case: exit status 0 alike, 1 different, 77 not to be judged; differences on standard output
     build_cases.py bless WORK [CASE...]      writes CASE/expected from buildah
-    build_cases.py against PROGRAM WORK CASE      one case by buildah (-) and by PROGRAM, a ctr-build with ctr-fetch beside it (+), as for judge
-    build_cases.py table PROGRAM WORK [CASE...]   the same of all cases, as a table
+    build_cases.py against JUDGE PROGRAM WORK CASE      one case by JUDGE (-), which is buildah or buildkit, and by PROGRAM, a ctr-build with
+                                                        ctr-fetch beside it (+), as for judge
+    build_cases.py table JUDGE PROGRAM WORK [CASE...]   the same of all cases, as a table
+
+BuildKit is that of a Docker daemon in the namespaces of the process DOCKER_PID, which has WORK where we have it; DOCKER_HOST is where it listens.
 
 A case is a directory with a Dockerfile and its context; case.toml (all keys are optional, see README.md there) is no part of the context.
 Layers are read and merged here, so that no program stands between an image and what is compared. Times are not compared.
@@ -262,6 +265,40 @@ def buildah(work, case, base):
     return lines, ""
 
 
+def docker(*words):
+    inside = ["nsenter", "--target", os.environ["DOCKER_PID"], "--mount", "--wd=/", "env", "PATH=/usr/sbin:/usr/bin", "HOME=/root"]
+    return run([*inside, "DOCKER_HOST=" + os.environ["DOCKER_HOST"], "docker", *words])
+
+
+def read_archive(archive):
+    """The image of a `docker save`, unpacked beside it."""
+    at = archive.removesuffix(".tar")
+    shutil.rmtree(at, ignore_errors=True)
+    with tarfile.open(archive) as tar:
+        tar.extractall(at)
+    with open(at + "/manifest.json") as file:
+        manifest = json.load(file)[0]
+    with open(f"{at}/{manifest['Config']}") as file:
+        return [f"{at}/{layer}" for layer in manifest["Layers"]], json.load(file)
+
+
+def buildkit(work, case, base):
+    """Lines, or None and what BuildKit said."""
+    directory, image, at = context(work, case, "buildkit"), "case/" + case, os.path.join(work, "images", "buildkit-" + case)
+    words = ["--progress=plain", "--network=host", "--no-cache", "--provenance=false", "--tag", image, *options(case, directory), directory]
+    done = docker("buildx", "build", *words)
+    if done.returncode:
+        return None, done.stdout.decode(errors="replace")
+    saved = docker("save", "--output", at + ".tar", image)
+    if saved.returncode:
+        raise OSError(saved.stdout.decode(errors="replace"))
+    lines = described(*read_archive(at + ".tar"), base)
+    shutil.rmtree(at)
+    os.remove(at + ".tar")
+    docker("rmi", "--force", image)
+    return lines, ""
+
+
 def ctr_build(work, case, base, program):
     """Lines, or None and what ctr-build said."""
     directory, at = context(work, case, "ctr-build"), os.path.join(work, "images", "ctr-build-" + case)
@@ -299,12 +336,12 @@ def expected(case):
         return None
 
 
-def no_judgement(told):
-    """Why buildah cannot be asked for this case, or nothing."""
+def no_judgement(told, judge):
+    """Why the judge cannot be asked for this case, or nothing."""
     missing = [program for program in told.get("programs", []) if not shutil.which(program)]
     if missing:
         return "no program " + missing[0]
-    return "" if told.get("judge", True) else told["differs"]
+    return told.get("skip", {}).get(judge, "")
 
 
 def base_listing(work):
@@ -316,35 +353,40 @@ def differences(one, other):
     return [f"- {line}" for line in one if line not in other] + [f"+ {line}" for line in other if line not in one]
 
 
+def spoken(judge, lines):
+    """Lines as a judge says them: buildah leaves out a working directory that is what none means too."""
+    return [line for line in lines if judge != "buildah" or line != 'WorkingDir: "/"']
+
+
 def last_line(text):
     return (text.strip().splitlines() or [""])[-1]
 
 
-def against(program, work, case):
-    """One case by buildah and by ctr-build: a status as of `judge`, and lines that say why."""
-    told = settings(case)
-    why = no_judgement(told)
+def against(judge, program, work, case):
+    """One case by a judge and by ctr-build: a status as of `judge`, and lines that say why."""
+    why = no_judgement(settings(case), judge)
     if why:
         return 77, [why]
     base = base_listing(work)
-    theirs, they_said = buildah(work, case, base)
+    theirs, they_said = {"buildah": buildah, "buildkit": buildkit}[judge](work, case, base)
     ours, we_said = ctr_build(work, case, base, program)
     if theirs is None and ours is None:
-        return 0, ["buildah: " + last_line(they_said), "ctr-build: " + last_line(we_said)]
+        return 0, [f"{judge}: " + last_line(they_said), "ctr-build: " + last_line(we_said)]
     if theirs is None or ours is None:
-        who, said = ("buildah", they_said) if theirs is None else ("ctr-build", we_said)
+        who, said = (judge, they_said) if theirs is None else ("ctr-build", we_said)
         return 1, [f"only {who} fails: {' '.join(said.strip()[-400:].split())}"]
+    theirs, ours = spoken(judge, theirs), spoken(judge, ours)
     found = differences(theirs, ours)
     return (0 if theirs == ours else 1), found or (["the same lines in another order"] if theirs != ours else [])
 
 
-def table(program, work, cases):
+def table(judge, program, work, cases):
     """All lines of a failure under its row; the numbers at the end."""
     counts = {0: 0, 1: 0, 77: 0}
     width = max(map(len, cases))
     for case in cases:
         try:
-            status, lines = against(program, work, case)
+            status, lines = against(judge, program, work, case)
         except (OSError, subprocess.SubprocessError, KeyError, tarfile.TarError, ValueError) as error:
             status, lines = 1, [f"{type(error).__name__}: {error}"]
         counts[status] += 1
@@ -358,7 +400,7 @@ def table(program, work, cases):
 
 def judge(work, case, bless=False):
     told = settings(case)
-    why = no_judgement(told)
+    why = no_judgement(told, "buildah")
     if why:
         print(why)
         return 77
@@ -373,7 +415,7 @@ def judge(work, case, bless=False):
         with open(os.path.join(CASES, case, "expected"), "w") as file:
             file.write("".join(line + "\n" for line in lines))
         return 0
-    wanted = expected(case) or []
+    wanted, lines = spoken("buildah", expected(case) or []), spoken("buildah", lines)
     for line in differences(wanted, lines):
         print(line)
     return 0 if wanted == lines else 1
@@ -387,11 +429,11 @@ def main(words):
     elif words[0] == "judge":
         return judge(words[1], words[2])
     elif words[0] == "against":
-        status, lines = against(*words[1:4])
+        status, lines = against(*words[1:5])
         print("\n".join(lines))
         return status
     elif words[0] == "table":
-        return table(words[1], words[2], words[3:] or names())
+        return table(*words[1:4], words[4:] or names())
     elif words[0] == "bless":
         for case in words[2:] or names():
             print(f"== {case}", flush=True)

@@ -14,4 +14,4 @@ setup() {
 }
 
 checks() { python3 "$here/build_cases.py" list; }
-check() { python3 "$here/build_cases.py" against "$RUNTIME" "$WORK/cases" "$1"; }
+check() { python3 "$here/build_cases.py" against buildah "$RUNTIME" "$WORK/cases" "$1"; }

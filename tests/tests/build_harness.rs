@@ -23,7 +23,9 @@ fn every_case_is_read_and_says_something() {
             Expect::Image => case.expected.is_some() || !told.tree.is_empty() || !told.config.is_empty(),
         };
         assert!(says, "{} says nothing", case.name);
-        assert_eq!(told.judge == Some(false), told.differs.is_some(), "{}", case.name);
+        for (judge, why) in &told.skip {
+            assert!(["buildah", "buildkit"].contains(&judge.as_str()) && !why.is_empty(), "{}: {judge}", case.name);
+        }
     }
 }
 

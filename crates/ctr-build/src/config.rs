@@ -29,7 +29,7 @@ impl Config {
             document.insert("variant".into(), json!(platform.variant));
         }
         document.insert("rootfs".into(), json!({"type": "layers", "diff_ids": []}));
-        document.insert("config".into(), json!({"Env": [format!("PATH={DEFAULT_PATH}")]}));
+        document.insert("config".into(), json!({"Env": [format!("PATH={DEFAULT_PATH}")], "WorkingDir": "/"}));
         Self { document, own_cmd: false }
     }
 

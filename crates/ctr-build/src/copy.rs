@@ -10,6 +10,7 @@ use ctr_layer::tar::TarWriter;
 use ctr_tree::chmod::ModeChange;
 use ctr_tree::copy::{CopyError, NewFile, Placing, Taken};
 use ctr_tree::digest::{Reading, digest};
+use ctr_tree::glob::is_pattern;
 use ctr_tree::select::{Item, Rules, SelectError, Source, select};
 use ctr_tree::{Empty, HostDir, Kind, Layers, Tree, TreeError, TreePath, resolve};
 
@@ -154,7 +155,11 @@ impl StageRun<'_, '_, '_> {
         let mut sources = Vec::new();
         for source in &transfer.paths.sources {
             let rules = Rules { exclude: &*exclude, parents: transfer.parents, devices: !anonymous };
-            sources.extend(select(tree, source, rules).map_err(|error| select_failure(error, anonymous))?);
+            let selected = select(tree, source, rules).map_err(|error| select_failure(error, anonymous))?;
+            if selected.is_empty() && is_pattern(source) {
+                ctr_cli::warn(format!("{}: nothing fits {source}", self.title));
+            }
+            sources.extend(selected);
         }
         let mut unpacked_remote: Vec<(Layers, Vec<Source>)> = Vec::new();
         let mut found = vec![Found { tree, sources, anonymous }];

@@ -11,7 +11,7 @@ use ctr_dockerfile::{Dockerfile, Keyword, Node, Scope};
 pub(crate) enum Base {
     /// Nothing.
     Scratch,
-    /// An earlier stage.
+    /// A stage.
     Stage(usize),
     /// A named context (`--build-context`).
     Context(String),
@@ -92,11 +92,15 @@ impl Names<'_> {
     /// What `--from` means in stage `at`: a stage by name or number.
     pub(crate) fn from(&self, text: &str, at: usize) -> Result<Base, Failure> {
         if let Ok(number) = text.parse::<usize>() {
-            if number < at {
+            if number == at {
+                return Err(Failure::new(format!("stage {text} cannot copy from itself")));
+            }
+            if number < self.stages.len() {
                 return Ok(Base::Stage(number));
             }
-            let what = format!("--from={text} does not name an earlier stage");
-            return Err(Failure::new(what).hint(format!("this is stage {at}; stages count from 0")));
+            let last = self.stages.len().saturating_sub(1);
+            let what = format!("--from={text} does not name a stage");
+            return Err(Failure::new(what).hint(format!("stages count from 0, the last one is {last}")));
         }
         let stage = self.stages.iter().rposition(|name| name.as_deref() == Some(text.to_ascii_lowercase().as_str()));
         match stage {
@@ -298,7 +302,7 @@ mod tests {
         let text = "FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\n";
         assert!(order(text, None).unwrap_err().contains("b -> a -> b"), "{:?}", order(text, None));
         assert!(order("FROM scratch AS a\nCOPY --from=a / /\n", None).unwrap_err().contains("from itself"));
-        assert!(order("FROM scratch\nCOPY --from=0 / /\n", None).unwrap_err().contains("earlier stage"));
+        assert!(order("FROM scratch\nCOPY --from=0 / /\n", None).unwrap_err().contains("from itself"));
         assert!(order("RUN true\nFROM scratch\n", None).unwrap_err().contains("has to be FROM"));
     }
 }

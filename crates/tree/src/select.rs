@@ -46,9 +46,6 @@ pub enum SelectError {
     /// Nothing has this name.
     #[error("there is no {0}")]
     Missing(TreePath),
-    /// No name fits.
-    #[error("nothing fits {0}")]
-    NoMatch(String),
     /// It is no pattern.
     #[error("{0} is no pattern that can be read")]
     Pattern(String, #[source] BadPattern),
@@ -74,7 +71,8 @@ pub struct Rules<'a> {
     pub devices: bool,
 }
 
-/// Finds the files that `source` means in `tree`: a path, or a pattern for each of its names.
+/// Finds the files that `source` means in `tree`: a path, which has to be there, or a pattern for each of its names, which
+/// may fit nothing.
 pub fn select(tree: &dyn Tree, source: &str, rules: Rules<'_>) -> Result<Vec<Source>, SelectError> {
     let pivot = if rules.parents { pivot(source) } else { TreePath::root() };
     let mut found = Vec::new();
@@ -84,9 +82,6 @@ pub fn select(tree: &dyn Tree, source: &str, rules: Rules<'_>) -> Result<Vec<Sou
         expand(tree, &TreePath::root(), &names, source, &mut matches)?;
         matches.sort();
         matches.dedup();
-        if matches.is_empty() {
-            return Err(SelectError::NoMatch(source.to_owned()));
-        }
         for path in matches {
             if !(rules.exclude)(path.as_bytes()) {
                 found.push(source_at(tree, &path, &pivot, rules)?);
@@ -297,7 +292,7 @@ mod tests {
         let wrong = |source: &str| found(source, false, &|_| false).unwrap_err().to_string();
         assert_eq!(wrong("nothing"), "there is no /nothing");
         assert_eq!(wrong("a.txt/x"), "/a.txt is not a directory");
-        assert_eq!(wrong("*.zip"), "nothing fits *.zip");
+        assert_eq!(found("*.zip", false, &|_| false).unwrap(), Vec::<String>::new());
         assert_eq!(wrong("out/passwd"), "there is no /out/passwd");
         assert!(wrong("[").contains("no pattern"));
     }

@@ -54,10 +54,8 @@ pub struct Settings {
     pub says: Option<String>,
     /// The line of the Dockerfile that the error names.
     pub line: Option<u32>,
-    /// Whether buildah is asked.
-    pub judge: Option<bool>,
-    /// Why it is not.
-    pub differs: Option<String>,
+    /// Judges that are not asked, and why.
+    pub skip: BTreeMap<String, String>,
     /// What must hold for paths of the image.
     pub tree: BTreeMap<String, Node>,
     /// Members of the config that must hold.
