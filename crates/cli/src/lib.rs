@@ -49,7 +49,7 @@ pub use global::{GlobalArgs, OutputFormat};
 pub use near::nearest;
 pub use output::{Stdout, print, print_json, stdout, to_json};
 #[cfg(feature = "progress")]
-pub use progress::{Bar, Progress, ProgressArgs, ProgressMode};
+pub use progress::{Bar, Progress, ProgressArgs, ProgressMode, Speaker, speak_through};
 pub use report::{note, print_error, warn};
 pub use run::{run_main, run_main_telling};
 pub use table::Table;

@@ -81,7 +81,7 @@ pub(crate) fn say(text: &str) {
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     };
     #[cfg(feature = "progress")]
-    crate::progress::above(write);
+    crate::progress::above(text, write);
     #[cfg(not(feature = "progress"))]
     write();
 }

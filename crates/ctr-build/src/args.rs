@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use ctr_cli::{GlobalArgs, ProgressMode};
+use ctr_cli::GlobalArgs;
 
 /// Build an image from a Dockerfile
 ///
@@ -111,9 +111,26 @@ pub(crate) struct Options {
     pub(crate) jobs: Option<u16>,
     /// How steps are shown
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
-    pub(crate) progress: ProgressMode,
+    pub(crate) progress: Shown,
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
+}
+
+/// How steps are shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Shown {
+    /// tty on a terminal, else plain; nothing with --format json
+    #[default]
+    Auto,
+    /// What runs now and the last lines that it printed are redrawn, what is done stays above
+    Tty,
+    /// A line for each step and each line that a command prints
+    Plain,
+    /// The same as JSON objects, for programs
+    Json,
+    /// Nothing
+    #[value(alias = "quiet")]
+    None,
 }
 
 /// When base images are fetched.

@@ -36,18 +36,29 @@ impl Images {
         name: &str,
         platform: Option<&str>,
     ) -> Result<Digest, Failure> {
-        let key = (name.to_owned(), platform.map(str::to_owned));
-        if let Some(digest) = self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(*digest);
+        if let Some(digest) = self.known(name, platform) {
+            return Ok(digest);
         }
         let digest = find(root, request, quiet, name, platform)?;
+        let key = (name.to_owned(), platform.map(str::to_owned));
         self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(key, digest);
         Ok(digest)
     }
 
+    fn known(&self, name: &str, platform: Option<&str>) -> Option<Digest> {
+        let key = (name.to_owned(), platform.map(str::to_owned));
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied()
+    }
+
     /// The image as the beginning of a stage.
     pub(crate) fn get(&self, builder: &Builder<'_>, name: &str, platform: Option<&str>) -> Result<Built, Failure> {
-        let digest = self.prepare(builder.store.root(), builder.request, false, name, platform)?;
+        let digest = if let Some(digest) = self.known(name, platform) {
+            digest
+        } else {
+            // Only a trigger of a base can name one that was not prepared. ctr-fetch shows how far it is.
+            let _paused = builder.view.pause();
+            self.prepare(builder.store.root(), builder.request, false, name, platform)?
+        };
         load(builder, &digest).map_err(|failure| failure.within(format!("cannot build on {name}")))
     }
 

@@ -139,6 +139,7 @@ impl StageRun<'_, '_, '_> {
             None | Some(Base::Context(_)) => None,
             Some(base) => Some(builder.source(base)?),
         };
+        builder.view.try_out(self.number, &self.title);
         let _hold = builder.hold();
         let stage = stage.map(|stage| builder.tree(&stage.layers)).transpose()?;
         let named = match &from {

@@ -46,7 +46,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::CommandFactory as _;
-use ctr_cli::{Failure, OutputFormat, Progress, ProgressMode};
+use ctr_cli::{Failure, OutputFormat, Progress};
 use ctr_core::platform::Platform;
 use ctr_core::store::{Store, StoreError};
 use ctr_dockerfile::Keyword;
@@ -107,6 +107,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
         Ok(_) | Err(StoreError::Missing { .. }) => {}
         Err(error) => return Err(hinted(error)),
     }
+    let style = Style::of(&options)?;
     let found = context::dockerfile(&options.context, options.file.as_deref())?;
     let dockerfile =
         ctr_dockerfile::parse(&found.text).map_err(|error| graph::in_dockerfile(&error, &found.text, &found.name))?;
@@ -131,7 +132,8 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let store = Store::open_or_create(&root).map_err(hinted)?;
     let labels = graph.stages.iter().enumerate().map(|(at, stage)| stage.label(at)).collect();
     let given = Given { arguments: request.arguments.clone(), platform, globals: graph.globals.clone() };
-    let view = View::new(style(&options), labels);
+    let steps = graph.needed(target)?.into_iter().filter_map(|stage| graph.stages.get(stage));
+    let view = View::new(style, labels, steps.map(|stage| stage.nodes.len()).sum());
     let file = found.name.clone();
     let builder = Builder::new(Parts {
         store,
@@ -147,6 +149,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
         view,
     })?;
     let built = builder.build(target);
+    builder.view.finish();
     builder.save_caches();
     let built = built?;
     for dir in &request.cache_to {
@@ -281,16 +284,6 @@ fn open_contexts(request: &Request, root: &Path) -> Result<BTreeMap<String, Cont
     Ok(contexts)
 }
 
-fn style(options: &Options) -> Style {
-    match options.progress {
-        _ if options.global.quiet || options.second_build => Style::Quiet,
-        ProgressMode::None => Style::Quiet,
-        ProgressMode::Json => Style::Json,
-        ProgressMode::Auto if options.global.format == OutputFormat::Json => Style::Quiet,
-        ProgressMode::Auto | ProgressMode::Plain => Style::Plain,
-    }
-}
-
 fn progress(options: &Options) -> Progress {
     let _ = options;
     Progress::new()
@@ -337,7 +330,7 @@ fn report(options: &Options, builder: &Builder<'_>, image: &Image, names: &[Stri
             "steps": {"cached": counts.cached, "run": counts.done},
         }));
     }
-    if style(options) == Style::Plain {
+    if builder.view.is_for_people() {
         ctr_cli::note(format!(
             "{} steps, {} from the cache, {:.1} s",
             counts.cached + counts.done,

@@ -153,11 +153,14 @@ impl StageRun<'_, '_, '_> {
 
     /// A shell where the command failed, over what it left.
     fn look_into(&self, mut step: Step, failure: &Failure) -> Result<(), Failure> {
+        self.builder.view.give_up(self.number, true);
         ctr_cli::print_error(failure);
         ctr_cli::note("a shell where it failed, with what it left; exit ends the build");
         step.scratch = self.builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
         step.args = self.built.config.shell().into_iter().take(1).collect();
+        let paused = self.builder.view.pause();
         let looked = step::look_into(&step);
+        drop(paused);
         remove(&step.scratch)?;
         looked
     }

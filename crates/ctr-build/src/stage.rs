@@ -41,6 +41,7 @@ pub(crate) fn run<'s, 'e>(builder: &'e Builder<'_>, number: usize, scope: &'s Sc
     };
     let mut run = StageRun { builder, scope, number, built, title: String::new(), at: None, step: 0 };
     let triggers = run.built.config.take_onbuild();
+    builder.view.expect(triggers.len());
     for trigger in triggers {
         let node = ctr_dockerfile::parse_trigger(&trigger)
             .map_err(|error| in_dockerfile(&error, &trigger, "ONBUILD of the base image"))?;
@@ -88,8 +89,10 @@ impl StageRun<'_, '_, '_> {
             Ok(Keyword::Run | Keyword::Copy | Keyword::Add | Keyword::Workdir | Keyword::From)
         );
         let result = self.instruction(instruction);
-        if is_config && result.is_ok() {
-            self.builder.view.step(self.number, &self.title, Outcome::Config);
+        match &result {
+            Ok(()) if is_config => self.builder.view.step(self.number, &self.title, Outcome::Config),
+            Ok(()) => {}
+            Err(stop) => self.builder.view.give_up(self.number, matches!(stop, Stop::Failed(_))),
         }
         result
     }

@@ -16,6 +16,7 @@ pub mod arena;
 pub mod bpf;
 pub mod dirfd;
 pub mod durable;
+pub mod erase;
 mod error;
 pub mod files;
 pub mod ids;

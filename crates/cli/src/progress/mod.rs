@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use args::{ProgressArgs, ProgressMode};
 pub(crate) use screen::above;
+pub use screen::{Speaker, speak_through};
 
 use crate::report;
 use args::Show;

@@ -1,7 +1,7 @@
 //! Rows at the lower end of a terminal: one for each piece that is being moved, and the total. What is finished, and
 //! whatever else is said, scrolls away above them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -11,8 +11,24 @@ use crate::{escape, human};
 /// The rows that messages must not be written into. A process has one terminal.
 static SHOWN: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
-/// Writes to standard error, by `write`, above the rows if there are any.
-pub(crate) fn above(write: impl FnOnce()) {
+/// Who writes messages to standard error in this binary's place.
+pub type Speaker = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// See [`speak_through`].
+static SPEAKER: Mutex<Option<Speaker>> = Mutex::new(None);
+
+/// From now on `speaker` gets what is to be said on standard error, whole lines with their ends: it has drawn something
+/// there that messages must not be written into. `None`: no longer.
+pub fn speak_through(speaker: Option<Speaker>) {
+    *SPEAKER.lock().unwrap_or_else(PoisonError::into_inner) = speaker;
+}
+
+/// Writes `text` to standard error, by `write`, above the rows if there are any.
+pub(crate) fn above(text: &str, write: impl FnOnce()) {
+    let speaker = SPEAKER.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some(speaker) = speaker {
+        return speaker(text);
+    }
     let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match shown {
         Some(rows) => rows.suspend(write),
