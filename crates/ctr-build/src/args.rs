@@ -46,9 +46,9 @@ pub(crate) struct Options {
     /// Annotation of the manifest
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) annotation: Vec<String>,
-    /// Platform of the image
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<String>,
+    /// Platform of the image; with several the names stand for an index of them [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
     /// Write the digest of the image's config to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,

@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use ctr_cli::Failure;
 use ctr_core::digest::Digest;
+use ctr_core::platform::Platform;
+use ctr_core::reference::Reference;
 use ctr_core::spec::{MAX_DOCUMENT, oci};
 use ctr_core::store::{Store, StoreError};
 
@@ -72,13 +74,21 @@ impl Images {
 fn find(root: &Path, request: &Request, quiet: bool, name: &str, platform: Option<&str>) -> Result<Digest, Failure> {
     let is_file = name.starts_with("oci:") || name.starts_with("oci-archive:") || name.starts_with('/');
     let ask = matches!(request.pull, Pull::Always | Pull::Newer);
-    if !ask && !is_file && platform.is_none() {
-        match Store::open(root).and_then(|store| store.find_image(name)) {
-            Ok(found) => return Ok(found.digest),
+    let platform: Platform = match platform {
+        Some(text) => text.parse().map_err(|error| Failure::new(format!("--platform={text}: {error}")))?,
+        None => request.platform.clone(),
+    };
+    if !ask && !is_file {
+        match stored(root, name, &platform) {
+            Ok(Some(digest)) => return Ok(digest),
+            Ok(None) if request.pull == Pull::Never => {
+                return Err(Failure::new(format!("the store has {name}, but not for {platform}"))
+                    .hint(format!("ctr-fetch --all-platforms {name}")));
+            }
             Err(error @ (StoreError::NoImage(_) | StoreError::Missing { .. })) if request.pull == Pull::Never => {
                 return Err(hinted(error));
             }
-            Err(StoreError::NoImage(_) | StoreError::Missing { .. }) => {}
+            Ok(None) | Err(StoreError::NoImage(_) | StoreError::Missing { .. }) => {}
             Err(error) => return Err(hinted(error)),
         }
     }
@@ -92,9 +102,32 @@ fn find(root: &Path, request: &Request, quiet: bool, name: &str, platform: Optio
         };
         options.extend(["--pull", word]);
     }
-    let platform = platform.map_or_else(|| request.platform.to_string(), str::to_owned);
+    if Platform::host().runs(&platform).is_none() {
+        // Whoever runs that name here means the image of this machine.
+        options.push("--unnamed");
+    }
+    let platform = platform.to_string();
     options.extend(["--platform", &platform]);
     fetch(root, OsStr::new(name), &options, quiet)
+}
+
+/// The image of that name for the platform: that which the name stands for, or another one of the index that it came with.
+fn stored(root: &Path, name: &str, platform: &Platform) -> Result<Option<Digest>, StoreError> {
+    let store = Store::open(root)?;
+    let found = store.find_image(name)?;
+    let fits = |image: &Digest| {
+        store.launch_record(image).is_ok_and(|launch| {
+            platform.runs(&Platform::new(&launch.os, &launch.architecture, &launch.variant)).is_some()
+        })
+    };
+    if fits(&found.digest) {
+        return Ok(Some(found.digest));
+    }
+    let Some(Ok(reference)) = found.name.map(|name| name.parse::<Reference>()) else { return Ok(None) };
+    let Some(index) = store.index_of(&reference)? else { return Ok(None) };
+    let Ok(index) = oci::parse_index(&store.read_blob_capped(&index, MAX_DOCUMENT)?) else { return Ok(None) };
+    let chosen = platform.choose(&index.manifests).ok().and_then(|at| index.manifests.get(at));
+    Ok(chosen.map(|entry| entry.digest).filter(fits))
 }
 
 /// Runs the `ctr-fetch` beside this executable, never one of `$PATH`, and reads `NAME DIGEST`.

@@ -48,6 +48,12 @@ impl Config {
         Self { own_cmd: false, ..self.clone() }
     }
 
+    /// What it was made for.
+    pub(crate) fn platform(&self) -> Platform {
+        let text = |key: &str| self.document.get(key).and_then(Value::as_str).unwrap_or_default();
+        Platform::new(text("os"), text("architecture"), text("variant"))
+    }
+
     fn config(&self) -> Option<&Map<String, Value>> {
         self.document.get("config").and_then(Value::as_object)
     }

@@ -1,8 +1,8 @@
 //! `ctr-build`: images from Dockerfiles, without a daemon.
 //!
-//! The story: read the Dockerfile → which stages are needed → fetch the images they stand on → as an ordinary user, enter the
-//! user namespace of the store → each stage on a thread, step by step: a step's key is what its result depends on, and a
-//! known key is a known layer → the image, then its names.
+//! The story: read the Dockerfile → for each platform, which stages are needed → fetch the images they stand on → as an
+//! ordinary user, enter the user namespace of the store → each stage on a thread, step by step: a step's key is what its
+//! result depends on, and a known key is a known layer → the image, or an index of several, then the names.
 #![forbid(unsafe_code)]
 
 mod actions;
@@ -14,6 +14,7 @@ mod commit;
 mod config;
 mod context;
 mod copy;
+mod finish;
 mod git;
 mod graph;
 mod key;
@@ -23,6 +24,7 @@ mod mounts;
 mod output;
 mod pack;
 mod permits;
+mod plan;
 mod portable;
 mod ports;
 mod project;
@@ -40,30 +42,19 @@ mod upper;
 mod verify;
 mod view;
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::CommandFactory as _;
-use ctr_cli::{Failure, OutputFormat, Progress};
-use ctr_core::platform::Platform;
+use ctr_cli::Failure;
 use ctr_core::store::{Store, StoreError};
-use ctr_dockerfile::Keyword;
-use ctr_layer::unpack::Ownership;
-use ctr_sys::userns::{StorageMap, enter_storage_map};
 
 use crate::args::Options;
-use crate::bases::Images;
-use crate::builder::{Builder, Parts, hinted};
-use crate::check::Findings;
-use crate::commit::Image;
-use crate::context::Context;
-use crate::graph::{Base, Graph};
+use crate::builder::hinted;
 use crate::output::Output;
-use crate::request::{ContextPlace, Request};
-use crate::scope::Given;
-use crate::view::{Style, View};
+use crate::plan::Plan;
+use crate::request::Request;
+use crate::view::Style;
 
 /// The command line, for documents.
 pub fn command() -> clap::Command {
@@ -96,11 +87,9 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     if !options.named.is_empty() {
         return project::run(&options.named, &without_names());
     }
-    let request = Request::new(&options)?;
+    let requests = Request::all(&options)?;
     let outputs = options.output.iter().map(|text| Output::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    if options.push && request.tags.is_empty() {
-        return Err(Failure::usage("--push needs a name").hint("give one with --tag"));
-    }
+    check_options(&options, &outputs, requests.len())?;
     // Paths and owners are looked up before the user namespace is entered: there this user is root.
     let root = options.global.root_or(Store::default_root);
     match Store::open(&root) {
@@ -111,73 +100,61 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let found = context::dockerfile(&options.context, options.file.as_deref())?;
     let dockerfile =
         ctr_dockerfile::parse(&found.text).map_err(|error| graph::in_dockerfile(&error, &found.text, &found.name))?;
-    let platform = platform_arguments(&request.platform);
-    let names: Vec<String> = request.contexts.keys().cloned().collect();
-    let graph = Graph::new(&dockerfile, &found.name, &request.arguments, &platform, &names)?;
-    let target = graph.target(request.target.as_deref())?;
-    let context = Context::open(&options.context, &found.ignore_files, &root)?;
-    if let Some(format) = options.check {
-        let env = base_env(&root, &graph);
-        return Findings::of(&dockerfile, &found.name, &context, &request, env).print(format);
+    let plan = |request| Plan::new(request, &dockerfile, &found, &options.context, &root);
+    let plans = requests.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+    if let (Some(plan), Some(format)) = (plans.first(), options.check) {
+        return plan.findings(&root).print(format);
     }
-    let images = Images::default();
-    fetch(&graph, (&dockerfile, &found.name), target, &images, &root, &request, options.global.quiet)?;
-    if !options.second_build {
-        let env = base_env(&root, &graph);
-        Findings::of(&dockerfile, &found.name, &context, &request, env).warn()?;
+    for plan in &plans {
+        plan.fetch(&root, options.global.quiet)?;
     }
-    let contexts = open_contexts(&request, &root)?;
+    if let Some(plan) = plans.first().filter(|_| !options.second_build) {
+        plan.findings(&root).warn()?;
+    }
 
-    let ownership = enter(&graph, target)?;
-    let store = Store::open_or_create(&root).map_err(hinted)?;
-    let labels = graph.stages.iter().enumerate().map(|(at, stage)| stage.label(at)).collect();
-    let given = Given { arguments: request.arguments.clone(), platform, globals: graph.globals.clone() };
-    let steps = graph.needed(target)?.into_iter().filter_map(|stage| graph.stages.get(stage));
-    let view = View::new(style, labels, steps.map(|stage| stage.nodes.len()).sum());
-    let file = found.name.clone();
-    let builder = Builder::new(Parts {
-        store,
-        ownership,
-        request: &request,
-        given,
-        dockerfile: &dockerfile,
-        file,
-        graph,
-        context,
-        contexts,
-        images,
-        view,
-    })?;
-    let built = builder.build(target);
-    builder.view.finish();
-    builder.save_caches();
-    let built = built?;
-    for dir in &request.cache_to {
-        portable::write(&builder, dir)?;
+    let ownership = plan::enter(&plans)?;
+    let several = plans.len() > 1;
+    let mut done = Vec::with_capacity(plans.len());
+    for plan in plans {
+        let store = Store::open_or_create(&root).map_err(hinted)?;
+        done.push(plan.carry_out(store, ownership, style, several)?);
     }
-    builder.warn_of_arguments();
-    // Nothing has a name before it is known to be the same each time.
-    let named = if options.verify_reproducible { &[][..] } else { &request.tags };
-    let image = commit::commit(&builder, &built, named)?;
+    finish::caches(&done)?;
     if options.second_build {
-        ctr_cli::print(&format!("{}\n", image.digest))?;
+        done.iter().try_for_each(|done| ctr_cli::print(&format!("{}\n", done.image.digest)))?;
         return Ok(ExitCode::SUCCESS);
     }
     if options.verify_reproducible {
-        verify::verify(&builder, &image)?;
-        builder.txn.add_image(&image.launch, &request.tags, None).map_err(hinted)?;
+        verify::verify(&done)?;
     }
-    statements::attach(&builder, &built, &image, &options.sbom, options.provenance)?;
+    for done in &done {
+        statements::attach(&done.builder, &done.built, &done.image, &options.sbom, options.provenance)?;
+    }
+    // Nothing has a name before all that was asked for is known of it.
+    let whole = finish::name(&done)?;
     for output in &outputs {
-        output.write(&builder, &built, &image, progress(&options))?;
+        output.write(&done, &whole)?;
     }
-    let names: Vec<String> = request.tags.iter().map(ToString::to_string).collect();
-    commit::write_files(options.iidfile.as_deref(), options.metadata_file.as_deref(), &image, &names)?;
+    let names: Vec<String> =
+        requests.iter().take(1).flat_map(|request| &request.tags).map(ToString::to_string).collect();
+    whole.write_files(options.iidfile.as_deref(), options.metadata_file.as_deref(), &names)?;
     if options.push {
-        push(&root, &request, options.global.quiet)?;
+        finish::push(&root, &names, options.global.quiet)?;
     }
-    report(&options, &builder, &image, &names)?;
+    finish::report(&options, &done, &whole, &names)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What options forbid each other.
+fn check_options(options: &Options, outputs: &[Output], platforms: usize) -> Result<(), Failure> {
+    if options.push && options.tag.is_empty() {
+        return Err(Failure::usage("--push needs a name").hint("give one with --tag"));
+    }
+    if let Some(output) = outputs.iter().find(|output| platforms > 1 && !output.holds_several()) {
+        return Err(Failure::usage(format!("{} holds the image of one platform", output.path.display()))
+            .hint("images of several platforms go into oci, oci-archive or dir"));
+    }
+    Ok(())
 }
 
 /// The command line without `--named`.
@@ -192,156 +169,4 @@ fn without_names() -> Vec<std::ffi::OsString> {
         }
     }
     rest
-}
-
-/// `TARGETPLATFORM` and its like, which every FROM sees and every stage can declare.
-fn platform_arguments(target: &Platform) -> BTreeMap<String, String> {
-    let mut arguments = BTreeMap::new();
-    for (prefix, platform) in [("TARGET", target), ("BUILD", &Platform::host())] {
-        arguments.insert(format!("{prefix}PLATFORM"), platform.to_string());
-        arguments.insert(format!("{prefix}OS"), platform.os.clone());
-        arguments.insert(format!("{prefix}ARCH"), platform.architecture.clone());
-        arguments.insert(format!("{prefix}VARIANT"), platform.variant.clone());
-    }
-    arguments
-}
-
-/// Brings in the images that the stages stand on or copy from.
-fn fetch(
-    graph: &Graph<'_>,
-    (dockerfile, file): (&ctr_dockerfile::Dockerfile, &str),
-    target: usize,
-    images: &Images,
-    root: &Path,
-    request: &Request,
-    quiet: bool,
-) -> Result<(), Failure> {
-    for number in graph.needed(target)? {
-        let Some(stage) = graph.stages.get(number) else { continue };
-        let base = std::iter::once((&stage.base, stage.platform.as_deref()));
-        for (base, platform) in base.chain(stage.needs.iter().map(|need| (need, None))) {
-            let name = match base {
-                Base::Image(name) => name,
-                Base::Context(name) => match request.contexts.get(name) {
-                    Some(ContextPlace::Image(image)) => image,
-                    _ => continue,
-                },
-                _ => continue,
-            };
-            images
-                .prepare(root, request, quiet, name, platform)
-                .map_err(|failure| graph::at_node(failure, stage.from, dockerfile, file))?;
-        }
-    }
-    Ok(())
-}
-
-/// Enters the user namespace of the store, as an ordinary user. Where there is none to be had, what only copies is built
-/// without: owners are recorded then, as where one id is all there is.
-fn enter(graph: &Graph<'_>, target: usize) -> Result<Ownership, Failure> {
-    let reason = match enter_storage_map() {
-        Ok(StorageMap::Single { reason }) => reason,
-        Ok(map) => return Ok(if map.single_id() { Ownership::Record } else { Ownership::Chown }),
-        Err(error) => {
-            let stages = graph.needed(target)?;
-            let runs = |node: &ctr_dockerfile::Node| node.keyword().is_ok_and(|keyword| keyword == Keyword::Run);
-            if stages.iter().filter_map(|stage| graph.stages.get(*stage)).any(|stage| stage.nodes.iter().any(runs)) {
-                let failure = Failure::new("RUN needs a user namespace, or root").caused_by(&error);
-                return Err(failure.hint(ctr_sys::userns::hint(&error)));
-            }
-            format!("there is no user namespace to be had ({error})")
-        }
-    };
-    ctr_cli::note(format!("owners of files are recorded, not set: {reason}"));
-    Ok(Ownership::Record)
-}
-
-/// The variables that the base images set; none if one of them is not in the store.
-fn base_env(root: &Path, graph: &Graph<'_>) -> Option<Vec<String>> {
-    let mut names = Vec::new();
-    for stage in &graph.stages {
-        match &stage.base {
-            Base::Image(name) => {
-                let store = Store::open(root).ok()?;
-                let launch = store.launch_record(&store.find_image(name).ok()?.digest).ok()?;
-                names
-                    .extend(launch.env.iter().filter_map(|pair| pair.split_once('=')).map(|(name, _)| name.to_owned()));
-            }
-            Base::Context(_) => return None,
-            Base::Scratch | Base::Stage(_) => {}
-        }
-    }
-    Some(names)
-}
-
-fn open_contexts(request: &Request, root: &Path) -> Result<BTreeMap<String, Context>, Failure> {
-    let mut contexts = BTreeMap::new();
-    for (name, place) in &request.contexts {
-        if let ContextPlace::Directory(dir) = place {
-            contexts.insert(name.clone(), Context::open(dir, &[dir.join(".dockerignore")], root)?);
-        }
-    }
-    Ok(contexts)
-}
-
-fn progress(options: &Options) -> Progress {
-    let _ = options;
-    Progress::new()
-}
-
-/// Sends the image where its names say.
-fn push(root: &Path, request: &Request, quiet: bool) -> Result<(), Failure> {
-    let program = beside("ctr-push", "--push is done by it")?;
-    for name in &request.tags {
-        let mut command = Command::new(&program);
-        command.arg("--root").arg(root).stdin(Stdio::null()).stdout(Stdio::null());
-        if quiet {
-            command.arg("--quiet");
-        }
-        command.arg("--").arg(OsStr::new(&name.to_string()));
-        let status = command
-            .status()
-            .map_err(|error| Failure::new(format!("cannot run {}", program.display())).caused_by(&error))?;
-        if !status.success() {
-            return Err(Failure::new(format!("{name} could not be pushed"))
-                .because("ctr-push failed, see above")
-                .hint("the image is in the store; push it again with ctr-push"));
-        }
-    }
-    Ok(())
-}
-
-fn report(options: &Options, builder: &Builder<'_>, image: &Image, names: &[String]) -> Result<(), Failure> {
-    let (counts, time) = builder.view.summary();
-    if options.global.format == OutputFormat::Json {
-        let bases: Vec<_> = builder
-            .images
-            .all()
-            .into_iter()
-            .map(|(name, digest)| serde_json::json!({"name": name, "digest": digest}))
-            .collect();
-        return ctr_cli::print_json(&serde_json::json!({
-            "names": names,
-            "digest": image.digest,
-            "config": image.config,
-            "size": image.size,
-            "layers": image.launch.layers.len(),
-            "bases": bases,
-            "steps": {"cached": counts.cached, "run": counts.done},
-        }));
-    }
-    if builder.view.is_for_people() {
-        ctr_cli::note(format!(
-            "{} steps, {} from the cache, {:.1} s",
-            counts.cached + counts.done,
-            counts.cached,
-            time.as_secs_f64()
-        ));
-    }
-    let name = names.first().map_or_else(|| "-".to_owned(), Clone::clone);
-    ctr_cli::print(&if options.global.quiet {
-        format!("{}\n", image.digest)
-    } else {
-        format!("{name} {}\n", image.digest)
-    })
 }

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::os::fd::AsFd as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ctr_cli::{Context as _, Failure, Progress};
+use ctr_core::digest::Digest;
 use ctr_core::store::XattrDialect;
 use ctr_export::{Destination, Export, Item, Type};
 use ctr_layer::LayerError;
@@ -17,14 +18,15 @@ use ctr_tree::select::{Rules, select};
 use ctr_tree::{Empty, Tree, TreePath};
 
 use crate::builder::{Builder, Built};
-use crate::commit::Image;
 use crate::copy::copy_failure;
+use crate::finish::Whole;
+use crate::plan::Done;
 
 /// One `--output`.
 #[derive(Debug)]
 pub(crate) struct Output {
     kind: Kind,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,28 +70,34 @@ impl Output {
         Ok(Self { kind, path })
     }
 
-    /// Writes it.
-    pub(crate) fn write(
-        &self,
-        builder: &Builder<'_>,
-        built: &Built,
-        image: &Image,
-        progress: Progress,
-    ) -> Result<(), Failure> {
-        let written = match self.kind {
-            Kind::Image(kind) => self.image(kind, builder, image, progress),
-            Kind::Tar => self.tar(builder, built),
-            Kind::Dir => self.dir(builder, built),
+    /// Whether images of several platforms can go there.
+    pub(crate) fn holds_several(&self) -> bool {
+        matches!(self.kind, Kind::Dir | Kind::Image(Type::Oci | Type::OciArchive))
+    }
+
+    /// Writes it. In a directory each of several platforms has one of its own, `OS_ARCH[_VARIANT]`.
+    pub(crate) fn write(&self, done: &[Done<'_>], whole: &Whole) -> Result<(), Failure> {
+        let write = |one: &Done<'_>| match self.kind {
+            Kind::Image(kind) => self.image(kind, &one.builder, &whole.descriptor.digest),
+            Kind::Tar => self.tar(&one.builder, &one.built),
+            Kind::Dir if done.len() == 1 => Self::dir(&self.path, &one.builder, &one.built),
+            Kind::Dir => {
+                let platform = one.builder.request.platform.to_string().replace('/', "_");
+                Self::dir(&self.path.join(platform), &one.builder, &one.built)
+            }
         };
+        // Of several platforms an image is their index.
+        let times = if matches!(self.kind, Kind::Image(_)) { 1 } else { done.len() };
+        let written = done.iter().take(times).try_for_each(write);
         written.map_err(|failure| failure.within(format!("cannot write {}", self.path.display())))
     }
 
-    fn image(&self, kind: Type, builder: &Builder<'_>, image: &Image, progress: Progress) -> Result<(), Failure> {
-        let tree = ctr_export::Tree::load(&builder.store, &builder.txn, &image.digest).map_err(Failure::from)?;
+    fn image(&self, kind: Type, builder: &Builder<'_>, top: &Digest) -> Result<(), Failure> {
+        let tree = ctr_export::Tree::load(&builder.store, &builder.txn, top).map_err(Failure::from)?;
         let name = builder.request.tags.first().cloned();
         let items = [Item { tree, name, tag: None }];
         let destination = Destination { kind, path: self.path.clone(), tag: None };
-        Export { store: &builder.store, items: &items, progress }.to(&destination)
+        Export { store: &builder.store, items: &items, progress: Progress::new() }.to(&destination)
     }
 
     /// All files of the image, merged.
@@ -135,17 +143,17 @@ impl Output {
     }
 
     /// Files that belong to the caller, in a directory that is new or empty.
-    fn dir(&self, builder: &Builder<'_>, built: &Built) -> Result<(), Failure> {
-        let failed = || format!("cannot create {}", self.path.display());
-        std::fs::create_dir_all(&self.path).context(failed)?;
-        if !crate::pack::is_empty(&self.path)? {
-            return Err(Failure::new(format!("{} is not empty", self.path.display())).hint("name a new directory"));
+    fn dir(path: &Path, builder: &Builder<'_>, built: &Built) -> Result<(), Failure> {
+        let failed = || format!("cannot create {}", path.display());
+        std::fs::create_dir_all(path).context(failed)?;
+        if !crate::pack::is_empty(path)? {
+            return Err(Failure::new(format!("{} is not empty", path.display())).hint("name a new directory"));
         }
         let scratch = builder.txn.dir().join(format!("dir-{}", std::process::id()));
         let mut archive = ctr_sys::small::create(&scratch, 0o600).map(File::from).context(failed)?;
         Self::archive(builder, built, Some((0, 0)), &mut archive)?;
         std::io::Seek::rewind(&mut archive).context(failed)?;
-        let target = File::open(&self.path).context(failed)?;
+        let target = File::open(path).context(failed)?;
         let options = UnpackOptions {
             dialect: XattrDialect::User,
             parents: &[],

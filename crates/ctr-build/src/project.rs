@@ -32,13 +32,13 @@ struct Build {
     context: Option<String>,
     file: Option<String>,
     target: Option<String>,
-    platform: Option<String>,
     network: Option<String>,
     compression: Option<String>,
     provenance: Option<String>,
     cache_dir: Option<String>,
     push: Option<bool>,
     tags: Option<Vec<String>>,
+    platforms: Option<Vec<String>>,
     outputs: Option<Vec<String>>,
     secrets: Option<Vec<String>>,
     ssh: Option<Vec<String>>,
@@ -120,7 +120,6 @@ fn options(builds: &[&Build]) -> Vec<String> {
     for (option, value) in [
         ("file", first(|build| build.file.as_ref())),
         ("target", first(|build| build.target.as_ref())),
-        ("platform", first(|build| build.platform.as_ref())),
         ("network", first(|build| build.network.as_ref())),
         ("compression", first(|build| build.compression.as_ref())),
         ("provenance", first(|build| build.provenance.as_ref())),
@@ -134,6 +133,7 @@ fn options(builds: &[&Build]) -> Vec<String> {
     let list = |of: fn(&Build) -> Option<&Vec<String>>| builds.iter().find_map(|build| of(build)).into_iter().flatten();
     for (option, values) in [
         ("tag", list(|build| build.tags.as_ref())),
+        ("platform", list(|build| build.platforms.as_ref())),
         ("output", list(|build| build.outputs.as_ref())),
         ("secret", list(|build| build.secrets.as_ref())),
         ("ssh", list(|build| build.ssh.as_ref())),

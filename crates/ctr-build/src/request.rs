@@ -50,16 +50,23 @@ pub(crate) enum ContextPlace {
 }
 
 impl Request {
-    /// Checks the options.
-    pub(crate) fn new(options: &Options) -> Result<Self, Failure> {
-        let platform = match &options.platform {
-            Some(text) => text.parse::<Platform>().map_err(|error| Failure::usage(error.to_string()))?,
-            None => Platform::host(),
-        };
-        if Platform::host().runs(&platform).is_none() {
-            return Err(Failure::usage(format!("this machine cannot run programs of {platform}"))
-                .hint("build on a machine of that platform"));
+    /// What the options ask for, a request for each platform.
+    pub(crate) fn all(options: &Options) -> Result<Vec<Self>, Failure> {
+        let mut platforms: Vec<Platform> = Vec::new();
+        for text in &options.platform {
+            let platform = text.parse().map_err(|error| Failure::usage(format!("--platform {text}: {error}")))?;
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
         }
+        if platforms.is_empty() {
+            platforms.push(Platform::host());
+        }
+        platforms.into_iter().map(|platform| Self::new(options, platform)).collect()
+    }
+
+    /// Checks the options.
+    fn new(options: &Options, platform: Platform) -> Result<Self, Failure> {
         let jobs = options.jobs.map(usize::from);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ctr_cli::Failure;
 use ctr_core::digest::Digest;
+use ctr_core::platform::Platform;
 use ctr_dockerfile::instruction::{Command, Heredoc, Network, Run};
 use ctr_sandbox::step::{Content, Step, StepMount, StepNetwork};
 
@@ -117,7 +118,7 @@ impl StageRun<'_, '_, '_> {
         // Beside it, not in it: it is no part of the layer.
         let scratch = builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
         (step.upper, step.scratch) = (dir.clone(), scratch.clone());
-        let result = step::execute(builder, self.number, &step);
+        let result = step::execute(builder, self.number, &step).map_err(|stop| self.of_platform(stop));
         remove(&scratch)?;
         if let Err(Stop::Failed(failure)) = &result
             && builder.request.shell_on_error
@@ -149,6 +150,18 @@ impl StageRun<'_, '_, '_> {
             }
         });
         Ok(Some(layer))
+    }
+
+    /// What a program of another machine may have failed for.
+    fn of_platform(&self, stop: Stop) -> Stop {
+        let (host, platform) = (Platform::host(), self.built.config.platform());
+        match stop {
+            Stop::Failed(failure) if host.runs(&platform).is_none() => Stop::Failed(failure.hint(format!(
+                "programs of {platform} need an emulator on this machine, which is {host} (Debian: qemu-user-static); \
+                 a stage FROM --platform=$BUILDPLATFORM is of this machine"
+            ))),
+            stop => stop,
+        }
     }
 
     /// A shell where the command failed, over what it left.

@@ -15,14 +15,27 @@ use serde_json::Value;
 
 use crate::builder::{Builder, hinted};
 use crate::commit::Image;
+use crate::plan::Done;
 
 /// Builds again and compares.
-pub(crate) fn verify(builder: &Builder<'_>, image: &Image) -> Result<(), Failure> {
+pub(crate) fn verify(done: &[Done<'_>]) -> Result<(), Failure> {
+    let Some(first) = done.first() else { return Ok(()) };
+    let second = second_build(first.builder.request.epoch)?;
+    for (at, done) in done.iter().enumerate() {
+        let second = second.get(at).ok_or_else(|| Failure::new("the second build printed no digest"))?;
+        compare(&done.builder, &done.image, *second)?;
+    }
+    ctr_cli::note("the second build gave the same image");
+    Ok(())
+}
+
+/// Digests of the images, in the order of the platforms.
+fn second_build(epoch: i64) -> Result<Vec<Digest>, Failure> {
     let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--verify-reproducible");
     let output = Command::new("/proc/self/exe")
         .arg("--second-build")
         .args(arguments)
-        .env("SOURCE_DATE_EPOCH", builder.request.epoch.to_string())
+        .env("SOURCE_DATE_EPOCH", epoch.to_string())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -31,13 +44,11 @@ pub(crate) fn verify(builder: &Builder<'_>, image: &Image) -> Result<(), Failure
         return Err(Failure::new("the second build failed").because("the first one did not; see above"));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let second: Digest = text
-        .lines()
-        .last()
-        .and_then(|line| line.parse().ok())
-        .ok_or_else(|| Failure::new("the second build printed no digest"))?;
+    Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+}
+
+fn compare(builder: &Builder<'_>, image: &Image, second: Digest) -> Result<(), Failure> {
     if second == image.digest {
-        ctr_cli::note("the second build gave the same image");
         return Ok(());
     }
     let failure = Failure::new("the image is not the same each time")

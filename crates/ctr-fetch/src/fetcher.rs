@@ -42,6 +42,8 @@ pub(crate) struct Request {
     pub(crate) foreign: bool,
     /// Whether the other platforms of an index are fetched too.
     pub(crate) all_platforms: bool,
+    /// Whether images get no names.
+    pub(crate) unnamed: bool,
     /// Whether what refers to images is fetched too.
     pub(crate) referrers: bool,
 }
@@ -134,7 +136,11 @@ impl Fetcher {
         for note in &image.notes {
             ctr_cli::note(format!("{shown}: {note}"));
         }
-        let names = self.request.name.as_ref().map_or_else(|| image.names.clone(), |name| vec![name.clone()]);
+        let names = match &self.request.name {
+            _ if self.request.unnamed => Vec::new(),
+            Some(name) => vec![name.clone()],
+            None => image.names.clone(),
+        };
         self.tell_moved(&names, &image.digest)?;
         let launch = self.import(txn, source, &image, &names)?;
         Ok(Fetched::new(names.iter().map(ToString::to_string).collect(), &launch, false).with_index(image.index))

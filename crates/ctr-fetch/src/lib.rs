@@ -55,6 +55,9 @@ pub struct Options {
     /// Of an image for several platforms take all, to push them later. The name stands for this machine's
     #[arg(long, conflicts_with = "platform")]
     all_platforms: bool,
+    /// Give the image no name: it lasts as long as something else needs it. For ctr-build, which must not move names
+    #[arg(long, hide = true, conflicts_with_all = ["name", "all_platforms"])]
+    unnamed: bool,
     /// Take all images of a file or directory, each under its own name
     #[arg(long, conflicts_with = "name")]
     all: bool,
@@ -162,6 +165,7 @@ impl Request {
             referrers: !options.no_referrers,
             foreign: options.allow_foreign_layers,
             all_platforms: options.all_platforms,
+            unnamed: options.unnamed,
         })
     }
 }

@@ -1,0 +1,188 @@
+//! The build of one platform: what is known of it before anything is carried out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use ctr_cli::Failure;
+use ctr_core::platform::Platform;
+use ctr_core::store::Store;
+use ctr_dockerfile::{Dockerfile, Keyword};
+use ctr_layer::unpack::Ownership;
+use ctr_sys::userns::{StorageMap, enter_storage_map};
+
+use crate::bases::Images;
+use crate::builder::{Builder, Built, Parts};
+use crate::check::Findings;
+use crate::commit::{self, Image};
+use crate::context::{Context, Found};
+use crate::graph::{self, Base, Graph};
+use crate::request::{ContextPlace, Request};
+use crate::scope::Given;
+use crate::view::{Style, View};
+
+/// A build that was not begun.
+pub(crate) struct Plan<'a> {
+    request: &'a Request,
+    dockerfile: &'a Dockerfile,
+    /// The Dockerfile's name, for messages.
+    file: &'a str,
+    graph: Graph<'a>,
+    /// The stage that becomes the image.
+    target: usize,
+    /// `TARGETPLATFORM` and its like.
+    platform: BTreeMap<String, String>,
+    context: Context,
+    /// `--build-context` directories, opened.
+    contexts: BTreeMap<String, Context>,
+    images: Images,
+}
+
+/// A build that was carried out. Its transaction keeps what it made.
+pub(crate) struct Done<'a> {
+    pub(crate) builder: Builder<'a>,
+    pub(crate) built: Arc<Built>,
+    /// It has no name yet.
+    pub(crate) image: Image,
+}
+
+impl<'a> Plan<'a> {
+    /// Reads what the Dockerfile means for this request, and opens the contexts.
+    pub(crate) fn new(
+        request: &'a Request,
+        dockerfile: &'a Dockerfile,
+        found: &'a Found,
+        context: &Path,
+        root: &Path,
+    ) -> Result<Self, Failure> {
+        let platform = platform_arguments(&request.platform);
+        let names: Vec<String> = request.contexts.keys().cloned().collect();
+        let graph = Graph::new(dockerfile, &found.name, &request.arguments, &platform, &names)?;
+        let target = graph.target(request.target.as_deref())?;
+        let context = Context::open(context, &found.ignore_files, root)?;
+        let mut contexts = BTreeMap::new();
+        for (name, place) in &request.contexts {
+            if let ContextPlace::Directory(dir) = place {
+                contexts.insert(name.clone(), Context::open(dir, &[dir.join(".dockerignore")], root)?);
+            }
+        }
+        let (file, images) = (found.name.as_str(), Images::default());
+        Ok(Self { request, dockerfile, file, graph, target, platform, context, contexts, images })
+    }
+
+    /// What the lint says of it.
+    pub(crate) fn findings(&self, root: &Path) -> Findings<'a> {
+        let env = self.base_env(root);
+        Findings::of(self.dockerfile, self.file, &self.context, self.request, env)
+    }
+
+    /// Brings in the images that the stages stand on or copy from.
+    pub(crate) fn fetch(&self, root: &Path, quiet: bool) -> Result<(), Failure> {
+        let request = self.request;
+        for number in self.graph.needed(self.target)? {
+            let Some(stage) = self.graph.stages.get(number) else { continue };
+            let base = std::iter::once((&stage.base, stage.platform.as_deref()));
+            for (base, platform) in base.chain(stage.needs.iter().map(|need| (need, None))) {
+                let name = match base {
+                    Base::Image(name) => name,
+                    Base::Context(name) => match request.contexts.get(name) {
+                        Some(ContextPlace::Image(image)) => image,
+                        _ => continue,
+                    },
+                    _ => continue,
+                };
+                self.images
+                    .prepare(root, request, quiet, name, platform)
+                    .map_err(|failure| graph::at_node(failure, stage.from, self.dockerfile, self.file))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a command is executed.
+    fn runs(&self) -> Result<bool, Failure> {
+        let runs = |node: &ctr_dockerfile::Node| node.keyword().is_ok_and(|keyword| keyword == Keyword::Run);
+        let stages = self.graph.needed(self.target)?;
+        Ok(stages.iter().filter_map(|stage| self.graph.stages.get(*stage)).any(|stage| stage.nodes.iter().any(runs)))
+    }
+
+    /// The variables that the base images set; none if one of them is not in the store.
+    fn base_env(&self, root: &Path) -> Option<Vec<String>> {
+        let mut names = Vec::new();
+        for stage in &self.graph.stages {
+            match &stage.base {
+                Base::Image(name) => {
+                    let store = Store::open(root).ok()?;
+                    let launch = store.launch_record(&store.find_image(name).ok()?.digest).ok()?;
+                    let pairs = launch.env.iter().filter_map(|pair| pair.split_once('='));
+                    names.extend(pairs.map(|(name, _)| name.to_owned()));
+                }
+                Base::Context(_) => return None,
+                Base::Scratch | Base::Stage(_) => {}
+            }
+        }
+        Some(names)
+    }
+
+    /// Carries it out. `several`: it is not the only one, so what is shown has the platform with it.
+    pub(crate) fn carry_out(
+        self,
+        store: Store,
+        ownership: Ownership,
+        style: Style,
+        several: bool,
+    ) -> Result<Done<'a>, Failure> {
+        let Self { request, dockerfile, file, graph, target, platform, context, contexts, images } = self;
+        let label = |(at, stage): (usize, &graph::Stage<'_>)| match several {
+            true => format!("{} {}", request.platform, stage.label(at)),
+            false => stage.label(at),
+        };
+        let labels = graph.stages.iter().enumerate().map(label).collect();
+        let given = Given { arguments: request.arguments.clone(), platform, globals: graph.globals.clone() };
+        let steps = graph.needed(target)?.into_iter().filter_map(|stage| graph.stages.get(stage));
+        let view = View::new(style, labels, steps.map(|stage| stage.nodes.len()).sum());
+        let file = file.to_owned();
+        let parts =
+            Parts { store, ownership, request, given, dockerfile, file, graph, context, contexts, images, view };
+        let builder = Builder::new(parts)?;
+        let built = builder.build(target);
+        builder.view.finish();
+        builder.save_caches();
+        let built = built?;
+        builder.warn_of_arguments();
+        let image = commit::commit(&builder, &built)?;
+        Ok(Done { builder, built, image })
+    }
+}
+
+/// `TARGETPLATFORM` and its like, which every FROM sees and every stage can declare.
+fn platform_arguments(target: &Platform) -> BTreeMap<String, String> {
+    let mut arguments = BTreeMap::new();
+    for (prefix, platform) in [("TARGET", target), ("BUILD", &Platform::host())] {
+        arguments.insert(format!("{prefix}PLATFORM"), platform.to_string());
+        arguments.insert(format!("{prefix}OS"), platform.os.clone());
+        arguments.insert(format!("{prefix}ARCH"), platform.architecture.clone());
+        arguments.insert(format!("{prefix}VARIANT"), platform.variant.clone());
+    }
+    arguments
+}
+
+/// Enters the user namespace of the store, as an ordinary user. Where there is none to be had, what only copies is built
+/// without: owners are recorded then, as where one id is all there is.
+pub(crate) fn enter(plans: &[Plan<'_>]) -> Result<Ownership, Failure> {
+    let reason = match enter_storage_map() {
+        Ok(StorageMap::Single { reason }) => reason,
+        Ok(map) => return Ok(if map.single_id() { Ownership::Record } else { Ownership::Chown }),
+        Err(error) => {
+            for plan in plans {
+                if plan.runs()? {
+                    let failure = Failure::new("RUN needs a user namespace, or root").caused_by(&error);
+                    return Err(failure.hint(ctr_sys::userns::hint(&error)));
+                }
+            }
+            format!("there is no user namespace to be had ({error})")
+        }
+    };
+    ctr_cli::note(format!("owners of files are recorded, not set: {reason}"));
+    Ok(Ownership::Record)
+}
