@@ -40,3 +40,4 @@ pub mod tree;
 pub mod untar;
 pub mod users;
 pub mod vectors;
+pub mod vt;

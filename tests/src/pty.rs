@@ -99,6 +99,16 @@ impl Pty {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
+    /// All bytes that have been shown.
+    pub fn bytes(&self) -> &[u8] {
+        &self.seen
+    }
+
+    /// Reads until nothing more comes.
+    pub fn settle(&mut self) {
+        while self.read(Duration::from_millis(50)) {}
+    }
+
     /// Waits until `text` is shown, after what was waited for before.
     #[track_caller]
     pub fn expect(&mut self, text: &str) {

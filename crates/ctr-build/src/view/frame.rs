@@ -65,12 +65,14 @@ pub(super) fn frame(state: &State, size: Size, now: Instant) -> Vec<String> {
     let body = room - 1;
     let steps = state.running.len();
     let shown = if steps <= body { steps } else { body.saturating_sub(1) };
-    let tail = if shown == steps && steps > 0 { ((body - steps) / steps).min(TAIL) } else { 0 };
+    // What is left is for output: as much for each, and where that cannot be, more for the first ones.
+    let (each, more) =
+        if shown == steps && steps > 0 { ((body - steps) / steps, (body - steps) % steps) } else { (0, 0) };
     let mut lines = Vec::with_capacity(room);
-    for running in state.running.values().take(shown) {
+    for (number, running) in state.running.values().take(shown).enumerate() {
         let time = seconds(now.saturating_duration_since(running.begun));
         lines.push(step(&running.label, &running.title, &time, width));
-        let first = running.tail.len().saturating_sub(tail);
+        let first = running.tail.len().saturating_sub((each + usize::from(number < more)).min(TAIL));
         lines.extend(running.tail.iter().skip(first).map(|line| cut(&format!("  | {line}"), width)));
     }
     if shown < steps && body > 0 {
@@ -152,6 +154,8 @@ mod tests {
         );
         // The latest lines stay.
         assert_eq!(drawn(2, 6, 80, 8).len(), 7);
+        // One line more is the first one's.
+        assert_eq!(drawn(2, 6, 80, 9)[4], "[s1] RUN make part-1  4.1 s");
         assert_eq!(drawn(2, 6, 80, 8)[1..3], ["  | line 4 of what it printed", "  | line 5 of what it printed"]);
         assert_eq!(
             drawn(9, 6, 80, 5),
