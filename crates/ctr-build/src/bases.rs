@@ -34,14 +34,13 @@ impl Images {
         &self,
         root: &Path,
         request: &Request,
-        quiet: bool,
         name: &str,
         platform: Option<&str>,
     ) -> Result<Digest, Failure> {
         if let Some(digest) = self.known(name, platform) {
             return Ok(digest);
         }
-        let digest = find(root, request, quiet, name, platform)?;
+        let digest = find(root, request, name, platform)?;
         let key = (name.to_owned(), platform.map(str::to_owned));
         self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(key, digest);
         Ok(digest)
@@ -59,7 +58,7 @@ impl Images {
         } else {
             // Only a trigger of a base can name one that was not prepared. ctr-fetch shows how far it is.
             let _paused = builder.view.pause();
-            self.prepare(builder.store.root(), builder.request, false, name, platform)?
+            self.prepare(builder.store.root(), builder.request, name, platform)?
         };
         load(builder, &digest).map_err(|failure| failure.within(format!("cannot build on {name}")))
     }
@@ -71,7 +70,7 @@ impl Images {
     }
 }
 
-fn find(root: &Path, request: &Request, quiet: bool, name: &str, platform: Option<&str>) -> Result<Digest, Failure> {
+fn find(root: &Path, request: &Request, name: &str, platform: Option<&str>) -> Result<Digest, Failure> {
     let is_file = name.starts_with("oci:") || name.starts_with("oci-archive:") || name.starts_with('/');
     let ask = matches!(request.pull, Pull::Always | Pull::Newer);
     let platform: Platform = match platform {
@@ -108,7 +107,8 @@ fn find(root: &Path, request: &Request, quiet: bool, name: &str, platform: Optio
     }
     let platform = platform.to_string();
     options.extend(["--platform", &platform]);
-    fetch(root, OsStr::new(name), &options, quiet)
+    options.extend(&request.voice);
+    fetch(root, OsStr::new(name), &options)
 }
 
 /// The image of that name for the platform: that which the name stands for, or another one of the index that it came with.
@@ -131,13 +131,10 @@ fn stored(root: &Path, name: &str, platform: &Platform) -> Result<Option<Digest>
 }
 
 /// Runs the `ctr-fetch` beside this executable, never one of `$PATH`, and reads `NAME DIGEST`.
-fn fetch(root: &Path, source: &OsStr, options: &[&str], quiet: bool) -> Result<Digest, Failure> {
+fn fetch(root: &Path, source: &OsStr, options: &[&str]) -> Result<Digest, Failure> {
     let program = crate::beside("ctr-fetch", "images that the store does not have are brought in by it")?;
     let mut command = Command::new(&program);
     command.arg("--root").arg(root).args(options).stdin(Stdio::null()).stderr(Stdio::inherit());
-    if quiet {
-        command.arg("--quiet");
-    }
     command.arg("--").arg(source);
     let output = command
         .output()

@@ -80,14 +80,12 @@ fn point(done: &Done<'_>, names: &[Reference], index: Option<Digest>) -> Result<
 }
 
 /// Sends what the names stand for where they say.
-pub(crate) fn push(root: &Path, names: &[String], quiet: bool) -> Result<(), Failure> {
+pub(crate) fn push(root: &Path, done: &[Done<'_>], names: &[String]) -> Result<(), Failure> {
     let program = crate::beside("ctr-push", "--push is done by it")?;
     for name in names {
         let mut command = Command::new(&program);
-        command.arg("--root").arg(root).stdin(Stdio::null()).stdout(Stdio::null());
-        if quiet {
-            command.arg("--quiet");
-        }
+        let voice = done.iter().take(1).flat_map(|done| &done.builder.request.voice);
+        command.arg("--root").arg(root).args(voice).stdin(Stdio::null()).stdout(Stdio::null());
         command.arg("--").arg(OsStr::new(name));
         let status = command
             .status()

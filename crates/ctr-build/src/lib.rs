@@ -106,7 +106,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
         return plan.findings(&root).print(format);
     }
     for plan in &plans {
-        plan.fetch(&root, options.global.quiet)?;
+        plan.fetch(&root)?;
     }
     if let Some(plan) = plans.first().filter(|_| !options.second_build) {
         plan.findings(&root).warn()?;
@@ -139,7 +139,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
         requests.iter().take(1).flat_map(|request| &request.tags).map(ToString::to_string).collect();
     whole.write_files(options.iidfile.as_deref(), options.metadata_file.as_deref(), &names)?;
     if options.push {
-        finish::push(&root, &names, options.global.quiet)?;
+        finish::push(&root, &done, &names)?;
     }
     finish::report(&options, &done, &whole, &names)?;
     Ok(ExitCode::SUCCESS)

@@ -77,7 +77,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Brings in the images that the stages stand on or copy from.
-    pub(crate) fn fetch(&self, root: &Path, quiet: bool) -> Result<(), Failure> {
+    pub(crate) fn fetch(&self, root: &Path) -> Result<(), Failure> {
         let request = self.request;
         for number in self.graph.needed(self.target)? {
             let Some(stage) = self.graph.stages.get(number) else { continue };
@@ -92,7 +92,7 @@ impl<'a> Plan<'a> {
                     _ => continue,
                 };
                 self.images
-                    .prepare(root, request, quiet, name, platform)
+                    .prepare(root, request, name, platform)
                     .map_err(|failure| graph::at_node(failure, stage.from, self.dockerfile, self.file))?;
             }
         }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ctr_cli::{Context as _, Failure};
+use ctr_cli::{Context as _, Failure, OutputFormat};
 use ctr_core::platform::Platform;
 use ctr_core::reference::Reference;
 use ctr_layer::codec::Compression;
 
-use crate::args::{CompressionName, NetworkName, OnError, Options, Pull};
+use crate::args::{CompressionName, NetworkName, OnError, Options, Pull, Shown};
 use crate::scope::is_predeclared;
 
 /// The largest file that a secret is read from, in bytes.
@@ -38,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) cache_to: Vec<PathBuf>,
     /// Seconds since 1970 that nothing in the image is newer than.
     pub(crate) epoch: i64,
+    /// What ctr-fetch and ctr-push are told of how they show what they do.
+    pub(crate) voice: Vec<&'static str>,
 }
 
 /// What `--build-context` names.
@@ -47,6 +49,22 @@ pub(crate) enum ContextPlace {
     Directory(PathBuf),
     /// An image, as `ctr-fetch` takes it.
     Image(String),
+}
+
+/// As ctr-build shows its own steps.
+fn voice(options: &Options) -> Vec<&'static str> {
+    let how = match options.progress {
+        Shown::Auto if options.global.format == OutputFormat::Json => "none",
+        Shown::Auto | Shown::Tty => "auto",
+        Shown::Plain => "plain",
+        Shown::Json => "json",
+        Shown::None => "none",
+    };
+    let mut voice = vec!["--progress", how];
+    if options.global.quiet {
+        voice.push("--quiet");
+    }
+    voice
 }
 
 impl Request {
@@ -99,6 +117,7 @@ impl Request {
             // Most programs wait as much as they compute.
             jobs: jobs.unwrap_or((cores * 2).max(4)),
             epoch: epoch(&options.context)?,
+            voice: voice(options),
         })
     }
 

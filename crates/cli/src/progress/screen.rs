@@ -133,6 +133,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn messages_go_through_who_draws() {
+        let heard = Arc::new(Mutex::new(String::new()));
+        let speaker = Arc::clone(&heard);
+        speak_through(Some(Arc::new(move |text| speaker.lock().unwrap().push_str(text))));
+        crate::warn("something \x1b is drawn here");
+        speak_through(None);
+        crate::warn("nothing is drawn there");
+        let heard = heard.lock().unwrap();
+        assert!(heard.contains("warning: something \\x1b is drawn here\n"), "{heard}");
+        assert!(!heard.contains("drawn there"), "{heard}");
+    }
+
+    #[test]
     fn numbers_stand_below_each_other() {
         let half = Standing {
             done: 12_000_000,
