@@ -58,11 +58,11 @@ pub(crate) struct Options {
     /// Run every step, take none from the cache
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// Take results of steps from this directory; several are possible
-    #[arg(long, value_name = "DIR")]
+    /// Take results of steps from this directory or registry; several are possible
+    #[arg(long, value_name = "DIR|type=registry,ref=NAME")]
     pub(crate) cache_from: Vec<String>,
-    /// Write the results of all steps, and what caches of RUN have in them, to this directory
-    #[arg(long, value_name = "DIR")]
+    /// Write the results of all steps, and what caches of RUN have in them, to this directory or registry
+    #[arg(long, value_name = "DIR|type=registry,ref=NAME")]
     pub(crate) cache_to: Vec<String>,
     /// Both: for machines that begin with nothing
     #[arg(long, value_name = "DIR")]

@@ -288,8 +288,8 @@ impl<'a> Builder<'a> {
             self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, action);
             return Ok(Some(made));
         }
-        for dir in &self.request.cache_from {
-            if let Some((action, sealed)) = portable::fetch(self, dir, key, below)? {
+        for place in &self.request.cache_from {
+            if let Some((action, sealed)) = portable::fetch(self, place, key, below)? {
                 self.finish(action);
                 return Ok(Some(Made { layer: sealed.map(Layer::sealed) }));
             }

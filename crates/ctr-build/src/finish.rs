@@ -18,6 +18,7 @@ use crate::builder::hinted;
 use crate::commit::Image;
 use crate::plan::Done;
 use crate::portable;
+use crate::request::CachePlace;
 
 /// What the names stand for: the image, or the index of several.
 #[derive(Debug)]
@@ -33,8 +34,16 @@ pub(crate) struct Whole {
 /// Writes what the builds used to where `--cache-to` says.
 pub(crate) fn caches(done: &[Done<'_>]) -> Result<(), Failure> {
     for done in done {
-        for dir in &done.builder.request.cache_to {
-            portable::write(&done.builder, dir)?;
+        for place in &done.builder.request.cache_to {
+            if let CachePlace::Directory(dir) = place {
+                portable::write(&done.builder, dir)?;
+            }
+        }
+    }
+    // A registry gets one artifact of all platforms.
+    for place in done.iter().take(1).flat_map(|done| &done.builder.request.cache_to) {
+        if let CachePlace::Registry(cache) = place {
+            cache.write(done)?;
         }
     }
     Ok(())

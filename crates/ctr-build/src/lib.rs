@@ -28,6 +28,7 @@ mod plan;
 mod portable;
 mod ports;
 mod project;
+mod registry_cache;
 mod remote;
 mod repository;
 mod request;

@@ -133,10 +133,8 @@ impl<'a> Plan<'a> {
         several: bool,
     ) -> Result<Done<'a>, Failure> {
         let Self { request, dockerfile, file, graph, target, platform, context, contexts, images } = self;
-        let label = |(at, stage): (usize, &graph::Stage<'_>)| match several {
-            true => format!("{} {}", request.platform, stage.label(at)),
-            false => stage.label(at),
-        };
+        let prefix = if several { format!("{} ", request.platform) } else { String::new() };
+        let label = |(at, stage): (usize, &graph::Stage<'_>)| format!("{prefix}{}", stage.label(at));
         let labels = graph.stages.iter().enumerate().map(label).collect();
         let given = Given { arguments: request.arguments.clone(), platform, globals: graph.globals.clone() };
         let steps = graph.needed(target)?.into_iter().filter_map(|stage| graph.stages.get(stage));

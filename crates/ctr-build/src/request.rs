@@ -9,6 +9,7 @@ use ctr_core::reference::Reference;
 use ctr_layer::codec::Compression;
 
 use crate::args::{CompressionName, NetworkName, OnError, Options, Pull, Shown};
+use crate::registry_cache::RegistryCache;
 use crate::scope::is_predeclared;
 
 /// The largest file that a secret is read from, in bytes.
@@ -34,12 +35,21 @@ pub(crate) struct Request {
     pub(crate) shm_size: u64,
     pub(crate) compression: Compression,
     pub(crate) jobs: usize,
-    pub(crate) cache_from: Vec<PathBuf>,
-    pub(crate) cache_to: Vec<PathBuf>,
+    pub(crate) cache_from: Vec<CachePlace>,
+    pub(crate) cache_to: Vec<CachePlace>,
     /// Seconds since 1970 that nothing in the image is newer than.
     pub(crate) epoch: i64,
     /// What ctr-fetch and ctr-push are told of how they show what they do.
     pub(crate) voice: Vec<&'static str>,
+}
+
+/// Where results of steps are kept besides the store.
+#[derive(Debug)]
+pub(crate) enum CachePlace {
+    /// A directory of the host.
+    Directory(PathBuf),
+    /// An artifact of a registry.
+    Registry(Box<RegistryCache>),
 }
 
 /// What `--build-context` names.
@@ -188,30 +198,41 @@ fn context(text: &str) -> Result<(String, ContextPlace), Failure> {
     Ok((name, ContextPlace::Directory(path)))
 }
 
-/// Directories: by their path, or as docker names them, `type=local,src=DIR`.
-fn caches(option: &str, all: &[String], both: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
-    let mut dirs = Vec::new();
+/// Directories by their path, or as docker names caches: `type=local,src=DIR`, `type=registry,ref=NAME`.
+fn caches(option: &str, all: &[String], both: Option<&Path>) -> Result<Vec<CachePlace>, Failure> {
+    let mut places = Vec::new();
     for text in all {
-        let mut dir = None;
+        let (mut directory, mut registry) = (None, None);
         for part in text.split(',') {
             match part.split_once('=') {
-                None => dir = Some(part),
-                Some(("type", "local")) => {}
-                Some(("src" | "dest", path)) => dir = Some(path),
+                None => directory = Some(part),
+                Some(("src" | "dest", path)) => directory = Some(path),
+                Some(("ref", name)) => registry = Some(name),
+                // As docker has it: all stages is what is always kept.
+                Some(("type", "local" | "registry") | ("mode", "max" | "min")) => {}
                 Some(_) => {
                     return Err(Failure::usage(format!("{option} {text}: caches of this kind are not known"))
-                        .hint("give a directory"));
+                        .hint("give a directory, or type=registry,ref=NAME"));
                 }
             }
         }
-        let dir = dir.filter(|dir| !dir.is_empty());
-        dirs.push(dir.ok_or_else(|| Failure::usage(format!("{option} {text} names no directory")))?.into());
+        places.push(match (directory.filter(|dir| !dir.is_empty()), registry) {
+            (Some(dir), None) => cache_directory(option, Path::new(dir))?,
+            (None, Some(name)) => {
+                let name = name.parse().map_err(|error| Failure::usage(format!("{option} {text}: {error}")))?;
+                CachePlace::Registry(Box::new(RegistryCache::new(name)?))
+            }
+            _ => return Err(Failure::usage(format!("{option} {text} names no directory and no registry"))),
+        });
     }
-    dirs.extend(both.map(Path::to_owned));
+    places.extend(both.map(|dir| cache_directory(option, dir)).transpose()?);
+    Ok(places)
+}
+
+fn cache_directory(option: &str, dir: &Path) -> Result<CachePlace, Failure> {
     // The current directory is left when the work begins.
-    dirs.iter()
-        .map(|dir: &PathBuf| std::path::absolute(dir).context(|| format!("{option} {}", dir.display())))
-        .collect()
+    let dir = std::path::absolute(dir).context(|| format!("{option} {}", dir.display()))?;
+    Ok(CachePlace::Directory(dir))
 }
 
 /// `id=ID,src=FILE`, `id=ID,env=NAME`, `type=file|env`.

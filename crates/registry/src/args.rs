@@ -6,8 +6,7 @@ use std::time::Duration;
 use ctr_core::quantity::parse_duration;
 
 use crate::auth::Places;
-use crate::config::Locations;
-use crate::http::Settings;
+use crate::http::{Settings, home};
 use crate::policy::{Policy, PolicyError};
 
 /// How registries are spoken to: flatten this into the options of a binary.
@@ -56,18 +55,12 @@ impl RegistryArgs {
             plain_http: self.plain_http,
             insecure_tls: self.insecure_tls,
             certificates: self.cert_dir.clone(),
-            registries: Some(Locations::of_caller()),
             credentials: Some(Places::from_environment(self.authfile.as_deref())),
-            home: home(),
             connect_timeout: self.connect_timeout,
             idle_timeout: self.idle_timeout,
             retries: self.retries,
             budget: self.timeout,
-            ..Settings::default()
+            ..Settings::of_caller()
         }
     }
-}
-
-fn home() -> Option<PathBuf> {
-    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
 }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 pub use response::{BodyReader, MAX_ERROR_BODY, Response, of_io};
 pub use settings::Settings;
+pub(crate) use settings::home;
 use ureq::http::{Method, Request as Raw, Uri};
 use ureq::{Agent, AsSendBody, SendBody};
 

@@ -37,6 +37,20 @@ pub struct Settings {
     pub budget: Option<Duration>,
 }
 
+impl Settings {
+    /// Those of the user who calls: configuration and credentials are where that user has them. The environment is read
+    /// here: do it before a user namespace is entered.
+    pub fn of_caller() -> Self {
+        let (registries, credentials) = (Locations::of_caller(), Places::from_environment(None));
+        Self { registries: Some(registries), credentials: Some(credentials), home: home(), ..Self::default() }
+    }
+}
+
+/// The home directory of the user who calls.
+pub(crate) fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
