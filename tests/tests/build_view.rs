@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ctr_tests::build::Builder;
+use ctr_tests::faults::{On, Registry, Server, sample};
 use ctr_tests::need;
 use ctr_tests::pty::Pty;
 use ctr_tests::scratch::{Cmd, until};
@@ -249,6 +250,37 @@ COPY --from=other /bin/busybox /other
     assert_nothing_live(&lines);
     let failed = without_times(&lines).iter().filter(|line| line.ends_with("exit 3  (failed, N s)")).count();
     assert_eq!(failed, 1, "{lines:#?}");
+}
+
+#[test]
+fn ctr_fetch_has_the_terminal_for_itself() {
+    // spec: BUILD-119
+    need!(root);
+    let (image, builder) = (sample(), Builder::new());
+    let server = Server::start(Registry::with("demo", "1", image.layout()));
+    let late = image.big_size() - 40;
+    server.on(On::get(image.big()), move |call| call.ordinary().drip(late, Duration::from_millis(50)));
+    // Nobody knows of this image before the trigger is carried out.
+    let dir =
+        context(&builder, &format!("FROM base/busybox:1\nONBUILD COPY --from={} / /demo\n", server.name("demo:1")));
+    builder.ctr("build").args(["--pull=never", "--quiet", "--tag", "base/trigger:1"]).arg(dir).ok();
+    let text = "FROM base/trigger:1 AS trigger
+FROM base/busybox:1
+RUN for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do echo other $i; sleep 0.2; done
+COPY --from=trigger /demo /demo
+";
+    let command = builder.ctr("build").args(["--tag", "made"]).arg(context(&builder, text)).env("TERM", "xterm");
+    let mut pty = Pty::start(&command);
+    let big = format!("layer 2 {}", &image.big()[7..19]);
+    pty.expect(&big);
+    let begun = pty.bytes().len();
+    pty.expect(&format!("{big}: "));
+    let during = String::from_utf8_lossy(&pty.bytes()[begun..]).into_owned();
+    assert!(during.contains("kB/s") && !during.contains(" steps, ") && !during.contains("other"), "{during:?}");
+    // Then it goes on.
+    pty.expect("  | other 20");
+    pty.expect("made:latest sha256:");
+    assert_eq!(pty.wait(), 0);
 }
 
 #[test]

@@ -178,7 +178,9 @@ impl Shared {
         let _ = ctr_sys::signal::block_all();
         let mut screen = self.screen();
         loop {
-            screen = self.ended.wait_timeout(screen, EVERY).unwrap_or_else(PoisonError::into_inner).0;
+            // A build may end before this thread begins.
+            let wait = self.ended.wait_timeout_while(screen, EVERY, |screen| !screen.ended);
+            screen = wait.unwrap_or_else(PoisonError::into_inner).0;
             if screen.ended {
                 return;
             }
@@ -230,7 +232,9 @@ impl Screen {
         }
         // Nobody to read it is no reason to fail.
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
-        self.erase.set_drawn(!lines.is_empty());
+        if lines.is_empty() {
+            self.erase.set_drawn(false);
+        }
         self.drawn = (lines.to_vec(), Some(size));
     }
 }
