@@ -113,7 +113,8 @@ pub(crate) fn report(options: &Options, done: &[Done<'_>], whole: &Whole, names:
     let (mut cached, mut run, mut time) = (0, 0, Duration::ZERO);
     for done in done {
         let (counts, took) = done.builder.view.summary();
-        (cached, run, time) = (cached + counts.cached, run + counts.done, time + took);
+        // The time of the first one has not stopped when the others began.
+        (cached, run, time) = (cached + counts.cached, run + counts.done, time.max(took));
     }
     if options.global.format == OutputFormat::Json {
         return ctr_cli::print_json(&whole.json(done, names, cached, run));

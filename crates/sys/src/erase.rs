@@ -42,6 +42,14 @@ impl EraseOnSignal {
     pub fn is_drawn(&self) -> bool {
         DRAWN.load(Ordering::SeqCst)
     }
+
+    /// Nothing is drawn any more: signals do what they do by default.
+    pub fn release(&mut self) {
+        self.set_drawn(false);
+        for signal in std::mem::take(&mut self.taken) {
+            set(signal, None);
+        }
+    }
 }
 
 impl Default for EraseOnSignal {
@@ -52,8 +60,8 @@ impl Default for EraseOnSignal {
 
 impl Drop for EraseOnSignal {
     fn drop(&mut self) {
-        for signal in &self.taken {
-            set(*signal, None);
+        if !self.taken.is_empty() {
+            self.release();
         }
     }
 }

@@ -144,7 +144,9 @@ impl Live {
         // It has nothing that could fail.
         let _ = thread.join();
         ctr_cli::speak_through(None);
-        self.shared.screen().clear();
+        let mut screen = self.shared.screen();
+        screen.clear();
+        screen.erase.release();
     }
 }
 
