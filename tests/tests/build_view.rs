@@ -9,6 +9,7 @@ use ctr_tests::faults::{On, Registry, Server, sample};
 use ctr_tests::need;
 use ctr_tests::pty::Pty;
 use ctr_tests::scratch::{Cmd, until};
+use ctr_tests::users;
 use ctr_tests::vt::Screen;
 use nix::sys::signal::Signal;
 
@@ -189,10 +190,11 @@ fn a_step_that_is_silent_has_its_time() {
 fn signals_leave_nothing_behind() {
     // spec: BUILD-119
     need!(root);
-    let builder = Builder::new();
+    let (builder, ordinary) = (Builder::new(), Builder::of_user(users::with_range()));
     let text = "FROM base/busybox:1\nENV A=1\nRUN echo begun; sleep 60\n";
-    for (signal, code) in [(None, 130), (Some(Signal::SIGTERM), 143), (Some(Signal::SIGHUP), 129)] {
-        let mut watch = Watch::start(&build(&builder, text));
+    let signals = [(None, 130), (Some(Signal::SIGTERM), 143), (Some(Signal::SIGHUP), 129)];
+    for (builder, (signal, code)) in [&builder, &ordinary].into_iter().flat_map(|who| signals.map(|one| (who, one))) {
+        let mut watch = Watch::start(&build(builder, text));
         watch.pty.expect("  | begun");
         match signal {
             Some(signal) => watch.pty.signal(signal),
