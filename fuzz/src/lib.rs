@@ -16,6 +16,8 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Directories under `spec/vectors` whose files are its first inputs.
     pub vectors: &'static [&'static str],
+    /// A directory of the repository, and how the names of those of its files end that are first inputs too.
+    pub data: Option<(&'static str, &'static str)>,
     /// First inputs of its own.
     pub seeds: &'static [&'static [u8]],
 }
@@ -31,6 +33,8 @@ pub const TARGETS: &[Target] = &[
     targets::PASSWD_GROUP,
     targets::WWW_AUTHENTICATE,
     targets::REGISTRIES_CONF,
+    targets::DOCKERFILE,
+    targets::DOCKERIGNORE,
 ];
 
 /// The target of that name.

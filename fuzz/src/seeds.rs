@@ -9,13 +9,30 @@ use crate::Target;
 
 /// Reads the first inputs of a target. What a vector is depends on its file: a document, an archive, a list of texts.
 pub fn seeds(target: &Target) -> Vec<Vec<u8>> {
-    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors");
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let vectors = top.join("spec/vectors");
     let mut seeds: Vec<Vec<u8>> = target.seeds.iter().map(|seed| seed.to_vec()).collect();
     for directory in target.vectors {
         collect(&vectors.join(directory), &mut seeds);
     }
+    if let Some((directory, ending)) = target.data {
+        files(&top.join(directory), ending, &mut seeds);
+    }
     seeds.push(Vec::new());
     seeds
+}
+
+/// Files of a directory and below it, in the order of their names.
+fn files(directory: &Path, ending: &str, seeds: &mut Vec<Vec<u8>>) {
+    let mut paths: Vec<_> = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() && !path.is_symlink() {
+            files(&path, ending, seeds);
+        } else if path.is_file() && path.to_string_lossy().ends_with(ending) {
+            seeds.extend(fs::read(path));
+        }
+    }
 }
 
 fn collect(path: &Path, seeds: &mut Vec<Vec<u8>>) {

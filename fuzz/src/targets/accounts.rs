@@ -9,6 +9,7 @@ pub(crate) const PASSWD_GROUP: Target = Target {
     name: "passwd_group",
     run,
     vectors: &[],
+    data: None,
     seeds: &[
         b"app:web\0audio\0root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n\0root:x:0:\naudio:x:29:app\nweb:x:80:\n",
         b"app\0\0app:x:1000:1000::/home/app:/bin/sh\n\0web:x:80:a,app,b\napp:x:1000:\n",

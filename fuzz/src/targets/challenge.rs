@@ -9,6 +9,7 @@ pub(crate) const WWW_AUTHENTICATE: Target = Target {
     name: "www_authenticate",
     run,
     vectors: &[],
+    data: None,
     seeds: &[
         br#"Bearer realm="https://auth.example.com/token",service="s",scope="repository:a:pull,push""#,
         br#"Basic realm="a, \"b\"", BEARER Realm=x error="insufficient_scope""#,

@@ -9,6 +9,7 @@ pub(crate) const MANIFEST_CONFIG: Target = Target {
     name: "manifest_config",
     run: manifest_config,
     vectors: &["manifests"],
+    data: None,
     seeds: &[
         br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":10}],"annotations":{"a":"b"}}"#,
         br#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":7,"platform":{"os":"linux","architecture":"arm","variant":"v7"}}]}"#,
@@ -38,5 +39,6 @@ pub(crate) const APPC_MANIFEST: Target = Target {
     name: "appc_manifest",
     run: |bytes| drop(appc::parse(bytes)),
     vectors: &["manifests/appc.json"],
+    data: None,
     seeds: &[br#"{"acKind":"ImageManifest","acVersion":"0.8.11","name":"example.com/app","labels":[{"name":"os","value":"linux"},{"name":"arch","value":"amd64"}],"app":{"exec":["/bin/app","-x"],"user":"0","group":"0","workingDirectory":"/","environment":[{"name":"A","value":"b"}],"mountPoints":[{"name":"data","path":"/data"}],"ports":[{"name":"web","port":80,"protocol":"tcp"}]},"annotations":[{"name":"created","value":"2015-01-01T00:00:00Z"}]}"#],
 };

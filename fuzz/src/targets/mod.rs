@@ -2,6 +2,8 @@
 
 mod accounts;
 mod challenge;
+mod dockerfile;
+mod dockerignore;
 mod documents;
 mod oci;
 mod reference;
@@ -11,6 +13,8 @@ mod tar;
 
 pub(crate) use accounts::PASSWD_GROUP;
 pub(crate) use challenge::WWW_AUTHENTICATE;
+pub(crate) use dockerfile::DOCKERFILE;
+pub(crate) use dockerignore::DOCKERIGNORE;
 pub(crate) use documents::{APPC_MANIFEST, MANIFEST_CONFIG};
 pub(crate) use oci::OCI_CONFIG;
 pub(crate) use reference::REFERENCE;

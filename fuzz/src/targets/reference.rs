@@ -11,6 +11,7 @@ pub(crate) const REFERENCE: Target = Target {
     name: "reference",
     run,
     vectors: &["references.json", "digests.json", "names.json", "quantities.json"],
+    data: None,
     seeds: &[
         b"debian",
         b"docker.io/library/library/x",

@@ -13,6 +13,7 @@ pub(crate) const REGISTRIES_CONF: Target = Target {
     name: "registries_conf",
     run,
     vectors: &[],
+    data: None,
     seeds: &[
         b"example.com/foo/image:latest\nunqualified-search-registries = ['example.com']\n[[registry]]\nprefix = 'example.com/foo'\ninsecure = false\nblocked = false\nlocation = 'internal.example/bar'\n[[registry.mirror]]\nlocation = 'mirror.example/foo'\npull-from-mirror = 'digest-only'\n[[registry.mirror]]\nlocation = 'localhost:1'\ninsecure = true\npull-from-mirror = 'tag-only'\n",
         b"a.b.example/x:1@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n[[registry]]\nprefix = '*.example'\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = '[::1]:5000/y'\n",

@@ -10,6 +10,7 @@ pub(crate) const SECCOMP_PROFILE: Target = Target {
     name: "seccomp_profile",
     run,
     vectors: &[],
+    data: None,
     seeds: &[
         br#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86","SCMP_ARCH_X32"]},{"architecture":"SCMP_ARCH_AARCH64","subArchitectures":["SCMP_ARCH_ARM"]}],"syscalls":[{"names":["read","socketcall"],"action":"SCMP_ACT_ALLOW","args":null,"comment":"","includes":{},"excludes":{}},{"names":["clone"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":2114060288,"op":"SCMP_CMP_MASKED_EQ"}],"excludes":{"caps":["CAP_SYS_ADMIN"],"arches":["s390"]}},{"names":["ptrace"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"4.8"}}]}"#,
         br#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86","SCMP_ARCH_ARM"],"flags":["SECCOMP_FILTER_FLAG_LOG"],"syscalls":[{"name":"lseek","action":"SCMP_ACT_TRACE","errnoRet":7,"args":[{"index":1,"value":4294967301,"valueTwo":0,"op":"SCMP_CMP_GT"},{"index":5,"value":18446744073709551615,"valueTwo":1,"op":"SCMP_CMP_MASKED_EQ"}]},{"names":["semop","getpid"],"action":"SCMP_ACT_ERRNO","errno":"EPERM","args":[{"index":0,"value":1,"op":"SCMP_CMP_LT"},{"index":0,"value":9,"op":"SCMP_CMP_GE"}]},{"names":["kill"],"action":"SCMP_ACT_KILL_PROCESS"}]}"#,

@@ -14,6 +14,7 @@ pub(crate) const TAR_EXTRACT: Target = Target {
     name: "tar_extract",
     run,
     vectors: &["archives.json"],
+    data: None,
     seeds: &[
         b"d dir\nf dir/file\nl link dir/file\nh hard dir/file\nw dir/.wh.gone\nw .wh..wh..opq\n",
         b"l up ../..\nf up/outside\nl abs /tmp\nf abs/outside\nf ../outside\nf /outside\n",
