@@ -64,18 +64,13 @@ impl Keyword {
     pub fn of(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|keyword| keyword.name().eq_ignore_ascii_case(text))
     }
-
-    /// Whether flags may come before its arguments.
-    fn has_flags(self) -> bool {
-        matches!(self, Self::Add | Self::Copy | Self::From | Self::Healthcheck | Self::Run)
-    }
 }
 
 /// Reads a Dockerfile. Words, flags and forms are looked at when an instruction is asked for.
 pub fn parse(text: &str) -> Result<Dockerfile, Error> {
     let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let directives = directive::read(text, start)?;
-    let lines = lex::lines(text, directives.escape)?;
+    let lines = lex::lines_from(text, directives.end, directives.escape)?;
     let nodes = lines.into_iter().map(|line| Node::of(line, directives.escape)).collect::<Result<Vec<_>, _>>()?;
     if nodes.is_empty() {
         return Err(Error::new(ErrorKind::Empty, Span::default()));
@@ -115,42 +110,17 @@ impl Dockerfile {
 
 impl Node {
     fn of(line: Line, escape: char) -> Result<Self, Error> {
-        let end = line.text.find(is_blank).unwrap_or(line.text.len());
-        let keyword = line.text.get(..end).and_then(Keyword::of);
-        let mut node = Self { line, keyword, word: (0, end), flags: Vec::new(), rest: end };
-        if keyword.is_some_and(Keyword::has_flags) {
-            node.read_flags(escape)?;
+        let head = Head::read(&line.text, escape);
+        if let Some((start, end)) = head.open {
+            return Err(Error::new(ErrorKind::OpenFlag, line.place(start, end)));
         }
-        node.rest = node.skip_blanks(node.rest);
-        Ok(node)
-    }
-
-    fn skip_blanks(&self, at: usize) -> usize {
-        let rest = self.line.text.get(at..).unwrap_or_default();
-        at + (rest.len() - rest.trim_start_matches(is_blank).len())
-    }
-
-    /// Flags end at the first word that is none, or behind a bare `--`.
-    fn read_flags(&mut self, escape: char) -> Result<(), Error> {
-        loop {
-            let start = self.skip_blanks(self.rest);
-            let text = self.line.text.get(start..).unwrap_or_default();
-            if !text.starts_with("--") {
-                return Ok(());
-            }
-            let (word, length, closed) = flag_word(text, escape);
-            let span = self.line.place(start, start + length);
-            if !closed {
-                return Err(Error::new(ErrorKind::OpenFlag, span));
-            }
-            self.rest = start + length;
-            if word == "--" {
-                return Ok(());
-            }
+        let flag = |(word, start, end): (String, usize, usize)| {
             let body = word.get(2..).unwrap_or_default();
             let (name, value) = body.split_once('=').map_or((body, None), |(name, value)| (name, Some(value)));
-            self.flags.push(Flag { name: name.to_owned(), value: value.map(str::to_owned), span });
-        }
+            Flag { name: name.to_owned(), value: value.map(str::to_owned), span: line.place(start, end) }
+        };
+        let flags = head.flags.into_iter().map(flag).collect();
+        Ok(Self { keyword: head.keyword, word: (0, head.word), flags, rest: head.rest, line })
     }
 
     /// Which instruction it is; an error with the nearest one if there is none of that name.
@@ -186,7 +156,7 @@ impl Node {
 
     /// Its arguments, as they are written on one line.
     pub fn arguments(&self) -> &str {
-        self.line.text.get(self.rest..).unwrap_or_default().trim_end_matches(is_blank)
+        self.line.text.get(self.rest..).unwrap_or_default().trim_end()
     }
 
     /// The place of bytes of [`Node::arguments`].
@@ -196,7 +166,7 @@ impl Node {
 
     /// The whole instruction on one line, as a history shows it.
     pub fn original(&self) -> &str {
-        self.line.text.trim_end_matches(is_blank)
+        self.line.text.trim_end()
     }
 
     /// Bodies of its heredocs.
@@ -209,9 +179,59 @@ impl Node {
         &self.line.comments
     }
 
+    /// The end of its last physical line, without its heredocs.
+    pub(crate) fn last_line(&self) -> Span {
+        let text = self.line.text.len();
+        let piece = self.line.place(text.saturating_sub(1), text);
+        let last = self.empty_lines().last().copied().filter(|empty| empty.start > piece.start);
+        last.unwrap_or(piece)
+    }
+
     /// Empty lines within it.
     pub fn empty_lines(&self) -> &[Span] {
         &self.line.empty_lines
+    }
+}
+
+/// What a line begins with, up to its arguments.
+pub(crate) struct Head {
+    /// Which instruction it is, if it is one.
+    pub(crate) keyword: Option<Keyword>,
+    /// Where its first word ends.
+    word: usize,
+    /// Words of options, quotes and escape characters taken away, with their beginnings and ends.
+    flags: Vec<(String, usize, usize)>,
+    /// Where its arguments begin.
+    pub(crate) rest: usize,
+    /// The option whose quote is not closed.
+    open: Option<(usize, usize)>,
+}
+
+impl Head {
+    /// Options end at the first word that is none, or behind a bare `--`.
+    pub(crate) fn read(text: &str, escape: char) -> Self {
+        let word = text.find(is_blank).unwrap_or(text.len());
+        let keyword = text.get(..word).and_then(Keyword::of);
+        let mut head = Self { keyword, word, flags: Vec::new(), rest: word, open: None };
+        while keyword.is_some() {
+            let behind = text.get(head.rest..).unwrap_or_default();
+            let start = text.len() - behind.trim_start_matches(is_blank).len();
+            let behind = text.get(start..).unwrap_or_default();
+            if !behind.starts_with("--") {
+                break;
+            }
+            let (flag, length, closed) = flag_word(behind, escape);
+            head.rest = start + length;
+            if !closed {
+                head.open = Some((start, head.rest));
+            }
+            if flag == "--" {
+                break;
+            }
+            head.flags.push((flag, start, head.rest));
+        }
+        head.rest = text.len() - text.get(head.rest..).unwrap_or_default().trim_start().len();
+        head
     }
 }
 
@@ -264,7 +284,10 @@ mod tests {
             ),
             ("RUN true --flag", "RUN(true --flag)"),
             ("RUN --mount=a\\ b x", "RUN[mount=a b](x)"),
-            ("CMD --x", "CMD(--x)"),
+            ("CMD --x y", "CMD[x](y)"),
+            ("COPY -- --a \u{a0}b\u{a0}", "COPY(--a \u{a0}b)"),
+            ("ONBUILD RUN --network=none x", "ONBUILD(RUN --network=none x)"),
+            ("WHAT --x y", "there is no instruction \"WHAT\"(--x y)"),
             ("RUN", "RUN()"),
             ("HEALTHCHECK --interval=1s CMD x", "HEALTHCHECK[interval=1s](CMD x)"),
             ("COPY --from='x a b", "error 1: a quote of this option is not closed"),

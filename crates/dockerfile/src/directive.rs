@@ -12,6 +12,8 @@ pub struct Directives {
     pub check: Option<Value>,
     /// `# escape=`: the character that continues lines and takes the meaning of the next; `\` by default.
     pub escape: char,
+    /// The byte behind the last of them.
+    pub end: usize,
 }
 
 /// A value and where it stands.
@@ -25,7 +27,7 @@ pub struct Value {
 
 impl Default for Directives {
     fn default() -> Self {
-        Self { syntax: None, check: None, escape: '\\' }
+        Self { syntax: None, check: None, escape: '\\', end: 0 }
     }
 }
 
@@ -61,6 +63,7 @@ pub(crate) fn read(text: &str, start: usize) -> Result<Directives, Error> {
             }
             _ => break,
         }
+        directives.end = offset;
     }
     Ok(directives)
 }

@@ -43,7 +43,7 @@ pub enum ErrorKind {
         needs: &'static str,
     },
     /// An option that the instruction does not have.
-    #[error("there is no option --{option} here (known: --{})", known.join(", --"))]
+    #[error("there is no option --{option} here ({})", known_options(known))]
     Option {
         /// Its name.
         option: String,
@@ -69,6 +69,14 @@ pub enum ErrorKind {
     /// A key that mounts do not have.
     #[error("--mount has no key \"{0}\"")]
     MountKey(String),
+    /// A key that mounts of this type do not have.
+    #[error("a mount of type {kind} has no {key}")]
+    MountKeyOfOther {
+        /// The key.
+        key: &'static str,
+        /// The type.
+        kind: String,
+    },
     /// A mount that says not where.
     #[error("a mount of type {0} needs a target (a secret its id)")]
     NoTarget(String),
@@ -90,6 +98,12 @@ pub enum ErrorKind {
     /// COPY of heredocs from somewhere.
     #[error("a heredoc is of the Dockerfile: it cannot be copied --from elsewhere")]
     HeredocFrom,
+    /// A heredoc where a path has to be.
+    #[error("a heredoc cannot be the destination")]
+    HeredocDestination,
+    /// A JSON list with something else in it.
+    #[error("a list in JSON has texts in quotes alone here")]
+    NotTexts,
     /// SHELL in the form of a text.
     #[error("SHELL takes a JSON list, as [\"/bin/bash\", \"-c\"]")]
     ShellForm,
@@ -101,6 +115,10 @@ pub enum ErrorKind {
         /// How many are read.
         limit: usize,
     },
+}
+
+fn known_options(known: &[&str]) -> String {
+    if known.is_empty() { "the instruction has none".to_owned() } else { format!("known: --{}", known.join(", --")) }
 }
 
 impl Error {

@@ -10,7 +10,7 @@
 //! | `${x%p}` `${x%%p}` | the same for the end |
 //! | `${x/p/r}` `${x//p/r}` | the first, every fitting part replaced |
 //!
-//! Patterns have `*` and `?`. Single quotes keep everything; in double quotes the escape character keeps its meaning only
+//! Patterns have `*` and `?`, and the escape character before them. Single quotes keep everything; in double quotes the escape character keeps its meaning only
 //! before `"`, `$` and itself.
 
 use std::collections::BTreeMap;
@@ -67,7 +67,7 @@ pub enum ExpandError {
 pub struct Expander<'a> {
     scope: &'a dyn Scope,
     escape: char,
-    /// Quotes and escape characters stay as they are; variables are put in all the same.
+    /// Quotes stay as they are; variables are put in all the same.
     keep_quotes: bool,
 }
 
@@ -77,15 +77,17 @@ impl<'a> Expander<'a> {
         Self { scope, escape, keep_quotes: false }
     }
 
-    /// For bodies of heredocs: quotes mean nothing there.
+    /// For bodies of heredocs: quotes mean nothing there, and `\\` takes the meaning of the next character and vanishes,
+    /// whatever the Dockerfile's escape character is.
     #[must_use]
-    pub fn keeping_quotes(self) -> Self {
-        Self { keep_quotes: true, ..self }
+    pub fn of_heredoc(self) -> Self {
+        Self { keep_quotes: true, escape: '\\', ..self }
     }
 
     /// The one word that `text` is, blanks included.
     pub fn word(&self, text: &str) -> Result<String, ExpandError> {
-        let mut reader = Reader { expander: *self, rest: text.chars().peekable(), words: Words::default(), depth: 0 };
+        let mut reader =
+            Reader { expander: *self, rest: text.chars().peekable(), words: Words::default(), depth: 0, raw: false };
         reader.read(None)
     }
 
@@ -93,7 +95,7 @@ impl<'a> Expander<'a> {
     /// quotes too.
     pub fn words(&self, text: &str) -> Result<Vec<String>, ExpandError> {
         let words = Words { divides: true, ..Words::default() };
-        let mut reader = Reader { expander: *self, rest: text.chars().peekable(), words, depth: 0 };
+        let mut reader = Reader { expander: *self, rest: text.chars().peekable(), words, depth: 0, raw: false };
         reader.read(None)?;
         Ok(reader.words.finish())
     }
@@ -141,6 +143,8 @@ struct Reader<'a, 't> {
     rest: Peekable<Chars<'t>>,
     words: Words,
     depth: usize,
+    /// In patterns and what replaces them escape characters stay: the pattern needs them.
+    raw: bool,
 }
 
 impl Reader<'_, '_> {
@@ -168,7 +172,7 @@ impl Reader<'_, '_> {
                 }
                 c if c == self.expander.escape => {
                     self.rest.next();
-                    if keep {
+                    if self.raw {
                         out.push(c);
                     }
                     // At the end it stands for nothing.
@@ -190,6 +194,13 @@ impl Reader<'_, '_> {
                 return Err(ExpandError::TooLong);
             }
         }
+    }
+
+    fn read_raw(&mut self, stop: char) -> Result<String, ExpandError> {
+        let before = std::mem::replace(&mut self.raw, true);
+        let text = self.read(Some(stop));
+        self.raw = before;
+        text
     }
 
     /// Words are divided outside of `${...}` alone.
@@ -229,7 +240,7 @@ impl Reader<'_, '_> {
                 Some(c) if c == self.expander.escape => {
                     self.rest.next();
                     let Some(next) = self.rest.next() else { return Err(ExpandError::Open("a double quote")) };
-                    if next != '"' && next != '$' && next != self.expander.escape {
+                    if self.raw || (next != '"' && next != '$' && next != self.expander.escape) {
                         self.quoted(out, c);
                     }
                     self.quoted(out, next);
@@ -287,7 +298,7 @@ impl Reader<'_, '_> {
             }
             return name;
         }
-        while let Some(c) = self.rest.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
+        while let Some(c) = self.rest.next_if(|c| c.is_alphanumeric() || *c == '_') {
             name.push(c);
         }
         name
@@ -316,7 +327,7 @@ impl Reader<'_, '_> {
             Some(c @ ('-' | '+' | '?')) => self.alternative(c, &name, value),
             Some(c @ ('#' | '%')) => {
                 let longest = self.rest.next_if_eq(&c).is_some();
-                let pattern = Glob::new(&self.read(Some('}'))?, self.expander.escape);
+                let pattern = Glob::new(&self.read_raw('}')?, self.expander.escape);
                 let value = value.unwrap_or_default();
                 Ok(if c == '#' {
                     pattern.without_beginning(&value, longest)
@@ -326,8 +337,8 @@ impl Reader<'_, '_> {
             }
             Some('/') => {
                 let all = self.rest.next_if_eq(&'/').is_some();
-                let pattern = Glob::new(&self.read(Some('/'))?, self.expander.escape);
-                let with = self.read(Some('}'))?;
+                let pattern = Glob::new(&self.read_raw('/')?, self.expander.escape);
+                let with = self.read_raw('}')?;
                 pattern.replaced(&value.unwrap_or_default(), &with, all, MAX_EXPANDED).ok_or(ExpandError::TooLong)
             }
             Some(c) => Err(syntax(&c.to_string())),

@@ -74,6 +74,9 @@ fn one_word() {
         ("${path%z}", "/a/b/c.tar.g"),
         ("${x#${x}}", ""),
         ("${x#\\*}", "value"),
+        ("${path#\\*/}", "/a/b/c.tar.gz"),
+        ("${path#*\\/}", "a/b/c.tar.gz"),
+        ("$\u{e4}b", ""),
         ("${missing#a}", ""),
         ("${path/\\//-}", "-a/b/c.tar.gz"),
         ("${path//\\//-}", "-a-b-c.tar.gz"),
@@ -161,8 +164,9 @@ fn the_escape_character_is_the_dockerfile_s() {
     let scope = scope();
     let word = |text: &str| Expander::new(&scope, '`').word(text).unwrap();
     assert_eq!((word("`$x").as_str(), word("c:\\$x").as_str()), ("$x", "c:\\value"));
-    let body = Expander::new(&scope, '\\').keeping_quotes();
-    assert_eq!(body.word("'$x' \"${x}\" \\n").unwrap(), "'value' \"value\" \\n");
+    let body = Expander::new(&scope, '\\').of_heredoc();
+    assert_eq!(body.word("'$x' \"${x}\" \\n").unwrap(), "'value' \"value\" n");
+    assert_eq!(Expander::new(&scope, '`').of_heredoc().word("\\$x \\\\ `$x").unwrap(), "$x \\ `value");
 }
 
 #[test]

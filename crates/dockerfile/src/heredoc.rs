@@ -1,6 +1,7 @@
 //! The words that open heredocs: `<<NAME`, `<<-NAME`, `3<<NAME`, with the name quoted or not.
 
-use crate::lex::is_blank;
+use crate::ast::{Head, Keyword};
+use crate::typed::forms;
 
 /// What a heredoc's word says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,32 +16,45 @@ pub struct Opened {
     pub quoted: bool,
 }
 
-/// The heredocs that a line opens: lines of ADD, COPY and RUN, and of ONBUILD with one of these.
+/// What takes the meaning of the next character here, whatever the Dockerfile's directive says: the reference reads these words
+/// as a shell does.
+const ESCAPE: char = '\\';
+
+/// The heredocs that a line opens: lines of ADD, COPY and RUN, and of ONBUILD with one of these, unless they are JSON lists.
 pub(crate) fn opened(line: &str, escape: char) -> Vec<Opened> {
-    let mut words = line.split(is_blank).filter(|word| !word.is_empty());
-    let mut keyword = words.next().unwrap_or_default();
-    if keyword.eq_ignore_ascii_case("ONBUILD") {
-        keyword = words.next().unwrap_or_default();
-    }
-    if !["ADD", "COPY", "RUN"].iter().any(|known| keyword.eq_ignore_ascii_case(known)) {
+    // Most lines have none.
+    if !line.contains("<<") {
         return Vec::new();
     }
-    shell_words(line, escape).iter().filter_map(|word| word_opens(word, escape)).collect()
+    let mut line = line;
+    let mut head = Head::read(line, escape);
+    if head.keyword == Some(Keyword::Onbuild) {
+        line = line.get(head.rest..).unwrap_or_default();
+        head = Head::read(line, escape);
+    }
+    let arguments = line.get(head.rest..).unwrap_or_default();
+    if !matches!(head.keyword, Some(Keyword::Add | Keyword::Copy | Keyword::Run))
+        || forms::is_list(arguments.trim_end())
+    {
+        return Vec::new();
+    }
+    shell_words(arguments).iter().filter_map(|word| word_opens(word)).collect()
 }
 
 /// Whether a word opens a heredoc.
-pub(crate) fn is_opening(word: &str, escape: char) -> bool {
-    word_opens(word, escape).is_some()
+pub(crate) fn is_opening(word: &str) -> bool {
+    word_opens(word).is_some()
 }
 
-/// Words as a shell divides them: blanks in quotes and behind an escape character belong to the word. Quotes stay.
-fn shell_words(line: &str, escape: char) -> Vec<String> {
+/// Words as a shell divides them: blanks in quotes, behind an escape character and behind `<<` belong to the word. Quotes stay;
+/// where one is not closed there are no words.
+fn shell_words(line: &str) -> Vec<String> {
     let (mut words, mut word) = (Vec::new(), String::new());
     let mut quote = None;
-    let mut characters = line.chars();
+    let mut characters = line.chars().peekable();
     while let Some(c) = characters.next() {
         match quote {
-            None if is_blank(c) => {
+            None if c.is_whitespace() => {
                 if !word.is_empty() {
                     words.push(std::mem::take(&mut word));
                 }
@@ -51,30 +65,40 @@ fn shell_words(line: &str, escape: char) -> Vec<String> {
             _ => {}
         }
         word.push(c);
-        if c == escape && quote != Some('\'') {
+        if c == ESCAPE && quote != Some('\'') {
             word.extend(characters.next());
+        } else if quote.is_none() && c == '<' && characters.next_if_eq(&'<').is_some() {
+            word.push('<');
+            while let Some(blank) = characters.next_if(|c| matches!(c, ' ' | '\t' | '\r')) {
+                word.push(blank);
+            }
         }
+    }
+    if quote.is_some() {
+        return Vec::new();
     }
     words.extend(Some(word).filter(|word| !word.is_empty()));
     words
 }
 
-/// `^(\d*)<<(-?)([^<]*)$`
-fn word_opens(word: &str, escape: char) -> Option<Opened> {
+/// `^(\d*)<<(-?)\s*([^<]*)$`
+fn word_opens(word: &str) -> Option<Opened> {
     let digits = word.len() - word.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (descriptor, rest) = word.split_at_checked(digits)?;
     let rest = rest.strip_prefix("<<")?;
     let (chomp, rest) = rest.strip_prefix('-').map_or((false, rest), |rest| (true, rest));
-    if rest.contains('<') {
+    let rest = rest.trim_start();
+    // One word it has to be: `shell_words` gives more than that only where blanks stand behind it.
+    if rest.contains('<') || shell_words(rest).len() != 1 {
         return None;
     }
-    let (name, quoted) = unquoted(rest, escape);
+    let (name, quoted) = unquoted(rest);
     let descriptor = if descriptor.is_empty() { None } else { Some(descriptor.parse().ok()?) };
     (!name.is_empty()).then_some(Opened { name, descriptor, chomp, quoted })
 }
 
 /// Without quotes and escape characters, and whether there were quotes.
-fn unquoted(word: &str, escape: char) -> (String, bool) {
+fn unquoted(word: &str) -> (String, bool) {
     let mut name = String::new();
     let (mut quote, mut quoted) = (None, false);
     let mut characters = word.chars();
@@ -82,7 +106,11 @@ fn unquoted(word: &str, escape: char) -> (String, bool) {
         match (quote, c) {
             (None, '\'' | '"') => (quote, quoted) = (Some(c), true),
             (Some(open), c) if c == open => quote = None,
-            (open, c) if c == escape && open != Some('\'') => name.extend(characters.next()),
+            (None, ESCAPE) => name.extend(characters.next()),
+            (Some('"'), ESCAPE) => match characters.next() {
+                Some(next @ ('"' | '$' | ESCAPE)) => name.push(next),
+                next => name.extend([Some(ESCAPE), next].into_iter().flatten()),
+            },
             (_, c) => name.push(c),
         }
     }
@@ -115,7 +143,18 @@ mod tests {
             ("RUN cat <<<E", ""),
             ("RUN cat <<", ""),
             ("RUN cat <<E<", ""),
-            ("RUN cat << E", ""),
+            ("RUN cat <<  E", "E"),
+            ("RUN << -E", "-E"),
+            ("RUN <<- E", ""),
+            ("RUN <<$E", "$E"),
+            ("RUN <<'e'o\\'f", "eo'f'"),
+            ("RUN <<E it's", ""),
+            ("RUN <<'E", ""),
+            ("RUN [\"a\", \" <<E \"]", ""),
+            ("RUN [\"a\", <<E ]", "E"),
+            ("RUN --mount=type=tmpfs,target='/a b' <<E", "E"),
+            ("ONBUILD ONBUILD RUN <<E", ""),
+            ("ONBUILD RUN --network=none [\"<<E\"]", ""),
             ("RUN echo $((1<<2))", ""),
             ("RUN <<\\E", "E"),
             ("RUN 99999999999<<E", ""),

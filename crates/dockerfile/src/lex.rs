@@ -59,19 +59,30 @@ impl Line {
 
 /// The lines of `text`. `heredocs` says whether a line's first word may open some.
 pub fn lines(text: &str, escape: char) -> Result<Vec<Line>, Error> {
+    lines_from(text, 0, escape)
+}
+
+/// The lines behind the directives, which end at `start`.
+pub(crate) fn lines_from(text: &str, start: usize, escape: char) -> Result<Vec<Line>, Error> {
     if text.len() > MAX_DOCKERFILE {
         let kind = ErrorKind::TooLarge { found: text.len(), limit: MAX_DOCKERFILE };
         return Err(Error::new(kind, Span::default()));
     }
-    let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let start = start.max(mark);
     let mut physical = Physical { text, at: start };
     let (mut lines, mut comments) = (Vec::new(), Vec::new());
     while let Some((start, line)) = physical.next() {
         if let Some(comment) = comment(line) {
-            comments.push(comment.to_owned());
+            // An empty one divides those above from the instruction, as an empty line does.
+            if comment.is_empty() {
+                comments.clear();
+            } else {
+                comments.push(comment.to_owned());
+            }
             continue;
         }
-        let indent = line.len() - line.trim_start_matches(is_blank).len();
+        let indent = line.len() - line.trim_start().len();
         let body = line.get(indent..).unwrap_or_default();
         if body.is_empty() {
             comments.clear();
@@ -95,7 +106,8 @@ pub fn lines(text: &str, escape: char) -> Result<Vec<Line>, Error> {
             if comment(line).is_some() {
                 continue;
             }
-            if line.chars().all(is_blank) {
+            if line.trim().is_empty() {
+                joined.span.end = start + line.len();
                 joined.empty_lines.push(Span { start, end: start + line.len() });
                 continue;
             }
@@ -155,10 +167,10 @@ fn body_of(physical: &mut Physical<'_>, opened: Opened, line: &Line) -> Result<(
 
 /// What a comment says, if the line is one.
 fn comment(line: &str) -> Option<&str> {
-    line.trim_start_matches(is_blank).strip_prefix('#').map(str::trim)
+    line.trim_start().strip_prefix('#').map(str::trim)
 }
 
-/// The blanks of the language.
+/// What divides words; at the ends of lines every white space counts as a blank.
 pub(crate) fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\u{b}' | '\u{c}')
 }
@@ -177,7 +189,7 @@ impl<'a> Physical<'a> {
         let start = self.at;
         self.at += length;
         let line = line.strip_suffix('\n').unwrap_or(line);
-        Some((start, line.strip_suffix('\r').unwrap_or(line)))
+        Some((start, line.trim_end_matches('\r')))
     }
 }
 
@@ -207,6 +219,10 @@ mod tests {
             ("# c\nFROM a # no comment", &["FROM a # no comment"]),
             ("RUN a\\\r\nb\r\n", &["RUN ab"]),
             ("RUN a \\\n\\\nb", &["RUN a b"]),
+            ("RUN a \\\n \u{a0}# c\n\u{a0}\nb", &["RUN a b"]),
+            ("\u{a0}FROM a\r\r\n", &["FROM a"]),
+            ("RUN a \\\n# c \\\n", &["RUN a "]),
+            ("RUN a \\x\nRUN b \\\u{b}\nRUN c", &["RUN a \\x", "RUN b \\\u{b}", "RUN c"]),
         ] {
             assert_eq!(texts(text), expected, "{text:?}");
         }

@@ -1,14 +1,14 @@
 //! From a node to what it means: flags, forms and words are checked, variables put in.
 
-mod forms;
+pub(crate) mod forms;
 mod mount;
 mod options;
-mod words;
+pub(crate) mod words;
 
 use crate::ast::{Keyword, Node};
 use crate::error::{Error, ErrorKind};
-use crate::expand::{Expander, Scope};
-use crate::instruction::{Add, Arg, Copy, From, Healthcheck, Heredoc, Instruction, Network, Pair, Paths, Run};
+use crate::expand::{ExpandError, Expander, Scope};
+use crate::instruction::{Add, Arg, Command, Copy, From, Healthcheck, Heredoc, Instruction, Network, Pair, Paths, Run};
 use crate::lex::is_blank;
 use options::Options;
 
@@ -23,11 +23,15 @@ impl Node {
     /// What the instruction means with the variables of `scope`. `escape` is the Dockerfile's.
     pub fn instruction(&self, scope: &dyn Scope, escape: char) -> Result<Instruction, Error> {
         let reader = Reader { node: self, expander: Expander::new(scope, escape), escape };
-        match self.keyword()? {
+        let keyword = self.keyword()?;
+        if !matches!(keyword, Keyword::Add | Keyword::Copy | Keyword::From | Keyword::Healthcheck | Keyword::Run) {
+            Options::of(self, &[])?;
+        }
+        match keyword {
             Keyword::From => reader.from().map(Instruction::From),
             Keyword::Run => reader.run().map(Instruction::Run),
-            Keyword::Cmd => Ok(Instruction::Cmd(forms::command(self.arguments()))),
-            Keyword::Entrypoint => Ok(Instruction::Entrypoint(forms::command(self.arguments()))),
+            Keyword::Cmd => reader.command(self.arguments()).map(Instruction::Cmd),
+            Keyword::Entrypoint => reader.command(self.arguments()).map(Instruction::Entrypoint),
             Keyword::Label => reader.pairs().map(Instruction::Label),
             Keyword::Env => reader.pairs().map(Instruction::Env),
             Keyword::Maintainer => reader.text().map(Instruction::Maintainer),
@@ -57,15 +61,30 @@ impl<'a> Reader<'a> {
 
     /// Expands one word of the instruction.
     fn expand(&self, text: &str) -> Result<String, Error> {
-        self.expander.word(text).map_err(|error| {
-            let at = self.node.arguments().find(text);
-            let span = at.map_or_else(|| self.node.span_of_line(), |at| self.node.place(at, at + text.len()));
-            Error::new(ErrorKind::Expand(error), span)
-        })
+        self.expander.word(text).map_err(|error| self.expand_error(text, error))
     }
 
-    fn words(&self) -> Vec<&'a str> {
-        words::split(self.node.arguments(), self.escape)
+    fn expand_error(&self, text: &str, error: ExpandError) -> Error {
+        let at = self.node.arguments().find(text);
+        let span = at.map_or_else(|| self.node.span_of_line(), |at| self.node.place(at, at + text.len()));
+        Error::new(ErrorKind::Expand(error), span)
+    }
+
+    /// A list in JSON, if the arguments are one.
+    fn list(&self) -> Result<Option<Vec<String>>, Error> {
+        forms::json(self.node.arguments()).map_err(|kind| self.wrong(kind))
+    }
+
+    fn command(&self, text: &str) -> Result<Command, Error> {
+        forms::command(text).map_err(|kind| self.wrong(kind))
+    }
+
+    fn plain_words(&self) -> Vec<&'a str> {
+        words::plain(self.node.arguments())
+    }
+
+    fn quoted_words(&self) -> Vec<&'a str> {
+        words::quoted(self.node.arguments(), self.escape)
     }
 
     fn options(&self, known: &'static [&'static str]) -> Result<Options<'a>, Error> {
@@ -80,7 +99,7 @@ impl<'a> Reader<'a> {
 
     fn from(&self) -> Result<From, Error> {
         let options = self.options(&["platform"])?;
-        let words = self.words();
+        let words = self.plain_words();
         let (image, name) = match words[..] {
             [image] => (image, None),
             [image, r#as, name] if r#as.eq_ignore_ascii_case("as") => (image, Some(name.to_ascii_lowercase())),
@@ -93,7 +112,10 @@ impl<'a> Reader<'a> {
         if image.is_empty() {
             return Err(self.wrong(ErrorKind::EmptyBase));
         }
-        Ok(From { image, platform: self.option(&options, "platform")?, name })
+        // `--platform=` says nothing; a variable that is empty is another matter.
+        let said = options.value("platform")?.is_some_and(|(platform, _)| !platform.is_empty());
+        let platform = if said { self.option(&options, "platform")? } else { None };
+        Ok(From { image, platform, name })
     }
 
     fn run(&self) -> Result<Run, Error> {
@@ -118,17 +140,19 @@ impl<'a> Reader<'a> {
             Some((other, span)) => return Err(options::value("--security", other, "sandbox or insecure", span)),
         };
         let heredocs = self.heredocs(false)?;
-        let command = forms::command(self.node.arguments());
+        let command = self.command(self.node.arguments())?;
         Ok(Run { command, heredocs, mounts, network, insecure })
     }
 
     /// `KEY=value ...`, or `KEY value with blanks` in the old way.
     fn pairs(&self) -> Result<Vec<Pair>, Error> {
         let arguments = self.node.arguments();
-        let words = self.words();
+        let words = self.quoted_words();
         let first = *words.first().ok_or_else(|| self.count("KEY=VALUE"))?;
         if !first.contains('=') {
-            let rest = arguments.get(first.len()..).unwrap_or_default().trim_start_matches(is_blank);
+            // Quotes mean nothing to where the key ends.
+            let (first, rest) = arguments.split_once(is_blank).unwrap_or((arguments, ""));
+            let rest = rest.trim_start_matches(is_blank);
             if rest.is_empty() {
                 return Err(self.count("KEY=VALUE"));
             }
@@ -162,14 +186,17 @@ impl<'a> Reader<'a> {
     }
 
     fn word_list(&self) -> Result<Vec<String>, Error> {
-        let words = self.expander.words(self.node.arguments()).map_err(|error| self.wrong(ErrorKind::Expand(error)))?;
+        let mut words = Vec::new();
+        for word in self.plain_words() {
+            words.extend(self.expander.words(word).map_err(|error| self.expand_error(word, error))?);
+        }
         if words.is_empty() { Err(self.count("at least one value")) } else { Ok(words) }
     }
 
     fn volumes(&self) -> Result<Vec<String>, Error> {
-        let words = match forms::json(self.node.arguments()) {
-            Some(words) => words.iter().map(|word| self.expand(word)).collect::<Result<Vec<_>, _>>()?,
-            None => self.words().into_iter().map(|word| self.expand(word)).collect::<Result<Vec<_>, _>>()?,
+        let words = match self.list()? {
+            Some(words) => words.iter().map(|word| self.expand(word.trim())).collect::<Result<Vec<_>, _>>()?,
+            None => self.plain_words().into_iter().map(|word| self.expand(word)).collect::<Result<Vec<_>, _>>()?,
         };
         if words.is_empty() || words.iter().any(|path| path.trim().is_empty()) {
             return Err(self.count("at least one path that is not empty"));
@@ -178,7 +205,7 @@ impl<'a> Reader<'a> {
     }
 
     fn args(&self) -> Result<Vec<Arg>, Error> {
-        let words = self.words();
+        let words = self.quoted_words();
         if words.is_empty() {
             return Err(self.count("at least one name"));
         }
@@ -187,11 +214,11 @@ impl<'a> Reader<'a> {
                 Some((name, default)) => (name, Some(self.expand(default)?)),
                 None => (word, None),
             };
-            let name = self.expand(name)?;
             if name.is_empty() {
                 return Err(self.wrong(ErrorKind::EmptyKey));
             }
-            Ok(Arg { name, default })
+            // The name is what stands there: no variables, no quotes.
+            Ok(Arg { name: name.to_owned(), default })
         };
         words.into_iter().map(arg).collect()
     }
@@ -218,7 +245,17 @@ impl<'a> Reader<'a> {
     fn copy(&self) -> Result<Copy, Error> {
         let options = self.options(&["from", "chown", "chmod", "link", "parents", "exclude"])?;
         let paths = self.paths(&options)?;
-        let from = options.value("from")?.map(|(from, _)| from.to_owned());
+        let from = match options.value("from")? {
+            Some((from, span)) if from.contains('$') => {
+                return Err(options::value(
+                    "--from",
+                    from,
+                    "a name without variables (a stage's name can stand for one)",
+                    span,
+                ));
+            }
+            from => from.map(|(from, _)| from.to_owned()),
+        };
         if from.is_some() && !paths.heredocs.is_empty() {
             return Err(self.wrong(ErrorKind::HeredocFrom));
         }
@@ -238,22 +275,23 @@ impl<'a> Reader<'a> {
     }
 
     fn paths(&self, options: &Options<'a>) -> Result<Paths, Error> {
-        let words = match forms::json(self.node.arguments()) {
-            Some(words) => words,
-            None => self.words().into_iter().map(str::to_owned).collect(),
-        };
+        let list = self.list()?;
+        let is_list = list.is_some();
+        let words = list.unwrap_or_else(|| self.plain_words().into_iter().map(str::to_owned).collect());
         let Some((destination, sources)) = words.split_last().filter(|(_, sources)| !sources.is_empty()) else {
             return Err(self.count("at least one source and the destination"));
         };
         let mut sources = sources.to_vec();
         let heredocs = self.heredocs(true)?;
-        sources.retain(|source| !crate::heredoc::is_opening(source, self.escape));
-        let expand = |text: &String| self.expand(text);
-        let mut exclude = Vec::new();
-        for (text, span) in options.all("exclude")? {
-            let text = self.expander.word(text).map_err(|error| Error::new(ErrorKind::Expand(error), span))?;
-            exclude.push(text);
+        if !is_list {
+            if crate::heredoc::is_opening(destination) {
+                return Err(self.wrong(ErrorKind::HeredocDestination));
+            }
+            sources.retain(|source| !crate::heredoc::is_opening(source));
         }
+        let expand = |text: &String| self.expand(text);
+        // Patterns have no variables: `\\` and `$` are theirs.
+        let exclude = options.all("exclude")?.into_iter().map(|(text, _)| text.to_owned()).collect();
         Ok(Paths {
             sources: sources.iter().map(expand).collect::<Result<_, _>>()?,
             heredocs,
@@ -267,7 +305,7 @@ impl<'a> Reader<'a> {
     fn heredocs(&self, expand: bool) -> Result<Vec<Heredoc>, Error> {
         let heredoc = |body: &crate::lex::Body| {
             let content = if expand && !body.opened.quoted {
-                let expanded = self.expander.keeping_quotes().word(&body.content);
+                let expanded = self.expander.of_heredoc().word(&body.content);
                 expanded.map_err(|error| Error::new(ErrorKind::Expand(error), body.span))?
             } else {
                 body.content.clone()
@@ -279,7 +317,7 @@ impl<'a> Reader<'a> {
     }
 
     fn shell(&self) -> Result<Vec<String>, Error> {
-        match forms::json(self.node.arguments()) {
+        match self.list()? {
             Some(words) if !words.is_empty() => Ok(words),
             _ => Err(self.wrong(ErrorKind::ShellForm)),
         }
@@ -288,13 +326,14 @@ impl<'a> Reader<'a> {
     fn healthcheck(&self) -> Result<Healthcheck, Error> {
         let options = self.options(&["interval", "timeout", "start-period", "start-interval", "retries"])?;
         let text = self.node.arguments();
-        let word = text.split(is_blank).next().unwrap_or_default();
-        let rest = text.get(word.len()..).unwrap_or_default().trim_start_matches(is_blank);
+        let word = text.split(char::is_whitespace).next().unwrap_or_default();
+        let rest = text.get(word.len()..).unwrap_or_default().trim_start();
         match word.to_ascii_uppercase().as_str() {
-            "NONE" if rest.is_empty() && self.node.flags().is_empty() => Ok(Healthcheck::None),
-            "CMD" if !rest.is_empty() => {
-                Ok(Healthcheck::Check { command: forms::command(rest), times: options.health_times()? })
-            }
+            "NONE" if rest.is_empty() => Ok(Healthcheck::None),
+            "CMD" if !rest.is_empty() => match self.command(rest)? {
+                Command::Exec(words) if words.is_empty() => Err(self.count("NONE or CMD with a command")),
+                command => Ok(Healthcheck::Check { command, times: options.health_times()? }),
+            },
             _ => Err(self.count("NONE or CMD with a command")),
         }
     }

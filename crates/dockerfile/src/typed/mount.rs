@@ -17,7 +17,7 @@ struct Keys {
     env: Option<String>,
     sharing: Option<Sharing>,
     size: Option<u64>,
-    required: bool,
+    required: Option<bool>,
     read_only: Option<bool>,
     mode: Option<u32>,
     uid: Option<u32>,
@@ -32,6 +32,11 @@ pub(super) fn read(text: &str, span: Span, expander: Expander<'_>) -> Result<Mou
             Some((key, given)) => (key, Some(given)),
             None => (field, None),
         };
+        if key.trim().eq_ignore_ascii_case("from")
+            && let Some(name) = given.filter(|name| name.trim_end_matches('$').contains('$'))
+        {
+            return Err(wrong("from", name, "a name without variables (a stage's name can stand for one)", span));
+        }
         let given = given.map(|text| expander.word(text)).transpose();
         let given = given.map_err(|error| Error::new(ErrorKind::Expand(error), span))?;
         keys.set(&key.trim().to_ascii_lowercase(), given, span)?;
@@ -45,13 +50,13 @@ fn wrong(key: &str, given: &str, takes: &str, span: Span) -> Error {
 
 impl Keys {
     fn set(&mut self, key: &str, given: Option<String>, span: Span) -> Result<(), Error> {
-        let flag = |given: Option<&str>| match given.map(str::to_ascii_lowercase).as_deref() {
-            None | Some("true" | "1") => Ok(true),
-            Some("false" | "0") => Ok(false),
+        let flag = |given: Option<&str>| match given {
+            None | Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(true),
+            Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(false),
             Some(other) => Err(wrong(key, other, "true or false", span)),
         };
         match key {
-            "required" => self.required = flag(given.as_deref())?,
+            "required" => self.required = Some(flag(given.as_deref())?),
             "ro" | "readonly" => self.read_only = Some(flag(given.as_deref())?),
             "rw" | "readwrite" => self.read_only = Some(!flag(given.as_deref())?),
             _ => {
@@ -91,8 +96,29 @@ impl Keys {
         Ok(())
     }
 
+    /// A key that mounts of another type have.
+    fn foreign_key(&self, kind: &str) -> Option<&'static str> {
+        let is = |kinds: &[&str]| kinds.contains(&kind);
+        let secret = is(&["secret"]);
+        [
+            (self.required.is_some() && !is(&["secret", "ssh"]), "required"),
+            (self.size.is_some() && !is(&["tmpfs"]), "size"),
+            (self.sharing.is_some() && !is(&["cache"]), "sharing"),
+            (self.mode.is_some() && is(&["bind", "tmpfs"]), "mode"),
+            (self.uid.is_some() && is(&["bind", "tmpfs"]), "uid"),
+            (self.gid.is_some() && is(&["bind", "tmpfs"]), "gid"),
+            (self.from.is_some() && secret, "from"),
+            (self.source.is_some() && secret && self.id.is_some(), "source beside id"),
+        ]
+        .into_iter()
+        .find_map(|(foreign, key)| foreign.then_some(key))
+    }
+
     fn mount(self, span: Span) -> Result<Mount, Error> {
         let kind = self.kind.clone().unwrap_or_else(|| "bind".to_owned());
+        if let Some(key) = self.foreign_key(&kind) {
+            return Err(Error::new(ErrorKind::MountKeyOfOther { key, kind }, span));
+        }
         let target = || {
             let target = self.target.clone().filter(|target| !target.is_empty());
             target.ok_or_else(|| Error::new(ErrorKind::NoTarget(kind.clone()), span))
@@ -122,18 +148,18 @@ impl Keys {
             "tmpfs" => Ok(Mount::Tmpfs { target: target()?, size: self.size }),
             "secret" => {
                 let last = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
-                let id = self.id.or_else(|| self.target.as_ref().map(last)).filter(|id| !id.is_empty());
+                let id = self.id.or(self.source).or_else(|| self.target.as_ref().map(last)).filter(|id| !id.is_empty());
                 let id = id.ok_or_else(|| Error::new(ErrorKind::NoTarget(kind), span))?;
                 let target = match (self.target, &self.env) {
                     (Some(target), _) => Some(target),
                     (None, Some(_)) => None,
-                    (None, None) => Some(format!("/run/secrets/{id}")),
+                    (None, None) => Some(format!("/run/secrets/{}", last(&id))),
                 };
                 Ok(Mount::Secret {
                     id,
                     target,
                     env: self.env,
-                    required: self.required,
+                    required: self.required == Some(true),
                     mode: self.mode.unwrap_or(0o400),
                     uid: self.uid.unwrap_or(0),
                     gid: self.gid.unwrap_or(0),
@@ -142,7 +168,7 @@ impl Keys {
             "ssh" => Ok(Mount::Ssh {
                 id: self.id.unwrap_or_else(|| "default".to_owned()),
                 target: self.target,
-                required: self.required,
+                required: self.required == Some(true),
                 mode: self.mode.unwrap_or(0o600),
                 uid: self.uid.unwrap_or(0),
                 gid: self.gid.unwrap_or(0),

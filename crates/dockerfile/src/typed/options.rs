@@ -59,8 +59,8 @@ impl<'a> Options<'a> {
             return Err(Error::new(ErrorKind::OptionTwice(name.to_owned()), second.span));
         }
         match flag.value.as_deref().map(str::to_ascii_lowercase).as_deref() {
-            None | Some("true" | "1") => Ok(true),
-            Some("false" | "0") => Ok(false),
+            None | Some("true") => Ok(true),
+            Some("false") => Ok(false),
             Some(other) => Err(value(&format!("--{name}"), other, "true or false", flag.span)),
         }
     }
@@ -78,8 +78,10 @@ impl<'a> Options<'a> {
         let retries = match self.value("retries")? {
             None => None,
             Some((text, span)) => {
-                let wrong = |_| value("--retries", text, "a number", span);
-                Some(text.parse::<u32>().map_err(wrong)?)
+                let wrong = || value("--retries", text, "a number", span);
+                // Without a value it is the engine's own number, as 0 is.
+                let number = if text.is_empty() { Some(0) } else { text.parse().ok() };
+                Some(number.filter(|number| i32::try_from(*number).is_ok()).ok_or_else(wrong)?)
             }
         };
         Ok(HealthTimes {
@@ -97,7 +99,7 @@ fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
-    let (mut rest, mut seconds) = (text, 0f64);
+    let (mut rest, mut seconds) = (text.strip_prefix('+').unwrap_or(text), 0f64);
     while !rest.is_empty() {
         let number = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
         let (number, behind) = rest.split_at_checked(number)?;
@@ -115,5 +117,7 @@ fn duration(text: &str) -> Option<Duration> {
         seconds += number.parse::<f64>().ok()? * factor;
         rest = behind;
     }
-    if text.is_empty() { None } else { Duration::try_from_secs_f64(seconds).ok() }
+    // Images keep nanoseconds in 63 bits.
+    let most = Duration::from_nanos(i64::MAX.unsigned_abs());
+    if text.is_empty() { None } else { Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= most) }
 }

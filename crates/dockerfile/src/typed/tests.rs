@@ -51,6 +51,25 @@ fn what_instructions_mean() {
         ("ONBUILD RUN echo $v", r#"{"Onbuild":"RUN echo $v"}"#),
         ("ONBUILD RUN <<E\nx\nE", r#"{"Onbuild":"RUN <<E\nx\nE"}"#),
         ("HEALTHCHECK NONE", r#"{"Healthcheck":"None"}"#),
+        ("HEALTHCHECK --interval=1s none", r#"{"Healthcheck":"None"}"#),
+        ("FROM --platform= a", r#"{"From":{"image":"a","name":null,"platform":null}}"#),
+        ("CMD -- --x", r#"{"Cmd":{"Shell":"--x"}}"#),
+        ("CMD [\"a\", 1", r#"{"Cmd":{"Shell":"[\"a\", 1"}}"#),
+        ("CMD  [ \"a\" ] ", r#"{"Cmd":{"Exec":["a"]}}"#),
+        ("CMD [\"a\"] b", r#"{"Cmd":{"Shell":"[\"a\"] b"}}"#),
+        ("ENV a  b=c", r#"{"Env":[{"key":"a","value":"b=c"}]}"#),
+        ("ENV a \"b c\"", r#"{"Env":[{"key":"a","value":"b c"}]}"#),
+        ("ENV a=b\\", r#"{"Env":[{"key":"a","value":"b"}]}"#),
+        ("ENV a='b\\' c=d", r#"{"Env":[{"key":"a","value":"b\\"},{"key":"c","value":"d"}]}"#),
+        ("ENV a=\u{a0}b=c", r#"{"Env":[{"key":"a","value":""},{"key":"b","value":"c"}]}"#),
+        ("LABEL a.b=\"c=\\\"d\\\"\" 'e'=f", r#"{"Label":[{"key":"a.b","value":"c=\"d\""},{"key":"e","value":"f"}]}"#),
+        ("ARG $v=1", r#"{"Arg":[{"default":"1","name":"$v"}]}"#),
+        ("VOLUME [\" /a \"]", r#"{"Volume":["/a"]}"#),
+        ("ONBUILD RUN --network=none [\"a\"]", r#"{"Onbuild":"RUN --network=none [\"a\"]"}"#),
+        (
+            "# escape=`\nRUN a `\n\\b",
+            r#"{"Run":{"command":{"Shell":"a \\b"},"heredocs":[],"insecure":false,"mounts":[],"network":null}}"#,
+        ),
     ] {
         assert_eq!(shown(text), expected, "{text}");
     }
@@ -80,16 +99,28 @@ fn run_copy_and_add() {
         (&"key".into(), &serde_json::Value::Null)
     );
     assert_eq!(secret("id=a,mode=0440,required")["mode"], 0o440);
-    let copy = read("COPY --from=b --chown=$v:1 --chmod=u+x --link --exclude=*.o --exclude=x a \"b c\" /d/").unwrap();
+    let copy =
+        read("COPY --from=b --chown=$v:1 --chmod=u+x --link --exclude=*.o --exclude=$v a \"b\" c\\ /d/").unwrap();
     let copy = &copy["Copy"];
-    assert_eq!(copy["paths"]["sources"], serde_json::json!(["a", "b c"]));
+    assert_eq!(copy["paths"]["sources"], serde_json::json!(["a", "b", "c"]));
     assert_eq!((&copy["paths"]["destination"], &copy["paths"]["chown"]), (&"/d/".into(), &"value:1".into()));
-    assert_eq!(copy["paths"]["exclude"], serde_json::json!(["*.o", "x"]));
+    assert_eq!(copy["paths"]["exclude"], serde_json::json!(["*.o", "$v"]));
     assert_eq!((&copy["link"], &copy["parents"]), (&true.into(), &false.into()));
     let copy = read("COPY <<a <<'b' c /d/\none $v\na\ntwo $v\nb").unwrap();
     assert_eq!(copy["Copy"]["paths"]["sources"], serde_json::json!(["c"]));
     let bodies = &copy["Copy"]["paths"]["heredocs"];
     assert_eq!((&bodies[0]["content"], &bodies[1]["content"]), (&"one value\n".into(), &"two $v\n".into()));
+    // The escape character of heredocs is that of a shell, and vanishes.
+    let copy = read("# escape=`\nCOPY <<-E /d\n\t\\$v \\\\ '$v' `\n\tE").unwrap();
+    assert_eq!(copy["Copy"]["paths"]["heredocs"][0]["content"], "$v \\ 'value' `\n");
+    let copy = read("COPY [\"<<E\", \"/d e/\"]").unwrap();
+    assert_eq!(copy["Copy"]["paths"]["sources"], serde_json::json!(["<<E"]));
+    let run = read("RUN cat <<  E >x\n$v\nE").unwrap();
+    assert_eq!(
+        (&run["Run"]["command"]["Shell"], &run["Run"]["heredocs"][0]["name"]),
+        (&"cat <<  E >x".into(), &"E".into())
+    );
+    assert_eq!(secret("source=a/b")["target"], "/run/secrets/b");
     let add = read("ADD --checksum=sha256:x --keep-git-dir=true --unpack=false https://host.example/$v /").unwrap();
     assert_eq!(add["Add"]["paths"]["sources"], serde_json::json!(["https://host.example/value"]));
     assert_eq!((&add["Add"]["unpack"], &add["Add"]["keep_git_dir"]), (&false.into(), &true.into()));
@@ -148,6 +179,32 @@ fn what_is_wrong_is_refused_with_its_line() {
         ("FROM a\nHEALTHCHECK --interval=10us CMD y", 2, "a duration"),
         ("FROM a\nHEALTHCHECK --retries=x CMD y", 2, "a number"),
         ("FROM a\nSTOPSIGNAL", 2, "not empty"),
+        ("FROM a\nCMD [\"a\", 1]", 2, "texts in quotes alone"),
+        ("FROM a\nRUN [[\"a\"]]", 2, "texts in quotes alone"),
+        ("FROM a\nCOPY [\"a\", null]", 2, "texts in quotes alone"),
+        ("FROM a\nVOLUME [1]", 2, "texts in quotes alone"),
+        ("FROM a\nSHELL [1]", 2, "texts in quotes alone"),
+        ("FROM a\nHEALTHCHECK CMD [1]", 2, "texts in quotes alone"),
+        ("FROM a\nHEALTHCHECK CMD []", 2, "NONE or CMD"),
+        ("FROM a\nHEALTHCHECK --retries=-1 CMD y", 2, "a number"),
+        ("FROM a\nHEALTHCHECK --retries=2147483648 CMD y", 2, "a number"),
+        ("FROM a\nHEALTHCHECK --timeout=-1s CMD y", 2, "a duration"),
+        ("FROM a\nHEALTHCHECK --timeout=9999999h CMD y", 2, "a duration"),
+        ("FROM a\nCMD --x", 2, "the instruction has none"),
+        ("FROM a\nENV --x=y a=b", 2, "no option --x"),
+        ("FROM a\nONBUILD --x RUN y", 2, "no option --x"),
+        ("FROM a\nCOPY \"b c\" /d", 2, "double quote is not closed"),
+        ("FROM a\nVOLUME '/b c'", 2, "single quote is not closed"),
+        ("FROM a\nEXPOSE \"80 81\"", 2, "double quote is not closed"),
+        ("FROM a\nENV \"a b\" c", 2, "double quote is not closed"),
+        ("FROM a\nCOPY a <<E\nE", 2, "cannot be the destination"),
+        ("FROM a\nCOPY --from=$v a b", 2, "without variables"),
+        ("FROM a\nCOPY --link=1 a b", 2, "true or false"),
+        ("FROM a\nRUN --mount=type=bind,target=/x,from=$v y", 2, "without variables"),
+        ("FROM a\nRUN --mount=type=cache,target=/x,required y", 2, "of type cache has no required"),
+        ("FROM a\nRUN --mount=type=tmpfs,target=/x,mode=1 y", 2, "of type tmpfs has no mode"),
+        ("FROM a\nRUN --mount=type=secret,id=x,source=y z", 2, "of type secret has no source beside id"),
+        ("FROM a\nRUN --mount=type=bind,target=/x,rw=yes y", 2, "true or false"),
     ] {
         let (at, error) = read(text).expect_err(text);
         assert!(at == line && error.contains(part), "{text}: line {at}: {error}");
