@@ -123,12 +123,32 @@ impl Ignore {
         ignored
     }
 
+    /// Whether there is a `!` at all.
+    pub(crate) fn has_exceptions(&self) -> bool {
+        self.rules.iter().any(|rule| rule.takes_back)
+    }
+
+    /// Whether a pattern is for everything: `*`, `**` or `**/*`.
+    pub(crate) fn ignores_all(&self) -> bool {
+        let is_all = |rule: &Rule| matches!(rule.pattern.parts[..], [Part::Any | Part::All] | [Part::Dirs, Part::Any]);
+        self.rules.iter().any(|rule| !rule.takes_back && is_all(rule))
+    }
+
     /// Whether a `!` can take something back that lies below the directory.
     pub fn may_hold_exception(&self, dir: &[u8]) -> bool {
         let dir = String::from_utf8_lossy(dir);
         self.rules
             .iter()
             .any(|rule| rule.takes_back && (rule.pattern.can_fit_below(&dir) || rule.pattern.fits_or_above(&dir)))
+    }
+}
+
+/// As Go's filepath.Clean, where `..` leads no further than to the beginning.
+pub(crate) fn clean_path(text: &str) -> String {
+    match (text.starts_with('/'), clean(text)) {
+        (true, path) => format!("/{path}"),
+        (false, path) if path.is_empty() => ".".to_owned(),
+        (false, path) => path,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Checks of a Dockerfile: the rules of BuildKit's reference, with its names and texts.
 
+mod from;
+mod names;
 mod render;
 mod rules;
 mod stage;
@@ -14,7 +16,7 @@ use crate::span::Span;
 pub use render::{render_text, to_json, to_sarif};
 
 macro_rules! rules {
-    ($($name:ident $text:literal),* $(,)?) => {
+    ($($name:ident $page:literal $text:literal),* $(,)?) => {
         /// A rule of the reference.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Rule { $(#[doc = $text] $name),* }
@@ -32,38 +34,45 @@ macro_rules! rules {
             pub fn description(self) -> &'static str {
                 match self { $(Self::$name => $text),* }
             }
+
+            /// The reference's page about it.
+            pub fn url(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!("https://docs.docker.com/go/dockerfile/rule/", $page, "/")),*
+                }
+            }
         }
     };
 }
 
 rules! {
-    StageNameCasing "Stage names should be lowercase",
-    FromAsCasing "The 'as' keyword should match the case of the 'from' keyword",
-    NoEmptyContinuation "Empty continuation lines will become errors in a future release",
-    ConsistentInstructionCasing "All commands within the Dockerfile should use the same casing (either upper or lower)",
-    DuplicateStageName "Stage names should be unique",
-    ReservedStageName "Reserved words should not be used as stage names",
-    JSONArgsRecommended "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to OS signals",
-    MaintainerDeprecated "The MAINTAINER instruction is deprecated, use a label instead to define an image author",
-    UndefinedArgInFrom "FROM command must use declared ARGs",
-    WorkdirRelativePath "Relative workdir without an absolute workdir declared within the build can have unexpected results if the base image changes",
-    UndefinedVar "Variables should be defined before their use",
-    MultipleInstructionsDisallowed "Multiple instructions of the same type should not be used in the same stage",
-    LegacyKeyValueFormat "Legacy key/value format with whitespace separator should not be used",
-    RedundantTargetPlatform "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
-    SecretsUsedInArgOrEnv "Sensitive data should not be used in the ARG or ENV commands",
-    InvalidDefaultArgInFrom "Default value for global ARG results in an empty or invalid base image name",
-    FromPlatformFlagConstDisallowed "FROM --platform flag should not use a constant value",
-    CopyIgnoredFile "Attempting to Copy file that is excluded by .dockerignore",
-    InvalidDefinitionDescription "Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. If this is not intended to be a description comment, add an empty line or comment between the instruction and the comment.",
-    ExposeProtoCasing "Protocol in EXPOSE instruction should be lowercase",
-    ExposeInvalidFormat "IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in a future release",
+    StageNameCasing "stage-name-casing" "Stage names should be lowercase",
+    FromAsCasing "from-as-casing" "The 'as' keyword should match the case of the 'from' keyword",
+    NoEmptyContinuation "no-empty-continuation" "Empty continuation lines will become errors in a future release",
+    ConsistentInstructionCasing "consistent-instruction-casing" "All commands within the Dockerfile should use the same casing (either upper or lower)",
+    DuplicateStageName "duplicate-stage-name" "Stage names should be unique",
+    ReservedStageName "reserved-stage-name" "Reserved words should not be used as stage names",
+    JSONArgsRecommended "json-args-recommended" "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to OS signals",
+    MaintainerDeprecated "maintainer-deprecated" "The MAINTAINER instruction is deprecated, use a label instead to define an image author",
+    UndefinedArgInFrom "undefined-arg-in-from" "FROM command must use declared ARGs",
+    WorkdirRelativePath "workdir-relative-path" "Relative workdir without an absolute workdir declared within the build can have unexpected results if the base image changes",
+    UndefinedVar "undefined-var" "Variables should be defined before their use",
+    MultipleInstructionsDisallowed "multiple-instructions-disallowed" "Multiple instructions of the same type should not be used in the same stage",
+    LegacyKeyValueFormat "legacy-key-value-format" "Legacy key/value format with whitespace separator should not be used",
+    RedundantTargetPlatform "redundant-target-platform" "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
+    SecretsUsedInArgOrEnv "secrets-used-in-arg-or-env" "Sensitive data should not be used in the ARG or ENV commands",
+    InvalidDefaultArgInFrom "invalid-default-arg-in-from" "Default value for global ARG results in an empty or invalid base image name",
+    FromPlatformFlagConstDisallowed "from-platform-flag-const-disallowed" "FROM --platform flag should not use a constant value",
+    CopyIgnoredFile "copy-ignored-file" "Attempting to Copy file that is excluded by .dockerignore",
+    InvalidDefinitionDescription "invalid-definition-description" "Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. If this is not intended to be a description comment, add an empty line or comment between the instruction and the comment.",
+    ExposeProtoCasing "expose-proto-casing" "Protocol in EXPOSE instruction should be lowercase",
+    ExposeInvalidFormat "expose-invalid-format" "IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in a future release",
 }
 
 impl Rule {
     /// Looked at only if `experimental=` asks for it.
     pub fn experimental(self) -> bool {
-        matches!(self, Self::CopyIgnoredFile | Self::InvalidDefinitionDescription)
+        self == Self::InvalidDefinitionDescription
     }
 }
 
@@ -103,8 +112,11 @@ pub struct Settings {
 impl Settings {
     /// Those of a Dockerfile's directive. Keys that are not known mean nothing.
     pub fn of(dockerfile: &Dockerfile) -> Self {
+        Self::read(dockerfile.directives().check.as_ref().map_or("", |value| value.text.as_str()))
+    }
+
+    fn read(text: &str) -> Self {
         let mut settings = Self::default();
-        let text = dockerfile.directives().check.as_ref().map_or("", |value| value.text.as_str());
         let list = |value: &str| value.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
         for (key, value) in text.split(';').filter_map(|part| part.split_once('=')) {
             match key.trim().to_ascii_lowercase().as_str() {
@@ -117,6 +129,23 @@ impl Settings {
         settings
     }
 
+    /// With what a comment `# check=...` right above an instruction adds for it; the first word of it counts, behind it there may
+    /// be a reason.
+    fn with_comments(&self, comments: &[String]) -> Self {
+        let check = |comment: &String| {
+            let (key, value) = comment.split_once('=')?;
+            let value = value.trim_start().split(' ').next().unwrap_or_default();
+            key.trim_end().eq_ignore_ascii_case("check").then(|| Self::read(value))
+        };
+        let Some(added) = comments.iter().find_map(check) else { return self.clone() };
+        let both = |one: &[String], other: Vec<String>| one.iter().cloned().chain(other).collect();
+        Self {
+            skip: both(&self.skip, added.skip),
+            experimental: both(&self.experimental, added.experimental),
+            error: self.error,
+        }
+    }
+
     fn wants(&self, rule: Rule) -> bool {
         let names = |list: &[String]| list.iter().any(|name| name == "all" || name.eq_ignore_ascii_case(rule.name()));
         // An experimental rule that is named is looked at, whatever is skipped.
@@ -126,12 +155,12 @@ impl Settings {
 
 /// Findings in the order of their places. What cannot be read as an instruction is passed over: the build tells of it.
 pub fn check(dockerfile: &Dockerfile, context: &Context) -> Vec<Finding> {
-    let settings = Settings::of(dockerfile);
     let mut found = rules::all(dockerfile, context);
-    found.retain(|finding| settings.wants(finding.rule));
     found.sort_by_key(|finding| (finding.span, finding.rule));
     found
 }
 
+#[cfg(test)]
+mod table;
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,8 @@ pub fn render_text(findings: &[Finding], name: &str, text: &str) -> String {
     let shown = findings.iter().map(|finding| {
         let at = finding.span.position(text);
         let line = text.lines().nth(at.line - 1).unwrap_or_default();
-        let (rule, description, detail) = (finding.rule.name(), finding.description, &finding.detail);
-        format!("WARNING: {rule}\n{description}\n{detail}\n{name}:{}\n{} | {line}\n\n", at.line, at.line)
+        let (rule, url, detail) = (finding.rule.name(), finding.rule.url(), &finding.detail);
+        format!("WARNING: {rule} - {url}\n{detail}\n{name}:{}\n{} | {line}\n\n", at.line, at.line)
     });
     shown.collect()
 }
@@ -22,6 +22,7 @@ pub fn to_json(findings: &[Finding], name: &str, text: &str) -> Value {
         json!({
             "ruleName": finding.rule.name(),
             "description": finding.description,
+            "url": finding.rule.url(),
             "detail": finding.detail,
             "file": name,
             "start": start,
@@ -33,8 +34,10 @@ pub fn to_json(findings: &[Finding], name: &str, text: &str) -> Value {
 
 /// For code scanning: one run of SARIF 2.1.0, with all rules.
 pub fn to_sarif(findings: &[Finding], name: &str, text: &str) -> Value {
-    let rules =
-        Rule::ALL.iter().map(|rule| json!({ "id": rule.name(), "shortDescription": { "text": rule.description() } }));
+    let rules = Rule::ALL.iter().map(|rule| {
+        let text = json!({ "text": rule.description() });
+        json!({ "id": rule.name(), "shortDescription": text, "helpUri": rule.url() })
+    });
     let results = findings.iter().map(|finding| {
         let (start, end) = (finding.span.position(text), end(finding, text));
         json!({

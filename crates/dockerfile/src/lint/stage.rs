@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::vars::Values;
 use crate::ast::Keyword;
 use crate::span::Span;
 
@@ -9,24 +10,20 @@ use crate::span::Span;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stage {
     pub(super) name: Option<String>,
-    /// Variables that it hands on.
-    pub(super) env: BTreeSet<String>,
-    /// Its own arguments.
+    /// Variables that have a value.
+    pub(super) values: Values,
+    /// Arguments that it declares, be it without a value.
     pub(super) args: BTreeSet<String>,
-    pub(super) absolute: bool,
+    /// It had a WORKDIR: one finding is enough.
+    pub(super) workdir: bool,
     pub(super) shell: bool,
     /// The last CMD, ENTRYPOINT, HEALTHCHECK.
     pub(super) last: Vec<(Keyword, Span)>,
 }
 
 impl Stage {
-    /// A stage that begins with what this one has.
+    /// A stage that begins with what this one has, arguments too.
     pub(super) fn child(&self, name: Option<String>) -> Self {
-        // Arguments are handed on, too, as the reference has it for stages of stages.
         Self { name, last: Vec::new(), ..self.clone() }
-    }
-
-    pub(super) fn knows(&self, name: &str) -> bool {
-        self.env.contains(name) || self.args.contains(name)
     }
 }

@@ -1,3 +1,4 @@
+use super::table::TABLE;
 use super::*;
 
 fn found(text: &str) -> Vec<&'static str> {
@@ -6,51 +7,67 @@ fn found(text: &str) -> Vec<&'static str> {
     check(&crate::parse(text).expect("a Dockerfile"), &context).iter().map(|finding| finding.rule.name()).collect()
 }
 
+/// `LINE RULE DETAIL` of each finding.
+fn told(text: &str, ignore: &str) -> Vec<String> {
+    let ignore = Ignore::parse(ignore.as_bytes()).expect("patterns");
+    let context = Context { ignore: Some(&ignore), ..Context::default() };
+    let line =
+        |finding: &Finding| format!("{} {} {}", finding.span.position(text).line, finding.rule.name(), finding.detail);
+    check(&crate::parse(text).expect("a Dockerfile"), &context).iter().map(line).collect()
+}
+
 #[test]
 fn each_rule_has_something_it_finds_and_something_it_does_not() {
     // spec: BUILD-28
     // spec: BUILD-29
     let mut seen = Vec::new();
-    for (rule, bad, good) in [
-        ("StageNameCasing", "FROM a AS B", "FROM a AS b"),
-        ("FromAsCasing", "FROM a as b", "from a as b"),
-        ("NoEmptyContinuation", "FROM a\nRUN x \\\n\n y", "FROM a\nRUN x \\\n y"),
-        ("ConsistentInstructionCasing", "FROM a\nRUN x\nrun y", "from a\nrun x"),
-        ("DuplicateStageName", "FROM a AS b\nFROM c AS b", "FROM a AS b\nFROM c AS d"),
-        ("ReservedStageName", "FROM a AS context", "FROM scratch AS b"),
-        ("JSONArgsRecommended", "FROM a\nCMD x", "FROM a\nSHELL [\"/s\"]\nCMD x"),
-        ("MaintainerDeprecated", "FROM a\nMAINTAINER x", "FROM a\nLABEL x=y"),
-        ("UndefinedArgInFrom", "FROM a:$x", "ARG x=1\nFROM --platform=$BUILDPLATFORM a:$x"),
-        ("WorkdirRelativePath", "FROM a\nWORKDIR x", "FROM a\nWORKDIR /x\nWORKDIR y"),
-        ("UndefinedVar", "FROM a\nCOPY $x /", "FROM a\nARG x\nCOPY $x ${y:-z} \\$q /\nENV P=$PATH"),
-        (
-            "MultipleInstructionsDisallowed",
-            "FROM a\nCMD [\"x\"]\nCMD [\"y\"]",
-            "FROM a\nCMD [\"x\"]\nFROM b\nCMD [\"y\"]",
-        ),
-        ("LegacyKeyValueFormat", "FROM a\nENV x y", "FROM a\nENV x=y"),
-        ("RedundantTargetPlatform", "FROM --platform=$TARGETPLATFORM a", "FROM a"),
-        ("SecretsUsedInArgOrEnv", "FROM a\nARG API_TOKEN", "FROM a\nARG PUBLIC_KEY\nARG MONKEY"),
-        ("InvalidDefaultArgInFrom", "ARG x\nFROM a:$x", "ARG x\nFROM a:${x:-1}"),
-        (
-            "FromPlatformFlagConstDisallowed",
-            "FROM --platform=linux/arm64 a",
-            "FROM --platform=linux/arm64 a AS b-arm64",
-        ),
-        ("CopyIgnoredFile", "# check=experimental=all\nFROM a\nCOPY secret.txt /", "FROM a\nCOPY secret.txt /"),
-        (
-            "InvalidDefinitionDescription",
-            "# check=experimental=InvalidDefinitionDescription\n# c\nFROM a AS b",
-            "# check=experimental=all\n# b is it\nFROM a AS b",
-        ),
-        ("ExposeProtoCasing", "FROM a\nEXPOSE 80/TCP", "FROM a\nEXPOSE 80/tcp"),
-        ("ExposeInvalidFormat", "FROM a\nEXPOSE 127.0.0.1:80:80", "FROM a\nEXPOSE 80-90"),
-    ] {
-        assert_eq!(found(bad), [rule], "{bad:?}");
-        assert!(found(good).is_empty(), "{good:?}: {:?}", found(good));
-        seen.push(rule);
+    for (rule, bad, good) in TABLE {
+        let of_rule = |text: &str| {
+            let found = told(text, "secret.txt\n*.log\n").into_iter();
+            found.filter(|line| line.split(' ').nth(1) == Some(rule)).collect::<Vec<_>>()
+        };
+        for (text, lines) in *bad {
+            let expected: Vec<String> = lines.iter().map(|(line, detail)| format!("{line} {rule} {detail}")).collect();
+            assert_eq!(of_rule(text), expected, "{text:?}");
+        }
+        for text in *good {
+            assert!(of_rule(text).is_empty(), "{text:?}: {:?}", of_rule(text));
+        }
+        assert!(!bad.is_empty() && !good.is_empty(), "{rule}");
+        seen.push(*rule);
     }
     assert_eq!(seen, Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>());
+    let pages: std::collections::BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.url()).collect();
+    assert_eq!(pages.len(), Rule::ALL.len());
+}
+
+#[test]
+fn the_root_of_a_context_is_a_source_too() {
+    // spec: BUILD-28
+    let detail = "Attempting to Copy file \".\" that is excluded by .dockerignore";
+    for (patterns, found) in [("*\n", true), ("**/*\n", true), (".*\n", false), ("*\n!x\n", false), ("x\n", false)] {
+        let expected = if found { vec![format!("2 CopyIgnoredFile {detail}")] } else { Vec::new() };
+        assert_eq!(told("FROM a\nCOPY . /d", patterns), expected, "{patterns:?}");
+    }
+    assert!(told("FROM a\nCOPY secret /d", "secret\n!other\n").is_empty(), "what ! takes back is not looked at");
+}
+
+#[test]
+fn a_comment_above_an_instruction_is_for_it_alone() {
+    // spec: BUILD-30
+    for (text, expected) in [
+        ("FROM a\n# check=skip=JSONArgsRecommended\nCMD x", &[][..]),
+        ("FROM a\n# check=skip=all // for this one\nMAINTAINER x\nCMD x", &["JSONArgsRecommended"]),
+        ("FROM a\n# check=skip=SecretsUsedInArgOrEnv\nARG key\nARG token", &["SecretsUsedInArgOrEnv"]),
+        ("FROM a\n# check=skip=CopyIgnoredFile\n\nCOPY secret.txt /", &["CopyIgnoredFile"]),
+        ("# other\n# check=skip=StageNameCasing,UndefinedArgInFrom\nFROM a$b AS C", &[]),
+        ("# other\n# check=experimental=InvalidDefinitionDescription\nFROM a AS b", &["InvalidDefinitionDescription"]),
+        // Rules about the whole file do not look at it.
+        ("FROM a AS b\n# check=skip=all\nFROM a AS b", &["DuplicateStageName"]),
+        ("# other\n# check=skip=all\nfrom a\nRUN x", &["ConsistentInstructionCasing"]),
+    ] {
+        assert_eq!(found(text), expected, "{text:?}");
+    }
 }
 
 #[test]
@@ -60,6 +77,7 @@ fn the_directive_says_what_is_looked_at() {
     assert!(found("# check=skip=all\nFROM a as B").is_empty());
     assert!(found("# check=experimental=all\nFROM a AS b").is_empty());
     assert!(found("# check=experimental=all\n# c\n\nFROM a AS b").is_empty());
+    assert!(found("# check=experimental=all\n# c\n#\nFROM a AS b").is_empty());
     assert_eq!(found("# check=skip=fromascasing\nFROM a as B"), ["StageNameCasing"]);
     let settings = |text| Settings::of(&crate::parse(text).expect("a Dockerfile"));
     assert!(settings("# check=skip=all;error=true\nFROM a").error);
@@ -72,14 +90,18 @@ fn findings_are_written_with_their_places() {
     let text = "FROM a\nCMD x\n";
     let findings = check(&crate::parse(text).expect("a Dockerfile"), &Context::default());
     let shown = render_text(&findings, "Dockerfile", text);
-    assert!(
-        shown.starts_with("WARNING: JSONArgsRecommended\n") && shown.contains("Dockerfile:2\n2 | CMD x"),
-        "{shown}"
+    let page = "https://docs.docker.com/go/dockerfile/rule/json-args-recommended/";
+    let expected = format!(
+        "WARNING: JSONArgsRecommended - {page}\n{}\nDockerfile:2\n2 | CMD x\n\n",
+        "JSON arguments recommended for CMD to prevent unintended behavior related to OS signals"
     );
+    assert_eq!(shown, expected);
     let json = to_json(&findings, "Dockerfile", text);
     assert_eq!(json["warnings"][0]["start"]["line"], 2);
+    assert_eq!(json["warnings"][0]["url"], page);
     let sarif = to_sarif(&findings, "Dockerfile", text);
     assert_eq!(sarif["version"], "2.1.0");
+    assert_eq!(sarif["runs"][0]["tool"]["driver"]["rules"][6]["helpUri"], page);
     assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "JSONArgsRecommended");
     assert_eq!(sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"]["endColumn"], 6);
 }
