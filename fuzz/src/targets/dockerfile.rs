@@ -10,8 +10,13 @@ use ctr_dockerfile::{Dockerfile, Error, Expander, Node, Scope};
 
 use crate::Target;
 
+/// The printer is in the tests of the crate: no program prints Dockerfiles.
+#[path = "../../../crates/dockerfile/tests/canonical/mod.rs"]
+mod canonical;
+
 /// A Dockerfile is read or refused, and so is each of its instructions, with no variables and with hostile ones; the rules and
-/// their renderings take it. Every place lies in the file, between characters. None of it takes long.
+/// their renderings take it. Every place lies in the file, between characters. What is printed and read again says the same. None of it
+/// takes long.
 pub(crate) const DOCKERFILE: Target = Target {
     name: "dockerfile",
     run,
@@ -70,6 +75,7 @@ fn read(text: &str) {
         }
     }
     check(&dockerfile, text);
+    canonical::check(text);
 }
 
 fn places(node: &Node, text: &str) {
