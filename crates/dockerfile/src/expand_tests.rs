@@ -77,6 +77,12 @@ fn one_word() {
         ("${path#\\*/}", "/a/b/c.tar.gz"),
         ("${path#*\\/}", "a/b/c.tar.gz"),
         ("$\u{e4}b", ""),
+        ("${x/$empty/-}", "-value"),
+        ("${x//$empty/-}", "-v-a-l-u-e-"),
+        ("${x//*/-}", "-"),
+        ("${x/q/-}", "value"),
+        ("${empty/*/-}", "-"),
+        ("${missing//a/-}", ""),
         ("${missing#a}", ""),
         ("${path/\\//-}", "-a/b/c.tar.gz"),
         ("${path//\\//-}", "-a-b-c.tar.gz"),
@@ -155,6 +161,12 @@ fn nothing_grows_without_end() {
     let deep = "${x:-".repeat(MAX_NESTING + 1);
     assert_eq!(expander.word(&deep), Err(ExpandError::TooDeep));
     assert!(expander.word(&format!("{}{}", "${x:-".repeat(MAX_NESTING), "}".repeat(MAX_NESTING))).is_ok());
+    // One that fits nowhere is not tried everywhere.
+    let long: BTreeMap<String, String> = [("x".to_owned(), "ab".repeat(200_000))].into();
+    for (text, length) in [("${x//*q/}", 400_000), ("${x//a*q/}", 400_000), ("${x//a*bb/}", 400_000), ("${x//a*a/}", 1)]
+    {
+        assert_eq!(Expander::new(&long, '\\').word(text).unwrap().len(), length, "{text}");
+    }
     // A pattern of many stars over a long value ends.
     assert_eq!(expander.word(&format!("${{a#{}b}}", "*a".repeat(200))).unwrap().len(), 2000);
 }

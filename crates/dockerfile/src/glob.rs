@@ -32,51 +32,55 @@ impl Glob {
     /// Lengths in bytes of the beginnings of `text` that fit, the shortest and the longest. One pass over the text with all
     /// places in the pattern at once: never more than their product.
     fn beginnings(&self, text: &str) -> Option<(usize, usize)> {
-        let mut states = vec![false; self.0.len() + 1];
-        if let Some(first) = states.first_mut() {
-            *first = true;
-        }
-        self.skip(&mut states);
+        let mut states = Vec::new();
+        self.reach(0, &mut states);
         let mut found = None;
-        let mut note = |states: &[bool], at: usize| {
-            if states.last() == Some(&true) {
+        let mut note = |states: &[usize], at: usize| {
+            if states.last() == Some(&self.0.len()) {
                 found = Some(found.map_or((at, at), |(shortest, _)| (shortest, at)));
             }
         };
         note(&states, 0);
+        let mut next = Vec::new();
         for (at, c) in text.char_indices() {
-            let mut next = vec![false; states.len()];
-            for (index, part) in self.0.iter().enumerate().filter(|(index, _)| states.get(*index) == Some(&true)) {
-                let to = match part {
-                    Part::Any => index,
-                    Part::One => index + 1,
-                    Part::Is(wanted) if *wanted == c => index + 1,
-                    Part::Is(_) => continue,
-                };
-                if let Some(state) = next.get_mut(to) {
-                    *state = true;
+            for &state in &states {
+                match self.0.get(state) {
+                    Some(Part::Any) => self.reach(state, &mut next),
+                    Some(Part::One) => self.reach(state + 1, &mut next),
+                    Some(Part::Is(wanted)) if *wanted == c => self.reach(state + 1, &mut next),
+                    _ => {}
                 }
             }
-            self.skip(&mut next);
-            if next.iter().all(|state| !state) {
+            if next.is_empty() {
                 break;
             }
             note(&next, at + c.len_utf8());
-            states = next;
+            std::mem::swap(&mut states, &mut next);
+            next.clear();
         }
         found
     }
 
-    /// `*` fits nothing, too.
-    fn skip(&self, states: &mut [bool]) {
-        for (index, part) in self.0.iter().enumerate() {
-            if *part == Part::Any
-                && states.get(index) == Some(&true)
-                && let Some(next) = states.get_mut(index + 1)
-            {
-                *next = true;
+    /// Adds a place in the pattern, and the one behind it if it is a `*`, which fits nothing, too. Places come in ascending order.
+    fn reach(&self, place: usize, states: &mut Vec<usize>) {
+        let ends = if self.0.get(place) == Some(&Part::Any) { place + 1 } else { place };
+        for place in place..=ends {
+            if states.last().is_none_or(|last| *last < place) {
+                states.push(place);
             }
         }
+    }
+
+    /// Whether what stands before the first `*` fits: if all of the pattern does not fit here, it fits nowhere behind this place
+    /// either.
+    fn fits_up_to_star(&self, text: &str) -> bool {
+        let Some(star) = self.0.iter().position(|part| *part == Part::Any) else { return false };
+        let mut characters = text.chars();
+        self.0.iter().take(star).all(|part| match (part, characters.next()) {
+            (Part::Is(wanted), Some(c)) => *wanted == c,
+            (Part::One, Some(_)) => true,
+            _ => false,
+        })
     }
 
     pub(crate) fn without_beginning(&self, text: &str, longest: bool) -> String {
@@ -95,17 +99,25 @@ impl Glob {
     pub(crate) fn replaced(&self, text: &str, with: &str, all: bool, most: usize) -> Option<String> {
         let mut out = String::new();
         let mut rest = text;
-        while let Some(c) = rest.chars().next() {
-            // A part that is empty is none.
-            if let Some((_, longest)) = self.beginnings(rest).filter(|(_, longest)| *longest > 0) {
+        // A part that is empty counts too, but not right behind another one.
+        let mut behind = false;
+        loop {
+            let part = self.beginnings(rest).map(|(_, longest)| longest).filter(|longest| *longest > 0 || !behind);
+            if part.is_some() {
                 out.push_str(with);
-                rest = rest.get(longest..).unwrap_or_default();
-                if !all {
-                    break;
-                }
-            } else {
+            } else if !behind && self.fits_up_to_star(rest) {
+                break;
+            }
+            behind = part.is_some_and(|length| length > 0);
+            if let Some(length) = part.filter(|length| *length > 0) {
+                rest = rest.get(length..).unwrap_or_default();
+            } else if all || part.is_none() {
+                let Some(c) = rest.chars().next() else { break };
                 out.push(c);
                 rest = rest.get(c.len_utf8()..).unwrap_or_default();
+            }
+            if part.is_some() && !all {
+                break;
             }
             if out.len() > most {
                 return None;
