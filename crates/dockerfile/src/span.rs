@@ -29,3 +29,45 @@ impl Span {
         Position { line: before.matches('\n').count() + 1, column }
     }
 }
+
+/// Where the lines of a text begin: positions of many places without counting from the beginning each time.
+pub(crate) struct Lines<'a> {
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn of(text: &'a str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, starts }
+    }
+
+    /// As [`Span::position`] of a place in the text.
+    pub(crate) fn position(&self, at: usize) -> Position {
+        let line = self.starts.partition_point(|start| *start <= at);
+        let start = self.starts.get(line.wrapping_sub(1)).copied().unwrap_or_default();
+        let column = self.text.get(start..at).map_or(0, |before| before.chars().count()) + 1;
+        Position { line, column }
+    }
+
+    /// The line of that number, from 1, without its end.
+    pub(crate) fn line(&self, number: usize) -> &'a str {
+        let start = self.starts.get(number.wrapping_sub(1)).copied().unwrap_or(self.text.len());
+        self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_know_places_as_spans_do() {
+        let text = "a\u{e4}b\r\n\nc";
+        let lines = Lines::of(text);
+        for (at, _) in text.char_indices().chain([(text.len(), ' ')]) {
+            assert_eq!(lines.position(at), Span { start: at, end: at }.position(text), "{at}");
+        }
+        assert_eq!([1, 2, 3, 4].map(|number| lines.line(number)), ["a\u{e4}b", "", "c", ""]);
+    }
+}

@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{Finding, Rule};
+use crate::span::Lines;
 
 /// For people: each finding with its line. `name` is the Dockerfile's, `text` its content.
 pub fn render_text(findings: &[Finding], name: &str, text: &str) -> String {
+    let lines = Lines::of(text);
     let shown = findings.iter().map(|finding| {
-        let at = finding.span.position(text);
-        let line = text.lines().nth(at.line - 1).unwrap_or_default();
+        let at = lines.position(finding.span.start);
+        let line = lines.line(at.line);
         let (rule, url, detail) = (finding.rule.name(), finding.rule.url(), &finding.detail);
         format!("WARNING: {rule} - {url}\n{detail}\n{name}:{}\n{} | {line}\n\n", at.line, at.line)
     });
@@ -17,8 +19,9 @@ pub fn render_text(findings: &[Finding], name: &str, text: &str) -> String {
 
 /// For programs: `{"warnings": [...]}`; lines and columns from 1, columns count characters.
 pub fn to_json(findings: &[Finding], name: &str, text: &str) -> Value {
+    let lines = Lines::of(text);
     let warnings = findings.iter().map(|finding| {
-        let (start, end) = (finding.span.position(text), end(finding, text));
+        let (start, end) = (lines.position(finding.span.start), lines.position(finding.span.end));
         json!({
             "ruleName": finding.rule.name(),
             "description": finding.description,
@@ -38,8 +41,9 @@ pub fn to_sarif(findings: &[Finding], name: &str, text: &str) -> Value {
         let text = json!({ "text": rule.description() });
         json!({ "id": rule.name(), "shortDescription": text, "helpUri": rule.url() })
     });
+    let lines = Lines::of(text);
     let results = findings.iter().map(|finding| {
-        let (start, end) = (finding.span.position(text), end(finding, text));
+        let (start, end) = (lines.position(finding.span.start), lines.position(finding.span.end));
         json!({
             "ruleId": finding.rule.name(),
             "ruleIndex": Rule::ALL.iter().position(|rule| *rule == finding.rule),
@@ -63,8 +67,4 @@ pub fn to_sarif(findings: &[Finding], name: &str, text: &str) -> Value {
             "results": results.collect::<Vec<_>>(),
         }],
     })
-}
-
-fn end(finding: &Finding, text: &str) -> crate::span::Position {
-    crate::span::Span { start: finding.span.end, end: finding.span.end }.position(text)
 }
