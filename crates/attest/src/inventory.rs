@@ -3,12 +3,22 @@
 use ctr_core::digest::Digest;
 use ctr_tree::{Tree, TreeError, TreePath};
 
-use crate::packages::{apk, dpkg, os_release, python};
+use crate::packages::{apk, dpkg, locks, os_release, python, rpm};
 
 /// Bytes of one file that is read of a tree, [LIM-99].
 pub const FILE_MAX: u64 = 64 << 20;
 /// Packages of one tree, [LIM-99].
 pub const PACKAGES_MAX: usize = 262_144;
+/// Bytes of a database of rpm, of which a page at a time is read, [LIM-99].
+pub const RPM_DATABASE_MAX: u64 = 2 << 30;
+/// Bytes of one lock file, [LIM-120].
+pub const LOCK_FILE_MAX: u64 = 8 << 20;
+/// Bytes of all lock files of a tree, [LIM-120].
+pub const LOCK_FILES_MAX: u64 = 256 << 20;
+/// Entries of directories that are gone through for lock files, [LIM-120].
+pub const WALK_MAX: usize = 4_194_304;
+/// Notes of one inventory, [LIM-120].
+pub const NOTES_MAX: usize = 1_000;
 
 /// A package that a tree has.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +44,7 @@ pub struct Inventory {
     pub packages: Vec<Package>,
     /// The distribution, `ID-VERSION_ID` of os-release, or `ID` alone.
     pub distribution: Option<String>,
-    /// Databases that are there and are not read, one sentence for each.
+    /// Databases and lock files that are there and are not read, one sentence for each.
     pub notes: Vec<String>,
 }
 
@@ -75,25 +85,36 @@ pub enum AttestError {
 }
 
 /// Databases that no reader is for, and what they are. They are named in the document, so that nobody takes it for complete.
-const NOT_READ: &[(&str, &str)] =
-    &[("/usr/lib/sysimage/rpm", "rpm"), ("/var/lib/rpm", "rpm"), ("/var/lib/pacman/local", "pacman")];
+const NOT_READ: &[(&str, &str)] = &[("/var/lib/pacman/local", "pacman")];
 
 /// Finds the packages of `tree`.
 pub fn scan(tree: &dyn Tree) -> Result<Inventory, AttestError> {
     let release = os_release::read(tree)?;
-    let mut packages = Vec::new();
-    dpkg::read(tree, &release, &mut packages)?;
-    apk::read(tree, &release, &mut packages)?;
-    python::read(tree, &mut packages)?;
-    packages.sort();
-    packages.dedup();
-    let mut notes = Vec::new();
+    let mut found = Inventory { distribution: release.distribution(), ..Inventory::default() };
+    dpkg::read(tree, &release, &mut found.packages)?;
+    apk::read(tree, &release, &mut found.packages)?;
+    rpm::read(tree, &release, &mut found)?;
+    python::read(tree, &mut found.packages)?;
     for (path, what) in NOT_READ {
         if crate::read::is_there(tree, path)? {
-            notes.push(format!("The {what} database in {path} is not read; its packages are not listed."));
+            found.note(format!("The {what} database in {path} is not read; its packages are not listed."));
         }
     }
-    Ok(Inventory { packages, distribution: release.distribution(), notes })
+    locks::read(tree, &mut found)?;
+    found.packages.sort();
+    found.packages.dedup();
+    Ok(found)
+}
+
+impl Inventory {
+    /// Keeps a note, as long as there is room; that there was none is the last of them.
+    pub(crate) fn note(&mut self, note: String) {
+        match self.notes.len() + 1 {
+            count if count < NOTES_MAX => self.notes.push(note),
+            NOTES_MAX => self.notes.push(format!("There are more notes than {NOTES_MAX} (LIM-120).")),
+            _ => {}
+        }
+    }
 }
 
 /// Adds what was found, as long as there is room: a small file can tell of very many packages.

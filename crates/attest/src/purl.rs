@@ -11,7 +11,9 @@ pub fn write(
     qualifiers: &[(&str, Option<&str>)],
 ) -> String {
     let mut purl = format!("pkg:{kind}");
-    for part in namespace.into_iter().chain([name]) {
+    // The parts of a namespace are told from each other; a / of a name is part of it.
+    let namespace = namespace.into_iter().flat_map(|namespace| namespace.split('/'));
+    for part in namespace.filter(|part| !part.is_empty()).chain([name]) {
         purl.push('/');
         encode(&mut purl, part);
     }
@@ -28,6 +30,19 @@ pub fn write(
         }
     }
     purl
+}
+
+/// The name of a Python distribution in the form that names are compared in (PEP 503): lower case, and one - for runs of `-_.`.
+pub(crate) fn pypi_name(name: &str) -> String {
+    let mut canonical = String::new();
+    for letter in name.chars() {
+        match letter {
+            '-' | '_' | '.' if canonical.ends_with('-') => {}
+            '-' | '_' | '.' => canonical.push('-'),
+            letter => canonical.push(letter.to_ascii_lowercase()),
+        }
+    }
+    canonical
 }
 
 /// Everything but letters, digits and `.-_~:` becomes `%XX`.
@@ -58,10 +73,13 @@ mod tests {
                 write("deb", Some("debian"), "libstdc++6", "12", &[("arch", Some("")), ("distro", Some("a b"))]),
                 "pkg:deb/debian/libstdc%2B%2B6@12?distro=a%20b",
             ),
+            (write("golang", Some("github.com/a//b"), "c", "v1.0.0", &[]), "pkg:golang/github.com/a/b/c@v1.0.0"),
+            (write("npm", Some("@babel"), "core", "1", &[]), "pkg:npm/%40babel/core@1"),
             (write("pypi", None, "a/b@c?d#e", "é", &[]), "pkg:pypi/a%2Fb%40c%3Fd%23e@%C3%A9"),
         ];
         for (written, expected) in cases {
             assert_eq!(written, expected);
         }
+        assert_eq!(pypi_name("My._Pkg-x__y"), "my-pkg-x-y");
     }
 }

@@ -57,23 +57,28 @@ pub(crate) fn is_there(tree: &dyn Tree, path: &str) -> Result<bool, AttestError>
     Ok(resolve(tree, &TreePath::new(path))?.is_some())
 }
 
+/// The regular file that `path` leads to.
+pub(crate) fn file(tree: &dyn Tree, path: &TreePath) -> Result<Option<(TreePath, Meta)>, AttestError> {
+    Ok(resolve(tree, path)?.filter(|(_, meta)| meta.kind == Kind::File))
+}
+
 /// A regular file as text, bytes that are no UTF-8 replaced; `None` if there is none at `path`.
 pub(crate) fn text(tree: &dyn Tree, path: &TreePath) -> Result<Option<String>, AttestError> {
-    let Some((found, meta)) = resolve(tree, path)? else { return Ok(None) };
-    if meta.kind != Kind::File {
-        return Ok(None);
-    }
+    let Some((found, meta)) = file(tree, path)? else { return Ok(None) };
     if meta.size > FILE_MAX {
         return Err(AttestError::TooLarge(found));
     }
+    let Some(bytes) = bytes(tree, &found, FILE_MAX)? else { return Err(AttestError::TooLarge(found)) };
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// The bytes of the regular file at `path`, which no link is on the way to; `None` if there are more than `most`.
+pub(crate) fn bytes(tree: &dyn Tree, path: &TreePath, most: u64) -> Result<Option<Vec<u8>>, AttestError> {
     let mut bytes = Vec::new();
     // One byte more than is allowed, since the size told may not be that of the bytes.
-    let read = tree.open(&found)?.take(FILE_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|source| AttestError::Read { path: found.clone(), source })?;
-    if bytes.len() as u64 > FILE_MAX {
-        return Err(AttestError::TooLarge(found));
-    }
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    let read = tree.open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|source| AttestError::Read { path: path.clone(), source })?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
 /// Names in a directory, sorted; none if there is no directory at `path`.

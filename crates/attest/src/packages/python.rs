@@ -32,10 +32,8 @@ fn package(text: &str, found_in: TreePath) -> Option<Package> {
         })
     };
     let (name, version) = (header("Name")?, header("Version")?);
-    // The purl type says: lower case, and - for _.
-    let canonical = name.to_ascii_lowercase().replace('_', "-");
     Some(Package {
-        purl: purl::write("pypi", None, &canonical, &version, &[]),
+        purl: purl::write("pypi", None, &purl::pypi_name(&name), &version, &[]),
         found_in,
         licence: header("License-Expression").or_else(|| header("License")),
         name,
