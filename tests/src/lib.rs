@@ -28,6 +28,7 @@ pub mod private_host;
 pub mod probe;
 pub mod programs;
 pub mod pty;
+pub mod rpm;
 pub mod schema;
 pub mod scratch;
 pub mod servers;

@@ -19,4 +19,4 @@ mod read;
 pub mod secret_scan;
 pub mod spdx;
 
-pub use inventory::{AttestError, FILE_MAX, Inventory, PACKAGES_MAX, Package, Subject, scan};
+pub use inventory::{AttestError, FILE_MAX, Inventory, PACKAGES_MAX, Package, RPM_DATABASE_MAX, Subject, scan};
