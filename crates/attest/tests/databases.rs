@@ -95,7 +95,7 @@ fn damaged_databases_are_read_or_told_of() {
         random as usize
     };
     let (mut as_before, mut noted) = (0, 0);
-    for round in 0..4_000 {
+    for round in 0..3_000 {
         let mut bytes = whole.clone();
         for _ in 0..=next() % 4 {
             let from = if next() % 3 == 0 { &said } else { &firsts };
@@ -116,7 +116,7 @@ fn damaged_databases_are_read_or_told_of() {
         as_before += usize::from(found.packages.len() == 3);
         noted += usize::from(!found.notes.is_empty());
     }
-    assert!(as_before > 100 && noted > 1_000, "{as_before} {noted}");
+    assert!(as_before > 100 && noted > 500, "{as_before} {noted}");
 
     fs::File::options().write(true).open(&file).unwrap().set_len(RPM_DATABASE_MAX + 1).unwrap();
     let found = read(tree.path());
