@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ctr_tests::build::Builder;
 use ctr_tests::scratch::{Cmd, names};
-use ctr_tests::{need, schema, store_check};
+use ctr_tests::{need, schema, store_check, users};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -392,6 +392,33 @@ fn what_only_copies_is_built_without_any_namespace() {
     assert_eq!(without(&dir).ok(), digest);
     fs::write(dir.join("Dockerfile"), "FROM scratch\nRUN true\n").unwrap();
     without(&dir).fails(1).says("RUN needs a user namespace, or root");
+}
+
+// spec: BUILD-97
+#[test]
+fn rights_are_demanded() {
+    need!(root, "setpriv", "useradd", "newuidmap");
+    let copies = [("Dockerfile", "FROM scratch\nCOPY a /a\n"), ("a", "a\n")];
+    let runs = [("Dockerfile", "FROM base/busybox:1\nRUN echo a > /a\n"), ("a", "a\n")];
+    for (builder, own) in [
+        (Builder::new(), "root"),
+        (Builder::of_user(users::with_range()), "userns"),
+        (Builder::of_user(users::without_range()), "single-id"),
+    ] {
+        for (files, possible) in [(&runs, &[own, "auto"][..]), (&copies, &[own, "auto", "none"])] {
+            let dir = context(&builder, files);
+            for rights in ["auto", "root", "userns", "single-id", "none"] {
+                let isolation = format!("--isolation={rights}");
+                let done = builder.ctr("build").args(["--pull=never", "--format=json", &isolation]).arg(&dir).run();
+                if possible.contains(&rights) {
+                    let json: serde_json::Value = serde_json::from_str(&done.ok()).unwrap();
+                    assert_eq!(json["isolation"], if rights == "auto" { own } else { rights });
+                } else {
+                    assert!(done.code == 2 && done.stderr.contains(&isolation), "{own}: {done}");
+                }
+            }
+        }
+    }
 }
 
 // spec: BUILD-49

@@ -85,6 +85,9 @@ pub(crate) struct Options {
     /// What to do where a RUN fails
     #[arg(long, value_enum, value_name = "WHAT", default_value = "stop")]
     pub(crate) on_error: OnError,
+    /// With which rights the build works; without them it fails
+    #[arg(long, value_enum, value_name = "RIGHTS", default_value = "auto")]
+    pub(crate) isolation: IsolationName,
     /// Network of RUN
     #[arg(long, value_enum, value_name = "NETWORK", default_value = "default")]
     pub(crate) network: NetworkName,
@@ -130,6 +133,21 @@ pub(crate) enum Shown {
     Json,
     /// Nothing
     #[value(alias = "quiet")]
+    None,
+}
+
+/// With which rights a build works, from most to least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum IsolationName {
+    /// The most of these that the caller has
+    Auto,
+    /// Those of root of this machine
+    Root,
+    /// Those of root of a user namespace with ranges of ids
+    Userns,
+    /// Those of root of a user namespace with one id: owners of files are recorded
+    SingleId,
+    /// None: nothing is executed, owners of files are recorded
     None,
 }
 

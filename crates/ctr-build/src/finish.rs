@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use ctr_cli::{Context as _, Failure, OutputFormat};
 use ctr_core::digest::Digest;
 use ctr_core::platform::Platform;
@@ -13,7 +14,7 @@ use ctr_core::reference::Reference;
 use ctr_core::spec::oci::{Descriptor, MediaType};
 use ctr_core::spec::write;
 
-use crate::args::Options;
+use crate::args::{IsolationName, Options};
 use crate::builder::hinted;
 use crate::commit::Image;
 use crate::plan::Done;
@@ -109,7 +110,14 @@ pub(crate) fn push(root: &Path, done: &[Done<'_>], names: &[String]) -> Result<(
 }
 
 /// Says what was built.
-pub(crate) fn report(options: &Options, done: &[Done<'_>], whole: &Whole, names: &[String]) -> Result<(), Failure> {
+pub(crate) fn report(
+    options: &Options,
+    isolation: IsolationName,
+    done: &[Done<'_>],
+    whole: &Whole,
+    names: &[String],
+) -> Result<(), Failure> {
+    let isolation = isolation.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     let (mut cached, mut run, mut time) = (0, 0, Duration::ZERO);
     for done in done {
         let (counts, took) = done.builder.view.summary();
@@ -117,10 +125,14 @@ pub(crate) fn report(options: &Options, done: &[Done<'_>], whole: &Whole, names:
         (cached, run, time) = (cached + counts.cached, run + counts.done, time.max(took));
     }
     if options.global.format == OutputFormat::Json {
-        return ctr_cli::print_json(&whole.json(done, names, cached, run));
+        return ctr_cli::print_json(&whole.json(done, names, &isolation, cached, run));
     }
     if done.iter().any(|done| done.builder.view.is_for_people()) {
-        ctr_cli::note(format!("{} steps, {cached} from the cache, {:.1} s", cached + run, time.as_secs_f64()));
+        let seconds = time.as_secs_f64();
+        ctr_cli::note(format!(
+            "{} steps, {cached} from the cache, {seconds:.1} s, isolation {isolation}",
+            cached + run
+        ));
     }
     let digest = whole.descriptor.digest;
     let name = names.first().map_or("-", String::as_str);
@@ -128,7 +140,7 @@ pub(crate) fn report(options: &Options, done: &[Done<'_>], whole: &Whole, names:
 }
 
 impl Whole {
-    fn json(&self, done: &[Done<'_>], names: &[String], cached: u64, run: u64) -> serde_json::Value {
+    fn json(&self, done: &[Done<'_>], names: &[String], isolation: &str, cached: u64, run: u64) -> serde_json::Value {
         let mut bases: Vec<_> = done.iter().flat_map(|done| done.builder.images.all()).collect();
         bases.sort();
         bases.dedup();
@@ -138,6 +150,7 @@ impl Whole {
             "digest": self.descriptor.digest,
             "size": self.size,
             "bases": bases.into_iter().map(base).collect::<Vec<_>>(),
+            "isolation": isolation,
             "steps": {"cached": cached, "run": run},
         });
         let more = match done {

@@ -113,12 +113,12 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
         plan.findings(&root).warn()?;
     }
 
-    let ownership = plan::enter(&plans)?;
+    let isolation = plan::enter(&plans, options.isolation)?;
     let several = plans.len() > 1;
     let mut done = Vec::with_capacity(plans.len());
     for plan in plans {
         let store = Store::open_or_create(&root).map_err(hinted)?;
-        done.push(plan.carry_out(store, ownership, style, several)?);
+        done.push(plan.carry_out(store, isolation.ownership, style, several)?);
     }
     finish::caches(&done)?;
     if options.second_build {
@@ -142,7 +142,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     if options.push {
         finish::push(&root, &done, &names)?;
     }
-    finish::report(&options, &done, &whole, &names)?;
+    finish::report(&options, isolation.name, &done, &whole, &names)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use clap::ValueEnum as _;
 use ctr_cli::Failure;
 use ctr_core::platform::Platform;
 use ctr_core::store::Store;
@@ -11,6 +12,7 @@ use ctr_dockerfile::{Dockerfile, Keyword};
 use ctr_layer::unpack::Ownership;
 use ctr_sys::userns::{StorageMap, enter_storage_map};
 
+use crate::args::IsolationName;
 use crate::bases::Images;
 use crate::builder::{Builder, Built, Parts};
 use crate::check::Findings;
@@ -165,22 +167,45 @@ fn platform_arguments(target: &Platform) -> BTreeMap<String, String> {
     arguments
 }
 
+/// The rights that a build works with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Isolation {
+    /// What `--isolation` calls them.
+    pub(crate) name: IsolationName,
+    /// What becomes of owners of files.
+    pub(crate) ownership: Ownership,
+}
+
 /// Enters the user namespace of the store, as an ordinary user. Where there is none to be had, what only copies is built
-/// without: owners are recorded then, as where one id is all there is.
-pub(crate) fn enter(plans: &[Plan<'_>]) -> Result<Ownership, Failure> {
-    let reason = match enter_storage_map() {
-        Ok(StorageMap::Single { reason }) => reason,
-        Ok(map) => return Ok(if map.single_id() { Ownership::Record } else { Ownership::Chown }),
-        Err(error) => {
-            for plan in plans {
-                if plan.runs()? {
-                    let failure = Failure::new("RUN needs a user namespace, or root").caused_by(&error);
-                    return Err(failure.hint(ctr_sys::userns::hint(&error)));
-                }
-            }
-            format!("there is no user namespace to be had ({error})")
-        }
+/// without: owners are recorded then, as where one id is all there is. `wanted` has to be what comes of it.
+pub(crate) fn enter(plans: &[Plan<'_>], wanted: IsolationName) -> Result<Isolation, Failure> {
+    let runs = || plans.iter().try_fold(false, |runs, plan| Ok::<_, Failure>(runs || plan.runs()?));
+    let recorded = |name, reason: &str| {
+        ctr_cli::note(format!("owners of files are recorded, not set: {reason}"));
+        Isolation { name, ownership: Ownership::Record }
     };
-    ctr_cli::note(format!("owners of files are recorded, not set: {reason}"));
-    Ok(Ownership::Record)
+    if wanted == IsolationName::None {
+        if runs()? {
+            return Err(Failure::usage("--isolation=none executes nothing, and there is a RUN to be done"));
+        }
+        return Ok(recorded(IsolationName::None, "--isolation=none"));
+    }
+    let chown = |name| Isolation { name, ownership: Ownership::Chown };
+    let found = match enter_storage_map() {
+        Ok(StorageMap::Single { reason }) => recorded(IsolationName::SingleId, &reason),
+        Ok(map) if map.single_id() => Isolation { name: IsolationName::SingleId, ownership: Ownership::Record },
+        Ok(StorageMap::Host) => chown(IsolationName::Root),
+        Ok(_) => chown(IsolationName::Userns),
+        Err(error) if runs()? || wanted != IsolationName::Auto => {
+            let failure = Failure::new("RUN needs a user namespace, or root").caused_by(&error);
+            return Err(failure.hint(ctr_sys::userns::hint(&error)));
+        }
+        Err(error) => recorded(IsolationName::None, &format!("there is no user namespace to be had ({error})")),
+    };
+    if wanted != IsolationName::Auto && wanted != found.name {
+        let words = |name: IsolationName| name.to_possible_value().map(|value| value.get_name().to_owned());
+        let (wanted, found) = (words(wanted).unwrap_or_default(), words(found.name).unwrap_or_default());
+        return Err(Failure::usage(format!("--isolation={wanted} cannot be had: it would be {found}")));
+    }
+    Ok(found)
 }

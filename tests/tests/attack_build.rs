@@ -25,6 +25,7 @@ fn inside(builder: &Builder, script: &str) -> String {
     builder.ctr("run").args(["--wait", "--rm", "made", "sh", "-c", script]).ok()
 }
 
+// ATTACK: CVE-2024-1753, CVE-2024-9675: sources of COPY and of a RUN's mounts lead out by links and `..` => refused, or what they mean inside
 #[test]
 fn no_link_of_a_context_leads_out_of_it() {
     // spec: BUILD-35 BUILD-40
@@ -45,9 +46,24 @@ fn no_link_of_a_context_leads_out_of_it() {
         fs::write(dir.join("Dockerfile"), format!("FROM base/busybox:1\nCOPY {source} /x\n")).unwrap();
         let done = build(&builder, &dir);
         assert!(done.code == 1 && done.stderr.contains("the context has no"), "{source}: {done}");
+        let mount = format!("FROM base/busybox:1\nRUN --mount=type=bind,source={source},target=/m true\n");
+        fs::write(dir.join("Dockerfile"), mount).unwrap();
+        assert_eq!(build(&builder, &dir).code, 1, "{source}");
     }
+    // Links of another stage mean what they mean in that stage, ids of caches are no paths.
+    let text = "FROM base/busybox:1 AS evil
+RUN ln -s / /root-of-all; ln -s ../../../.. /up
+FROM base/busybox:1
+RUN --mount=type=bind,from=evil,source=/root-of-all,target=/a --mount=type=bind,from=evil,source=/up,target=/b \\
+    --mount=type=cache,id=../../../..,target=/c test -L /a/up && test -L /b/up && ls -a /c > /seen
+";
+    fs::write(dir.join("Dockerfile"), text).unwrap();
+    let done = build(&builder, &dir);
+    assert_eq!(done.code, 0, "{done}");
+    assert_eq!(inside(&builder, "cat /seen"), ".\n..");
 }
 
+// ATTACK: CVE-2024-23652, CVE-2024-9407: targets of a RUN's mounts lie behind links of the image => mounted inside, nothing of the host is touched
 #[test]
 fn mounts_of_a_run_stay_in_an_image_whose_directories_are_links() {
     // spec: BUILD-56
@@ -88,6 +104,7 @@ RUN --mount=type=tmpfs,target=/run/t echo x > /run/t/x; test -e /etc/hosts
     assert_eq!(below, Vec::<&str>::new());
 }
 
+// ATTACK: build escape: a RUN leaves processes behind and signals those of others => they end with it, it sees its own alone
 #[test]
 fn what_a_command_leaves_running_ends_with_it_and_it_reaches_nobody_else() {
     // spec: BUILD-55
@@ -117,6 +134,7 @@ fn what_a_command_leaves_running_ends_with_it_and_it_reaches_nobody_else() {
     assert!(inside(&builder, "cat /seen").parse::<u32>().unwrap() < 10);
 }
 
+// ATTACK: terminal escape: a RUN prints control sequences and a line of 30 MB => shown, not done; memory is bounded
 #[test]
 fn what_programs_print_does_not_reach_the_terminal_as_it_is() {
     // spec: BUILD-112
@@ -130,6 +148,7 @@ fn what_programs_print_does_not_reach_the_terminal_as_it_is() {
     assert!(done.stderr.contains("status 3"));
 }
 
+// ATTACK: zip slip: ADD of archives through links, and pipes in a context => refused, or kept inside; nothing hangs
 #[test]
 fn archives_and_pipes_do_no_harm() {
     // spec: BUILD-40 BUILD-48
