@@ -121,7 +121,7 @@ fn on_terminal(reflow: bool) {
     assert_nothing_live(&lines);
     let mut stays = without_times(&lines);
     let note = stays.iter().rposition(|line| line.starts_with("ctr-build: note: ")).unwrap();
-    assert_eq!(stays[note], "ctr-build: note: 3 steps, 0 from the cache, N s, isolation root");
+    assert_eq!(stays[note], "ctr-build: note: 3 steps, 0 from the cache, N s (root)");
     assert!(stays[note + 1].contains("made:latest sha256:"), "{lines:#?}");
     stays.truncate(note);
     stays[1..3].sort();

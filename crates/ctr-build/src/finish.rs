@@ -129,10 +129,7 @@ pub(crate) fn report(
     }
     if done.iter().any(|done| done.builder.view.is_for_people()) {
         let seconds = time.as_secs_f64();
-        ctr_cli::note(format!(
-            "{} steps, {cached} from the cache, {seconds:.1} s, isolation {isolation}",
-            cached + run
-        ));
+        ctr_cli::note(format!("{} steps, {cached} from the cache, {seconds:.1} s ({isolation})", cached + run));
     }
     let digest = whole.descriptor.digest;
     let name = names.first().map_or("-", String::as_str);
