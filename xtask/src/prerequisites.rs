@@ -33,6 +33,8 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
     Tool { program: "newuidmap", package: "uidmap", purpose: "user namespaces of ordinary users" },
     Tool { program: "xz", package: "xz-utils", purpose: "xz archives" },
     Tool { program: "bzip2", package: "bzip2", purpose: "bzip2 archives" },
+    Tool { program: "rpmbuild", package: "rpm", purpose: "databases of rpm by rpm itself" },
+    Tool { program: "pip3", package: "python3-pip", purpose: "validators of bills of materials" },
     Tool { program: "jq", package: "jq", purpose: "reading JSON in scripts" },
     Tool { program: "setpriv", package: "util-linux", purpose: "becoming an ordinary user" },
     Tool { program: "useradd", package: "passwd", purpose: "an ordinary user to test with" },
