@@ -9,7 +9,7 @@ use std::path::Path;
 use ctr_attest::inventory::{LOCK_FILE_MAX, LOCK_FILES_MAX, NOTES_MAX};
 use ctr_attest::{Inventory, RPM_DATABASE_MAX, scan};
 use ctr_tests::need;
-use ctr_tree::HostDir;
+use ctr_tree::{HostDir, Kind, Meta, Tree, TreeError, TreePath};
 
 fn read(root: &Path) -> Inventory {
     scan(&HostDir::open(root).unwrap()).unwrap()
@@ -121,6 +121,63 @@ fn damaged_databases_are_read_or_told_of() {
     fs::File::options().write(true).open(&file).unwrap().set_len(RPM_DATABASE_MAX + 1).unwrap();
     let found = read(tree.path());
     assert!(found.packages.is_empty() && found.notes[0].contains("more than"), "{found:?}");
+}
+
+/// A tree without end: a thousand directories in each.
+struct Endless;
+
+impl Tree for Endless {
+    fn look(&self, path: &TreePath) -> Result<Option<Meta>, TreeError> {
+        let (kind, time) = (Kind::Directory, (0, 0));
+        let number = path.name().iter().all(u8::is_ascii_digit);
+        let meta = Meta {
+            kind,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime: time,
+            ctime: time,
+            inode: (0, 0),
+            links: 1,
+            device: (0, 0),
+        };
+        Ok(number.then_some(meta))
+    }
+
+    fn list(&self, path: &TreePath) -> Result<Vec<(Vec<u8>, Meta)>, TreeError> {
+        assert!(path.as_bytes().len() < 4_096);
+        let meta = self.look(&TreePath::root())?.unwrap();
+        Ok((0..1_000).map(|number| (format!("{number:03}").into_bytes(), meta.clone())).collect())
+    }
+
+    fn read_link(&self, _: &TreePath) -> Result<Vec<u8>, TreeError> {
+        unreachable!("there are no links")
+    }
+
+    fn open(&self, _: &TreePath) -> Result<fs::File, TreeError> {
+        unreachable!("there are no files")
+    }
+
+    fn attributes(&self, _: &TreePath) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TreeError> {
+        Ok(Vec::new())
+    }
+}
+
+// spec: BUILD-129 LIM-120
+#[test]
+fn a_tree_without_end_is_gone_through_in_part() {
+    let found = scan(&Endless).unwrap();
+    assert!(found.packages.is_empty());
+    let notes: Vec<&str> =
+        found.notes.iter().map(|note| note.trim_start_matches(|c: char| c.is_ascii_digit())).collect();
+    assert_eq!(
+        notes,
+        [
+            "There are more than 4194304 files; not all were searched for lock files.",
+            " directories with too long paths were not searched for lock files.",
+        ]
+    );
 }
 
 const CARGO: &str = "[[package]]\nname = \"NAME\"\nversion = \"1.0.0\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\n";

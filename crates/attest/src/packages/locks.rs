@@ -23,6 +23,9 @@ const OF_OTHERS: &[&[u8]] = &[b"node_modules", b"site-packages", b"dist-packages
 const OF_OTHERS_WITHIN: &[(&[u8], &[u8])] =
     &[(b".cargo", b"registry"), (b".cargo", b"git"), (b"cargo", b"registry"), (b"cargo", b"git"), (b"pkg", b"mod")];
 
+/// Bytes of a path that is gone through: more have no place in one system call.
+const PATH_MAX: usize = 4_000;
+
 /// A package that a lock file names.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Locked {
@@ -61,38 +64,73 @@ const FORMATS: &[(&[u8], Parse)] = &[
     (b"composer.lock", json::composer),
 ];
 
+/// What is gone through, and how much of it there was.
+struct Walk<'a> {
+    tree: &'a dyn Tree,
+    found: &'a mut Inventory,
+    visited: usize,
+    bytes: u64,
+}
+
 /// Packages that the lock files of the tree name, and notes of those that are not read.
 pub fn read(tree: &dyn Tree, found: &mut Inventory) -> Result<(), AttestError> {
-    let mut ahead = vec![TreePath::root()];
-    let (mut visited, mut bytes) = (0_usize, 0_u64);
-    while let Some(directory) = ahead.pop() {
-        let first = ahead.len();
-        for (name, meta) in tree.list(&directory)? {
-            visited += 1;
-            if visited > WALK_MAX {
-                found.note(format!("The image has more than {WALK_MAX} files; not all were searched for lock files."));
-                return Ok(());
+    let mut walk = Walk { tree, found, visited: 0, bytes: 0 };
+    let root = TreePath::root();
+    let Some(names) = walk.directory(&root)? else { return Ok(()) };
+    // Directories on the way, and the names in them that are to be gone through: paths of all of them would need much more room.
+    let mut way = vec![(root, names.into_iter())];
+    let mut too_long = 0_usize;
+    while let Some((directory, names)) = way.last_mut() {
+        let Some(name) = names.next() else {
+            way.pop();
+            continue;
+        };
+        let path = directory.join(&name);
+        if path.as_bytes().len() > PATH_MAX {
+            too_long += 1;
+            continue;
+        }
+        let Some(names) = walk.directory(&path)? else { break };
+        way.push((path, names.into_iter()));
+    }
+    if too_long > 0 {
+        walk.found.note(format!("{too_long} directories with too long paths were not searched for lock files."));
+    }
+    Ok(())
+}
+
+impl Walk<'_> {
+    /// Reads the lock files in a directory. Returns the names of directories in it; `None` if there is to be no more.
+    fn directory(&mut self, directory: &TreePath) -> Result<Option<Vec<Vec<u8>>>, AttestError> {
+        let mut below = Vec::new();
+        for (name, meta) in self.tree.list(directory)? {
+            self.visited += 1;
+            if self.visited > WALK_MAX {
+                self.found.note(format!("There are more than {WALK_MAX} files; not all were searched for lock files."));
+                return Ok(None);
             }
             match meta.kind {
-                Kind::Directory if !is_passed_over(&directory, &name) => ahead.push(directory.join(&name)),
+                Kind::Directory if !is_passed_over(directory, &name) => below.push(name),
                 Kind::File => {
                     let Some((_, parse)) = FORMATS.iter().find(|(of, _)| *of == name.as_slice()) else { continue };
                     let path = directory.join(&name);
-                    bytes = bytes.saturating_add(meta.size);
-                    if bytes > LOCK_FILES_MAX {
-                        found.note(format!("The lock files have more than {LOCK_FILES_MAX} bytes; {path} and those after it are not read."));
-                        return Ok(());
+                    self.bytes = self.bytes.saturating_add(meta.size);
+                    if self.bytes > LOCK_FILES_MAX {
+                        self.found.note(format!(
+                            "The lock files have more than {LOCK_FILES_MAX} bytes; {path} and those after it are not read."
+                        ));
+                        return Ok(None);
                     }
-                    if let Err(why) = one(tree, &path, *parse, &mut found.packages)? {
-                        found.note(format!("The lock file {path} is not read: {why}; its packages are not listed."));
+                    if let Err(why) = one(self.tree, &path, *parse, &mut self.found.packages)? {
+                        self.found
+                            .note(format!("The lock file {path} is not read: {why}; its packages are not listed."));
                     }
                 }
                 _ => {}
             }
         }
-        ahead.get_mut(first..).unwrap_or_default().reverse();
+        Ok(Some(below))
     }
-    Ok(())
 }
 
 fn is_passed_over(directory: &TreePath, name: &[u8]) -> bool {
