@@ -9,6 +9,7 @@ use std::path::Path;
 use ctr_attest::inventory::{LOCK_FILE_MAX, LOCK_FILES_MAX, NOTES_MAX};
 use ctr_attest::{Inventory, RPM_DATABASE_MAX, scan};
 use ctr_tests::need;
+use ctr_tests::scratch::Cmd;
 use ctr_tree::{HostDir, Kind, Meta, Tree, TreeError, TreePath};
 
 fn read(root: &Path) -> Inventory {
@@ -73,6 +74,57 @@ fn the_packages_of_a_database_are_those_that_rpm_lists() {
         ]
         .map(|note| note.replace("usr/lib", "/usr/lib"))
     );
+}
+
+/// Makes a database by `SQLite` itself with headers of many sizes, some of them removed again, and prints the names that it has then.
+const MANY: &str = r#"
+import random, sqlite3, struct, sys
+
+def header(name, padding):
+    data, index = b"", b""
+    for tag, text in [(1, "x" * padding), (1000, name), (1001, "1"), (1002, "2")]:
+        index += struct.pack(">IIII", tag, 6, len(data), 1)
+        data += text.encode() + b"\0"
+    return struct.pack(">II", 4, len(data)) + index + data
+
+path, page, vacuum = sys.argv[1:]
+random.seed(int(page))
+db = sqlite3.connect(path, isolation_level=None)
+db.execute(f"PRAGMA page_size = {page}")
+db.execute(f"PRAGMA auto_vacuum = {vacuum}")
+db.execute("CREATE TABLE other (a TEXT, b BLOB)")
+db.execute("CREATE TABLE IF NOT EXISTS 'Packages' (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+for number in range(40):
+    db.execute(f"CREATE INDEX i{number} ON other (a, b)")
+db.execute("BEGIN")
+for number in range(1500):
+    size = random.choice([0, 10, 300, int(page) - random.randrange(130), random.randrange(3 * int(page))])
+    db.execute("INSERT INTO Packages (blob) VALUES (?)", [header(f"p{number}", size)])
+    db.execute("INSERT INTO other VALUES (?, ?)", [str(number), b"x" * 50])
+db.execute("COMMIT")
+db.execute("DELETE FROM Packages WHERE hnum % 7 = 0")
+print("\n".join(f"p{hnum - 1}" for hnum, in db.execute("SELECT hnum FROM Packages")))
+"#;
+
+// spec: BUILD-128
+#[test]
+fn what_sqlite_wrote_is_read_whatever_its_pages_are() {
+    need!("python3");
+    for (page, vacuum) in [("512", "0"), ("1024", "1"), ("4096", "0"), ("8192", "2"), ("65536", "1")] {
+        let tree = tempfile::tempdir().unwrap();
+        let place = tree.path().join("var/lib/rpm");
+        fs::create_dir_all(&place).unwrap();
+        let made = Cmd::new("python3").args(["-c", MANY]).arg(place.join("rpmdb.sqlite")).args([page, vacuum]).ok();
+        let mut expected: Vec<&str> = made.lines().collect();
+        expected.sort_unstable();
+        let found = read(tree.path());
+        let mut names: Vec<&str> = found.packages.iter().map(|package| package.name.as_str()).collect();
+        names.sort_unstable();
+        assert!(expected.len() > 1_200);
+        assert_eq!(names, expected, "{page}");
+        assert_eq!(found.notes, [""; 0], "{page}");
+        assert_eq!(found.packages[0].purl, format!("pkg:rpm/{}@1-2", found.packages[0].name));
+    }
 }
 
 // spec: BUILD-124 BUILD-128 LIM-99
