@@ -48,7 +48,8 @@ impl Line {
     /// The place in the file of bytes of [`Line::text`].
     pub fn place(&self, start: usize, end: usize) -> Span {
         let at = |offset: usize| {
-            let piece = self.pieces.iter().rev().find(|(in_text, _)| *in_text <= offset);
+            let behind = self.pieces.partition_point(|(in_text, _)| *in_text <= offset);
+            let piece = behind.checked_sub(1).and_then(|index| self.pieces.get(index));
             piece.map_or(self.span.start, |(in_text, in_file)| in_file + (offset - in_text))
         };
         // The end is that of the last byte: behind it another piece may begin somewhere else.

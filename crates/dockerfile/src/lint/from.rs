@@ -34,12 +34,14 @@ impl Checks<'_> {
         if let Some(platform) = platform.filter(|platform| !platform.is_empty()) {
             self.platform(node, platform, name.as_deref().unwrap_or_default());
         }
+        let mut room = self.room;
         let stage = if let Some(parent) = base.ok().and_then(|base| self.stage(&base)) {
-            parent.child(name)
+            parent.child(name, &mut room)
         } else {
             let of_base = self.context.base_env.iter().cloned().chain(["PATH".to_owned()]);
             Stage { name, values: of_base.map(|name| (name, None)).collect(), ..Stage::default() }
         };
+        self.room = room;
         self.stages.push(stage);
     }
 

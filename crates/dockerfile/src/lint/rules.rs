@@ -28,6 +28,7 @@ pub(super) fn all(dockerfile: &Dockerfile, context: &Context) -> Vec<Finding> {
         defaults: values.clone(),
         given: values,
         stages: Vec::new(),
+        room: MOST_COPIED,
     };
     checks.casing(dockerfile.nodes());
     for node in dockerfile.nodes() {
@@ -35,6 +36,9 @@ pub(super) fn all(dockerfile: &Dockerfile, context: &Context) -> Vec<Finding> {
     }
     checks.found
 }
+
+/// Variables that are copied from stages to those on top of them, in all.
+const MOST_COPIED: usize = 1 << 18;
 
 pub(super) struct Checks<'a> {
     pub(super) context: &'a Context<'a>,
@@ -51,6 +55,8 @@ pub(super) struct Checks<'a> {
     /// Their values in this build.
     pub(super) given: Values,
     pub(super) stages: Vec<Stage>,
+    /// How many variables may still be copied from a stage to the one on top of it.
+    pub(super) room: usize,
 }
 
 impl Checks<'_> {

@@ -119,6 +119,20 @@ fn variables_with_unknown_values_are_no_findings() {
 }
 
 #[test]
+fn long_chains_of_stages_and_many_names_end() {
+    let chain = |stages: usize| {
+        let stage = |n: usize| [format!("FROM s{} AS s{n}", n - 1), format!("ENV v{n}=1")].join("\n");
+        let stages: Vec<String> = (1..stages).map(stage).collect();
+        format!("FROM a AS s0\n{}\nCOPY $v1 $other /\n", stages.join("\n"))
+    };
+    // What does not fit any more is not known, and so is no finding.
+    assert!(found(&chain(1000)).is_empty());
+    assert_eq!(found(&chain(50)), ["UndefinedVar"]);
+    let pairs: Vec<String> = (0..400).map(|n| format!("ENV name{n}=1\nENV x{n}=$nbme{n}")).collect();
+    assert_eq!(found(&format!("FROM a\n{}\n", pairs.join("\n"))).len(), 400);
+}
+
+#[test]
 fn mutated_dockerfiles_are_read_or_refused_and_never_panic() {
     let seed = "# check=experimental=all\n# b\nARG x=1\nFROM --platform=$P a:${x:-1} AS b\nENV K v\nRUN <<E\n\u{e4}\nE\nCOPY --chown=1 [\"a\", \"b\"]\nEXPOSE 1:2/TCP\n";
     let pieces =

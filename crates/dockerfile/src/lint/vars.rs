@@ -29,6 +29,8 @@ pub(super) struct Asked<'a> {
     values: &'a Values,
     /// Arguments that may be given, or not.
     args: Option<&'a BTreeSet<String>>,
+    /// More is set than is known here.
+    open: bool,
     known: RefCell<BTreeSet<String>>,
     unknown: RefCell<BTreeSet<String>>,
     guessed: Cell<bool>,
@@ -36,11 +38,18 @@ pub(super) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     pub(super) fn of(values: &'a Values) -> Self {
-        Self { values, args: None, known: RefCell::default(), unknown: RefCell::default(), guessed: Cell::new(false) }
+        Self {
+            values,
+            args: None,
+            open: false,
+            known: RefCell::default(),
+            unknown: RefCell::default(),
+            guessed: Cell::new(false),
+        }
     }
 
     pub(super) fn in_stage(stage: &'a Stage) -> Self {
-        Self { args: Some(&stage.args), ..Self::of(&stage.values) }
+        Self { args: Some(&stage.args), open: stage.open, ..Self::of(&stage.values) }
     }
 
     /// Names that have a value.
@@ -61,8 +70,8 @@ impl<'a> Asked<'a> {
 
 impl Scope for Asked<'_> {
     fn get(&self, name: &str) -> Option<String> {
-        let open = self.args.filter(|args| args.contains(name)).map(|_| &None);
-        let Some(value) = self.values.get(name).or(open) else {
+        let may_be = self.open || self.args.is_some_and(|args| args.contains(name));
+        let Some(value) = self.values.get(name).or(may_be.then_some(&None)) else {
             self.unknown.borrow_mut().insert(name.to_owned());
             return None;
         };
@@ -75,10 +84,13 @@ impl Scope for Asked<'_> {
     }
 }
 
+/// Names that a hint is looked for in: more of them are in no Dockerfile that a person has written.
+const MOST_HINTS: usize = 256;
+
 /// The name out of `names` that differs in at most two letters, nearest first, then first in the alphabet; as a hint.
 pub(super) fn hint<'a>(name: &str, names: impl IntoIterator<Item = &'a String>, sign: &str) -> String {
     const FAR: usize = 3;
-    let near = names.into_iter().filter(|other| other.len().abs_diff(name.len()) < 4 * FAR);
+    let near = names.into_iter().take(MOST_HINTS).filter(|other| other.len().abs_diff(name.len()) < 4 * FAR);
     let nearest = near.map(|other| (distance(name, other), other)).min();
     match nearest {
         Some((1..FAR, other)) => format!(" (did you mean {sign}{other}?)"),
