@@ -43,7 +43,8 @@ for one in json.loads(text)["components"]:
 fn validators() -> Option<PathBuf> {
     let place = bins::work_dir().join("sbom-validators-1");
     bins::once(&place, |half| {
-        let install = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "--target"];
+        let install =
+            ["-m", "pip", "install", "--quiet", "--retries=1", "--timeout=15", "--only-binary", ":all:", "--target"];
         let done = Cmd::new("python3").args(install).arg(half).args(VALIDATORS).run();
         if done.code != 0 {
             eprintln!("{done}");
