@@ -182,7 +182,8 @@ impl Node {
     /// The end of its last physical line, without its heredocs.
     pub(crate) fn last_line(&self) -> Span {
         let text = self.line.text.len();
-        let piece = self.line.place(text.saturating_sub(1), text);
+        let last = self.line.text.chars().next_back().map_or(0, char::len_utf8);
+        let piece = self.line.place(text - last, text);
         let last = self.empty_lines().last().copied().filter(|empty| empty.start > piece.start);
         last.unwrap_or(piece)
     }

@@ -23,6 +23,7 @@ pub(super) const TABLE: &[Case] = &[
         "NoEmptyContinuation",
         &[
             ("FROM a\nCOPY x \\\n\n  y\nRUN z", &[(4, "Empty continuation line")]),
+            ("FROM a\nCOPY x \\\n\n  \u{e4}\nRUN z", &[(4, "Empty continuation line")]),
             ("FROM a\nCOPY x \\\n\n\n# c\n  y \\\n\n z", &[(8, "Empty continuation line")]),
         ],
         &["FROM a\nRUN x \\\n# c\n y", "FROM a\nRUN <<E\n\nE\n"],

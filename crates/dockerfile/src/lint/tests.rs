@@ -152,6 +152,10 @@ fn mutated_dockerfiles_are_read_or_refused_and_never_panic() {
         let text: String = text.into_iter().collect();
         if let Ok(dockerfile) = crate::parse(&text) {
             let findings = check(&dockerfile, &Context::default());
+            assert!(
+                findings.iter().all(|finding| text.get(finding.span.start..finding.span.end).is_some()),
+                "{text:?}"
+            );
             render_text(&findings, "Dockerfile", &text);
             to_sarif(&findings, "Dockerfile", &text);
         }
