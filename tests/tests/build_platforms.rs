@@ -59,7 +59,7 @@ fn an_index_of_several_platforms() {
     let (metadata, archive, files) =
         (builder.root.file("metadata"), builder.root.file("cross.tar"), builder.root.file("files"));
     let built = build(&builder, "linux/amd64,linux/arm64", &dir)
-        .args(["--tag", &name, "--push", "--sbom=spdx", "--verify-reproducible"])
+        .args(["--tag", &name, "--push", "--sbom=spdx", "--provenance", "--verify-reproducible"])
         .args(["--output", &format!("type=oci-archive,dest={}", archive.display())])
         .args(["--output", &format!("type=dir,dest={}", files.display())])
         .arg("--metadata-file")
@@ -77,7 +77,23 @@ fn an_index_of_several_platforms() {
         .iter()
         .map(|one| one["platform"]["architecture"].as_str().unwrap())
         .collect();
-    assert_eq!(platforms, ["amd64", "arm64"]);
+    // Behind the images, what is said of each, as BuildKit has it.
+    assert_eq!(platforms, ["amd64", "arm64", "unknown", "unknown"]);
+    for (at, statements) in [(0, 2), (1, 3)] {
+        let annotations = &index["manifests"][statements]["annotations"];
+        assert_eq!(annotations["vnd.docker.reference.type"], "attestation-manifest");
+        assert_eq!(annotations["vnd.docker.reference.digest"], index["manifests"][at]["digest"]);
+        let digest = index["manifests"][statements]["digest"].as_str().unwrap();
+        let manifest: Value = serde_json::from_str(
+            &Cmd::new("skopeo")
+                .args(["inspect", "--raw", "--tls-verify=false"])
+                .arg(format!("docker://{}@{digest}", registry.name("team/cross")))
+                .ok(),
+        )
+        .unwrap();
+        let said = |at: usize| &manifest["layers"][at]["annotations"]["in-toto.io/predicate-type"];
+        assert_eq!((said(0), said(1)), (&"https://spdx.dev/Document".into(), &"https://slsa.dev/provenance/v1".into()));
+    }
     for (at, arch) in ["amd64", "arm64"].into_iter().enumerate() {
         let layout = builder.root.file(&format!("layout-{arch}"));
         Cmd::new("skopeo")
@@ -105,7 +121,8 @@ fn an_index_of_several_platforms() {
     let details = builder.ctr("image").args(["inspect", &name]).ok();
     assert!(details.contains(&format!("linux/{}\n", own())), "{details}");
     let again = builder.ctr("build").args(["--pull=never", "--format=json", "--platform=linux/amd64,linux/arm64"]);
-    let again: Value = serde_json::from_str(&again.args(["--tag", &name]).arg(&dir).ok()).unwrap();
+    let again: Value =
+        serde_json::from_str(&again.args(["--tag", &name, "--sbom=spdx", "--provenance"]).arg(&dir).ok()).unwrap();
     assert_eq!((&again["digest"], &again["steps"]["run"]), (&built.trim().into(), &0.into()), "{again}");
     assert_eq!(again["images"][1]["platform"], "linux/arm64", "{again}");
     builder.ctr("gc").args(["--grace", "0"]).ok();

@@ -30,8 +30,8 @@ pub struct Attached {
     pub blobs: Vec<Blob>,
     /// The manifest of them.
     pub manifest: Blob,
-    /// What stands in an index for the manifest.
-    pub entry: Value,
+    /// Annotations of the entry that stands for it in an index.
+    pub annotations: Vec<(&'static str, String)>,
 }
 
 impl Blob {
@@ -81,15 +81,12 @@ pub fn attestation_manifest(subject: &Subject, statements: &[(&str, Vec<u8>)]) -
         "schemaVersion": 2, "mediaType": MANIFEST, "config": config.descriptor(), "layers": layers,
     });
     let manifest = Blob::of(MANIFEST, &manifest)?;
-    let annotations = json!({
-        "vnd.docker.reference.type": "attestation-manifest",
-        "vnd.docker.reference.digest": format!("sha256:{}", subject.digest.hex()),
-    });
-    // No program takes it for an image that it can run.
-    let platform = json!({"architecture": "unknown", "os": "unknown"});
-    let entry = with(with(manifest.descriptor(), "annotations", annotations), "platform", platform);
+    let annotations = vec![
+        ("vnd.docker.reference.type", "attestation-manifest".to_owned()),
+        ("vnd.docker.reference.digest", subject.digest.to_string()),
+    ];
     blobs.insert(0, config);
-    Ok(Attached { blobs, manifest, entry })
+    Ok(Attached { blobs, manifest, annotations })
 }
 
 /// An artifact of one document of this media type that refers to an image. `image` is the descriptor of the image's manifest.
@@ -101,8 +98,7 @@ pub fn referrer(image: &Value, media_type: &str, document: Vec<u8>) -> Result<At
         "layers": [document.descriptor()], "subject": image,
     });
     let manifest = Blob::of(MANIFEST, &manifest)?;
-    let entry = with(manifest.descriptor(), "artifactType", json!(media_type));
-    Ok(Attached { blobs: vec![config, document], manifest, entry })
+    Ok(Attached { blobs: vec![config, document], manifest, annotations: Vec::new() })
 }
 
 fn with(mut object: Value, key: &str, value: Value) -> Value {
@@ -131,8 +127,6 @@ mod tests {
             assert_eq!(descriptor["size"], blob.bytes.len());
             assert_eq!(descriptor["mediaType"], blob.media_type.as_str());
         }
-        assert_eq!(attached.entry["digest"], attached.manifest.digest());
-        assert_eq!(attached.entry["size"], attached.manifest.bytes.len());
         manifest
     }
 
@@ -151,10 +145,8 @@ mod tests {
         assert_eq!(manifest["layers"][0]["annotations"]["in-toto.io/predicate-type"], predicate);
         let config: Value = serde_json::from_slice(&attached.blobs[0].bytes).unwrap();
         assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
-        assert_eq!(attached.entry["platform"], json!({"architecture": "unknown", "os": "unknown"}));
-        let annotations = &attached.entry["annotations"];
-        assert_eq!(annotations["vnd.docker.reference.type"], "attestation-manifest");
-        assert_eq!(annotations["vnd.docker.reference.digest"], format!("sha256:{}", subject().digest.hex()));
+        assert_eq!(attached.annotations[0], ("vnd.docker.reference.type", "attestation-manifest".to_owned()));
+        assert_eq!(attached.annotations[1], ("vnd.docker.reference.digest", subject().digest.to_string()));
         assert!(statement(&subject(), predicate, b"{").is_err());
     }
 
@@ -167,6 +159,6 @@ mod tests {
         assert_eq!(manifest["subject"], image);
         assert_eq!(manifest["artifactType"], "application/spdx+json");
         assert_eq!(manifest["config"]["mediaType"], EMPTY);
-        assert_eq!(attached.entry["artifactType"], "application/spdx+json");
+        assert!(attached.annotations.is_empty());
     }
 }

@@ -50,8 +50,9 @@ pub(crate) fn caches(done: &[Done<'_>]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gives the names to the image, or to an index of the images and to that of them which this machine runs.
-pub(crate) fn name(done: &[Done<'_>]) -> Result<Whole, Failure> {
+/// Gives the names to the image, or to an index of the images and to that of them which this machine runs. `statements` are
+/// entries of the index that are about its images.
+pub(crate) fn name(done: &[Done<'_>], statements: Vec<Descriptor>) -> Result<Whole, Failure> {
     let Some(first) = done.first() else { return Err(Failure::new("nothing was built")) };
     let names = &first.builder.request.tags;
     if let [only] = done {
@@ -60,7 +61,7 @@ pub(crate) fn name(done: &[Done<'_>]) -> Result<Whole, Failure> {
         return Ok(Whole { descriptor: manifest.clone(), config: Some(*config), size: *size });
     }
     let entry = |done: &Done<'_>| Descriptor { platform: Some(platform(&done.image)), ..done.image.manifest.clone() };
-    let bytes = write::index(&done.iter().map(entry).collect::<Vec<_>>());
+    let bytes = write::index(&done.iter().map(entry).chain(statements).collect::<Vec<_>>());
     let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
     let host = Platform::host();
     let runs = |done: &&Done<'_>| host.runs(&platform(&done.image)).is_some();

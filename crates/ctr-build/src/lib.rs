@@ -128,11 +128,12 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     if options.verify_reproducible {
         verify::verify(&done)?;
     }
+    let mut statements = Vec::new();
     for done in &done {
-        statements::attach(&done.builder, &done.built, &done.image, &options.sbom, options.provenance)?;
+        statements.extend(statements::attach(done, &options.sbom, options.provenance, several)?);
     }
     // Nothing has a name before all that was asked for is known of it.
-    let whole = finish::name(&done)?;
+    let whole = finish::name(&done, statements)?;
     for output in &outputs {
         output.write(&done, &whole)?;
     }
