@@ -147,6 +147,8 @@ pub(crate) enum IsolationName {
     Userns,
     /// Those of root of a user namespace with one id: owners of files are recorded
     SingleId,
+    /// Those of root, in a chroot over a copy of the files: where nothing may be mounted
+    Chroot,
     /// None: nothing is executed, owners of files are recorded
     None,
 }

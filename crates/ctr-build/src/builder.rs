@@ -15,12 +15,14 @@ use ctr_layer::unpack::Ownership;
 use ctr_tree::Layers;
 
 use crate::actions::{Action, Actions, LayerAction};
+use crate::args::IsolationName;
 use crate::bases::Images;
 use crate::config::Config;
 use crate::context::Context;
 use crate::graph::{Base, Graph};
 use crate::layer::{Layer, Sealed, chain_id, chain_of};
 use crate::permits::Permits;
+use crate::plan::Isolation;
 use crate::portable;
 use crate::request::Request;
 use crate::scope::{Arguments, Given};
@@ -34,6 +36,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) store: Store,
     pub(crate) txn: Txn,
     pub(crate) ownership: Ownership,
+    /// RUN is carried out in a chroot.
+    pub(crate) in_chroot: bool,
     pub(crate) request: &'a Request,
     pub(crate) given: Given,
     pub(crate) dockerfile: &'a Dockerfile,
@@ -132,7 +136,7 @@ pub(crate) fn hinted(error: StoreError) -> Failure {
 /// What a build begins with.
 pub(crate) struct Parts<'a> {
     pub(crate) store: Store,
-    pub(crate) ownership: Ownership,
+    pub(crate) isolation: Isolation,
     pub(crate) request: &'a Request,
     pub(crate) given: Given,
     pub(crate) dockerfile: &'a Dockerfile,
@@ -148,12 +152,13 @@ pub(crate) struct Parts<'a> {
 impl<'a> Builder<'a> {
     /// A build of these parts.
     pub(crate) fn new(parts: Parts<'a>) -> Result<Self, Failure> {
-        let Parts { store, ownership, request, given, dockerfile, file, graph, context, contexts, images, view } =
+        let Parts { store, isolation, request, given, dockerfile, file, graph, context, contexts, images, view } =
             parts;
         let txn = store.begin().map_err(hinted)?;
         Ok(Self {
             txn,
-            ownership,
+            ownership: isolation.ownership,
+            in_chroot: isolation.name == IsolationName::Chroot,
             given,
             dockerfile,
             file,

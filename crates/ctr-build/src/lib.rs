@@ -10,6 +10,7 @@ mod args;
 mod bases;
 mod builder;
 mod check;
+mod chroot;
 mod commit;
 mod config;
 mod context;
@@ -113,12 +114,12 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
         plan.findings(&root).warn()?;
     }
 
-    let isolation = plan::enter(&plans, options.isolation)?;
+    let isolation = plan::enter(&plans, options.isolation, &root)?;
     let several = plans.len() > 1;
     let mut done = Vec::with_capacity(plans.len());
     for plan in plans {
         let store = Store::open_or_create(&root).map_err(hinted)?;
-        done.push(plan.carry_out(store, isolation.ownership, style, several)?);
+        done.push(plan.carry_out(store, isolation, style, several)?);
     }
     finish::caches(&done)?;
     if options.second_build {

@@ -310,6 +310,8 @@ impl Cache<'_> {
             let lock = File::from(lock);
             let cannot = |error: ctr_sys::SysError| Failure::new(failed(&lock_path)).caused_by(&error);
             match self.sharing {
+                // In a chroot it is moved to where it is seen, so that nobody else can.
+                Sharing::Shared if builder.in_chroot => ctr_sys::lock::exclusive(lock.as_fd()).map_err(cannot)?,
                 Sharing::Locked => ctr_sys::lock::exclusive(lock.as_fd()).map_err(cannot)?,
                 Sharing::Private => {
                     if !ctr_sys::lock::try_exclusive(lock.as_fd()).map_err(cannot)? {

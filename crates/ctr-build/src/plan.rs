@@ -130,7 +130,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn carry_out(
         self,
         store: Store,
-        ownership: Ownership,
+        isolation: Isolation,
         style: Style,
         several: bool,
     ) -> Result<Done<'a>, Failure> {
@@ -143,7 +143,7 @@ impl<'a> Plan<'a> {
         let view = View::new(style, labels, steps.map(|stage| stage.nodes.len()).sum());
         let file = file.to_owned();
         let parts =
-            Parts { store, ownership, request, given, dockerfile, file, graph, context, contexts, images, view };
+            Parts { store, isolation, request, given, dockerfile, file, graph, context, contexts, images, view };
         let builder = Builder::new(parts)?;
         let built = builder.build(target);
         builder.view.finish();
@@ -178,7 +178,7 @@ pub(crate) struct Isolation {
 
 /// Enters the user namespace of the store, as an ordinary user. Where there is none to be had, what only copies is built
 /// without: owners are recorded then, as where one id is all there is. `wanted` has to be what comes of it.
-pub(crate) fn enter(plans: &[Plan<'_>], wanted: IsolationName) -> Result<Isolation, Failure> {
+pub(crate) fn enter(plans: &[Plan<'_>], wanted: IsolationName, root: &Path) -> Result<Isolation, Failure> {
     let runs = || plans.iter().try_fold(false, |runs, plan| Ok::<_, Failure>(runs || plan.runs()?));
     let recorded = |name, reason: &str| {
         ctr_cli::note(format!("owners of files are recorded, not set: {reason}"));
@@ -194,6 +194,11 @@ pub(crate) fn enter(plans: &[Plan<'_>], wanted: IsolationName) -> Result<Isolati
     let found = match enter_storage_map() {
         Ok(StorageMap::Single { reason }) => recorded(IsolationName::SingleId, &reason),
         Ok(map) if map.single_id() => Isolation { name: IsolationName::SingleId, ownership: Ownership::Record },
+        Ok(StorageMap::Host) if wanted == IsolationName::Chroot => chown(IsolationName::Chroot),
+        Ok(StorageMap::Host) if wanted == IsolationName::Auto && runs()? && crate::chroot::is_called_for(root)? => {
+            ctr_cli::note("commands run in a chroot, over copies of the files: nothing can be mounted here");
+            chown(IsolationName::Chroot)
+        }
         Ok(StorageMap::Host) => chown(IsolationName::Root),
         Ok(_) => chown(IsolationName::Userns),
         Err(error) if runs()? || wanted != IsolationName::Auto => {

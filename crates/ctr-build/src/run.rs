@@ -7,7 +7,7 @@ use ctr_cli::Failure;
 use ctr_core::digest::Digest;
 use ctr_core::platform::Platform;
 use ctr_dockerfile::instruction::{Command, Heredoc, Network, Run};
-use ctr_sandbox::step::{Content, Step, StepMount, StepNetwork};
+use ctr_sandbox::step::{Content, Step, StepIsolation, StepMount, StepNetwork};
 
 use crate::args::NetworkName;
 use crate::builder::Stop;
@@ -18,7 +18,7 @@ use crate::mounts::Mounts;
 use crate::scope::proxies;
 use crate::stage::StageRun;
 use crate::view::Outcome;
-use crate::{pack, step, upper};
+use crate::{chroot, pack, step, upper};
 
 /// What is executed.
 struct Program {
@@ -69,6 +69,7 @@ impl StageRun<'_, '_, '_> {
             let _hold = builder.hold();
             let prepared = mounts.prepare(builder)?;
             let mut step = Step {
+                isolation: StepIsolation::Namespaces,
                 layers: builder.dirs(&self.built.layers),
                 upper: std::path::PathBuf::new(),
                 scratch: std::path::PathBuf::new(),
@@ -118,21 +119,21 @@ impl StageRun<'_, '_, '_> {
         // Beside it, not in it: it is no part of the layer.
         let scratch = builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
         (step.upper, step.scratch) = (dir.clone(), scratch.clone());
-        let result = step::execute(builder, self.number, &step).map_err(|stop| self.of_platform(stop));
-        remove(&scratch)?;
-        if let Err(Stop::Failed(failure)) = &result
-            && builder.request.shell_on_error
-        {
-            self.look_into(step, failure)?;
+        if builder.in_chroot {
+            let tree = chroot::Tree::make(builder, &base, step)?;
+            self.execute(tree.step().clone())?;
+            tree.into_layer(builder, &dir, !self.built.layers.is_empty())?;
+            remove(&scratch)?;
+        } else {
+            self.execute(step)?;
         }
-        result?;
         if upper::is_untouched(&dir, &root)? {
             self.record(key, None);
             builder.made(key, None);
             return Ok(None);
         }
         // What the next step sees is what the layer will have.
-        let max = upper::settle(&dir, builder.request.epoch)?;
+        let max = upper::settle(&dir, builder.request.epoch, &base, builder.store.dialect())?;
         let layer = Layer::packing(dir);
         builder.made(key, Some(Arc::clone(&layer)));
         let (below, packing, at) = (self.built.layers.clone(), Arc::clone(&layer), self.at);
@@ -150,6 +151,20 @@ impl StageRun<'_, '_, '_> {
             }
         });
         Ok(Some(layer))
+    }
+
+    /// Executes the command.
+    fn execute(&self, step: Step) -> Result<(), Stop> {
+        let result = step::execute(self.builder, self.number, &step).map_err(|stop| self.of_platform(stop));
+        if step.isolation == StepIsolation::Namespaces {
+            remove(&step.scratch)?;
+        }
+        if let Err(Stop::Failed(failure)) = &result
+            && self.builder.request.shell_on_error
+        {
+            self.look_into(step, failure)?;
+        }
+        result
     }
 
     /// What a program of another machine may have failed for.

@@ -5,9 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use ctr_cli::Failure;
+use ctr_core::store::XattrDialect;
+use ctr_layer::dialect::{clear_opaque, is_opaque};
 use ctr_sys::SysError;
-use ctr_sys::dirfd::{self, FileKind, OpenFlags, Timestamp};
-use ctr_tree::{Meta, Tree, TreePath};
+use ctr_sys::dirfd::{self, FileKind, OpenFlags, Stat, Timestamp};
+use ctr_tree::{Kind, Meta, Tree, TreePath};
 
 use crate::copy::tree_failure;
 
@@ -43,52 +45,82 @@ pub(crate) fn is_untouched(dir: &Path, root: &Meta) -> Result<bool, Failure> {
 
 /// Cuts times to seconds and to the build's, takes sockets away, which layers cannot have, and says what the largest ids are.
 /// The tree is then what its layer unpacks to.
-pub(crate) fn settle(dir: &Path, epoch: i64) -> Result<(u32, u32), Failure> {
-    let mut max = (0, 0);
-    walk(open(dir)?.as_fd(), epoch, &mut max).map_err(|error| failure(&error))?;
-    Ok(max)
+///
+/// How a directory came about is no part of it either: overlay marks one that was renamed as opaque, also where `base` has
+/// nothing that it could hide.
+pub(crate) fn settle(dir: &Path, epoch: i64, base: &dyn Tree, dialect: XattrDialect) -> Result<(u32, u32), Failure> {
+    let mut settling = Settling { epoch, base, dialect, max: (0, 0) };
+    settling.walk(open(dir)?.as_fd())?;
+    Ok(settling.max)
+}
+
+struct Settling<'a> {
+    epoch: i64,
+    base: &'a dyn Tree,
+    dialect: XattrDialect,
+    /// The largest user and group id.
+    max: (u32, u32),
 }
 
 fn clamp(time: Timestamp, epoch: i64) -> Timestamp {
     Timestamp { secs: time.secs.min(epoch), nanos: 0 }
 }
 
-/// Directories within each other are entered one after the other, without recursion: a command can nest thousands.
-fn walk(root: BorrowedFd<'_>, epoch: i64, max: &mut (u32, u32)) -> Result<(), SysError> {
-    let flags = OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY;
-    let mut levels: Vec<(OwnedFd, Vec<Vec<u8>>)> = Vec::new();
-    let first = dirfd::open_child(root, b".", flags, 0)?;
-    let names = names(first.as_fd())?;
-    levels.push((first, names));
-    while let Some((dir, names)) = levels.last_mut() {
-        let Some(name) = names.pop() else {
-            let stat = dirfd::fstat(dir.as_fd())?;
-            note(max, stat.uid, stat.gid);
-            dirfd::set_times(dir.as_fd(), clamp(stat.mtime, epoch))?;
-            levels.pop();
-            continue;
-        };
-        let stat = dirfd::statat(dir.as_fd(), &name)?;
-        match stat.kind {
-            FileKind::Directory => {
-                let child = dirfd::open_child(dir.as_fd(), &name, flags, 0)?;
-                let names = self::names(child.as_fd())?;
-                levels.push((child, names));
+struct Level {
+    path: TreePath,
+    dir: OwnedFd,
+    names: Vec<Vec<u8>>,
+}
+
+impl Settling<'_> {
+    /// Directories within each other are entered one after the other, without recursion: a command can nest thousands.
+    fn walk(&mut self, root: BorrowedFd<'_>) -> Result<(), Failure> {
+        let mut levels = vec![self.enter(root, b".", TreePath::root())?];
+        while let Some(level) = levels.last_mut() {
+            let Some(name) = level.names.pop() else {
+                self.directory(level.dir.as_fd()).map_err(|error| failure(&error))?;
+                levels.pop();
+                continue;
+            };
+            let stat = dirfd::statat(level.dir.as_fd(), &name).map_err(|error| failure(&error))?;
+            if stat.kind == FileKind::Directory {
+                let next = self.enter(level.dir.as_fd(), &name, level.path.join(&name))?;
+                levels.push(next);
+                continue;
             }
-            FileKind::Socket => dirfd::unlinkat(dir.as_fd(), &name)?,
-            _ => {
-                note(max, stat.uid, stat.gid);
-                dirfd::set_times_at(dir.as_fd(), &name, clamp(stat.mtime, epoch))?;
+            self.other(level.dir.as_fd(), &name, &stat).map_err(|error| failure(&error))?;
+        }
+        Ok(())
+    }
+
+    fn enter(&self, above: BorrowedFd<'_>, name: &[u8], path: TreePath) -> Result<Level, Failure> {
+        let flags = OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY;
+        let dir = dirfd::open_child(above, name, flags, 0).map_err(|error| failure(&error))?;
+        if is_opaque(self.dialect, dir.as_fd()).map_err(|error| failure(&error))? {
+            let below = self.base.look(&path).map_err(|error| tree_failure(&error))?;
+            if below.is_none_or(|meta| meta.kind != Kind::Directory) {
+                clear_opaque(self.dialect, dir.as_fd()).map_err(|error| failure(&error))?;
             }
         }
+        let names = dirfd::read_dir(dir.as_fd()).map_err(|error| failure(&error))?;
+        Ok(Level { path, dir, names: names.into_iter().map(|entry| entry.name).collect() })
     }
-    Ok(())
-}
 
-fn note(max: &mut (u32, u32), uid: u32, gid: u32) {
-    *max = (max.0.max(uid), max.1.max(gid));
-}
+    fn directory(&mut self, dir: BorrowedFd<'_>) -> Result<(), SysError> {
+        let stat = dirfd::fstat(dir)?;
+        self.note(&stat);
+        dirfd::set_times(dir, clamp(stat.mtime, self.epoch))
+    }
 
-fn names(dir: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>, SysError> {
-    Ok(dirfd::read_dir(dir)?.into_iter().map(|entry| entry.name).collect())
+    fn other(&mut self, dir: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> Result<(), SysError> {
+        if stat.kind == FileKind::Socket {
+            return dirfd::unlinkat(dir, name);
+        }
+        self.note(stat);
+        dirfd::set_times_at(dir, name, clamp(stat.mtime, self.epoch))
+    }
+
+    fn note(&mut self, stat: &Stat) {
+        self.max = (self.max.0.max(stat.uid), self.max.1.max(stat.gid));
+    }
 }

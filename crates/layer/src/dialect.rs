@@ -1,10 +1,11 @@
 //! How overlay is told of whiteouts and opaque directories (kernel Documentation/filesystems/overlayfs.rst).
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use ctr_core::store::XattrDialect;
-use ctr_sys::dirfd::{FileKind, Stat};
+use ctr_sys::dirfd::{self, FileKind, OpenFlags, Stat};
 use ctr_sys::xattr::{self, Target};
+use ctr_sys::{Errno, process};
 
 use crate::tar::EntryKind;
 
@@ -42,6 +43,30 @@ pub fn is_whiteout(dialect: XattrDialect, dir: BorrowedFd<'_>, name: &[u8], stat
         return Ok(false);
     }
     Ok(xattr::get(Target::Child(dir, name), whiteout(dialect))?.is_some())
+}
+
+/// Hides what is below the directory.
+pub fn set_opaque(dialect: XattrDialect, dir: BorrowedFd<'_>) -> ctr_sys::Result<()> {
+    xattr::set(Target::Fd(dir), opaque(dialect), b"y")
+}
+
+/// The inverse of [`set_opaque`].
+pub fn clear_opaque(dialect: XattrDialect, dir: BorrowedFd<'_>) -> ctr_sys::Result<()> {
+    xattr::remove(Target::Fd(dir), opaque(dialect))
+}
+
+/// Makes the whiteout `name` in `dir`: a device 0:0, which Linux lets everybody make since 5.8. Overlay itself, as the file
+/// system of a nested store, does not, nor do some sandboxes: there it is an empty file with an attribute, in a directory that
+/// is marked to have such files (Linux 6.7).
+pub fn make_whiteout(dialect: XattrDialect, dir: BorrowedFd<'_>, name: &[u8]) -> ctr_sys::Result<()> {
+    match dirfd::mknodat(dir, name, FileKind::CharDevice, 0, 0) {
+        Err(error)
+            if matches!(error.errno, Errno::EPERM | Errno::EOPNOTSUPP) && process::kernel_version() >= (6, 7) => {}
+        made => return made,
+    }
+    let file = dirfd::open_child(dir, name, OpenFlags::O_WRONLY | OpenFlags::O_CREAT | OpenFlags::O_EXCL, 0)?;
+    xattr::set_open(file.as_fd(), whiteout(dialect), b"y")?;
+    if is_opaque(dialect, dir)? { Ok(()) } else { xattr::set(Target::Fd(dir), opaque(dialect), b"x") }
 }
 
 /// Is `name` an attribute by which overlay is told what to show? Layers may not bring those.

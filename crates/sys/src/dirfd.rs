@@ -13,6 +13,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags};
 
 pub use nix::fcntl::{OFlag as OpenFlags, ResolveFlag as Resolve};
 
+use crate::raw::call;
 use crate::{Errno, Result, SysError};
 
 /// Resolution that stays below the directory and follows no symbolic link at all (openat2(2)).
@@ -203,6 +204,17 @@ pub fn fstat(fd: BorrowedFd<'_>) -> Result<Stat> {
     nix::sys::stat::fstat(fd)
         .map(|stat| Stat::from_raw(&stat))
         .map_err(|errno| SysError::new("fstat", fd.as_raw_fd().to_string(), errno))
+}
+
+/// When the file was made (statx(2), `STATX_BTIME`); `None` where the file system does not say. Works on `O_PATH` fds too.
+pub fn birth(fd: BorrowedFd<'_>) -> Result<Option<Timestamp>> {
+    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    call!(libc::SYS_statx, fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_BTIME, found.as_mut_ptr())
+        .map_err(|errno| SysError::new("statx", fd.as_raw_fd().to_string(), errno))?;
+    // SAFETY: zeroed; plain integers.
+    let found = unsafe { found.assume_init() };
+    let time = Timestamp { secs: found.stx_btime.tv_sec, nanos: found.stx_btime.tv_nsec };
+    Ok((found.stx_mask & libc::STATX_BTIME != 0).then_some(time))
 }
 
 /// fchmod(2).

@@ -260,6 +260,11 @@ pub fn is_sysfs(fd: BorrowedFd<'_>) -> bool {
     filesystem(fd) == Some(libc::SYSFS_MAGIC as u64)
 }
 
+/// Whether an open file is of an overlay, which another overlay cannot write to.
+pub fn is_on_overlay(fd: BorrowedFd<'_>) -> bool {
+    filesystem(fd) == Some(libc::OVERLAYFS_SUPER_MAGIC as u64)
+}
+
 /// Whether an open file is of a file system through which the kernel is told what to do, or that has terminals or message queues.
 pub fn is_kernels(fd: BorrowedFd<'_>) -> bool {
     /// `MQUEUE_MAGIC` of Linux, ipc/mqueue.c.

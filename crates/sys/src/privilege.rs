@@ -18,6 +18,10 @@ impl CapSet {
     pub const ALL: Self = Self((1 << CAPABILITIES.len()) - 1);
     /// `CAP_SYS_ADMIN` alone: what loads a filter without no_new_privs.
     pub const SYS_ADMIN: Self = Self(1 << 21);
+    /// `CAP_SYS_CHROOT` alone: chroot(2), and with it the way out of one.
+    pub const SYS_CHROOT: Self = Self(1 << 18);
+    /// `CAP_MKNOD` alone: device nodes.
+    pub const MKNOD: Self = Self(1 << 27);
     /// `CAP_SYS_PTRACE`: its holder may look into any process of its user namespace.
     pub const SYS_PTRACE: u8 = 19;
 

@@ -303,6 +303,11 @@ pub fn own_pid() -> i32 {
     std::process::id() as i32
 }
 
+/// The id of the process that made this one, or of the one that took it over.
+pub fn parent_pid() -> i32 {
+    std::os::unix::process::parent_id().cast_signed()
+}
+
 /// Orphans among the descendants of this process become its children (`PR_SET_CHILD_SUBREAPER`).
 pub fn become_subreaper() -> RawResult<()> {
     call!(libc::SYS_prctl, libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0).map(drop)

@@ -11,6 +11,8 @@ use std::sync::OnceLock;
 pub struct ProcessStat {
     /// Its state letter: `R`, `S`, `D`, `Z` ...
     pub state: u8,
+    /// Field 4: its parent.
+    pub parent: i32,
     /// Field 22: clock ticks from the boot to its start.
     pub start_time: u64,
 }
@@ -38,9 +40,22 @@ fn parse_stat(stat: &[u8]) -> Option<ProcessStat> {
     let text = std::str::from_utf8(stat.get(after..)?).ok()?;
     let mut fields = text.split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
-    // The state is field 3, so field 22 is 18 fields after the next one.
-    let start_time = fields.nth(18)?.parse().ok()?;
-    Some(ProcessStat { state, start_time })
+    let parent = fields.next()?.parse().ok()?;
+    // The parent is field 4, so field 22 is 17 fields after the next one.
+    let start_time = fields.nth(17)?.parse().ok()?;
+    Some(ProcessStat { state, parent, start_time })
+}
+
+/// Processes whose parent is `pid`, as many as were seen at one look at `/proc`.
+pub fn children_of(pid: i32) -> io::Result<Vec<i32>> {
+    let mut children = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(other) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if process_stat(other)?.is_some_and(|stat| stat.parent == pid) {
+            children.push(other);
+        }
+    }
+    Ok(children)
 }
 
 /// `/proc/sys/kernel/random/boot_id` without its newline. Read once: it cannot change while this process lives.
@@ -61,7 +76,7 @@ mod tests {
     #[test]
     fn hostile_command_names_do_not_shift_fields() {
         let stat = b"7 (a) R 1 (b)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20\n";
-        assert_eq!(parse_stat(stat), Some(ProcessStat { state: b'S', start_time: 4242 }));
+        assert_eq!(parse_stat(stat), Some(ProcessStat { state: b'S', parent: 1, start_time: 4242 }));
         assert_eq!(parse_stat(b""), None);
         assert_eq!(parse_stat(b"1 (x)"), None);
     }

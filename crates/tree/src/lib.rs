@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod beneath;
+pub mod changes;
 pub mod chmod;
 pub mod copy;
 pub mod digest;

@@ -18,6 +18,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use ctr_sys::privilege::{self, CapSet};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -43,10 +44,13 @@ pub enum XattrDialect {
 }
 
 impl XattrDialect {
-    /// What the calling user can mount: `trusted` for root outside of any user namespace, else `user`.
+    /// What the calling user can mount: `trusted` for root outside of any user namespace, else `user`. Root who may not mount,
+    /// as in many containers, may not even read the attributes of the former (xattr(7), `CAP_SYS_ADMIN`).
     pub fn of_caller() -> Self {
+        let admin =
+            || privilege::held_capabilities().is_ok_and(|held| held.and(CapSet::SYS_ADMIN) != CapSet::default());
         let root = ctr_sys::ids::effective_uid() == 0 && ctr_sys::ids::in_initial_user_namespace();
-        if root { Self::Trusted } else { Self::User }
+        if root && admin() { Self::Trusted } else { Self::User }
     }
 
     /// Whether the calling user can use a store of this dialect. User id 0 alone does not tell: ordinary users have it in
@@ -55,7 +59,7 @@ impl XattrDialect {
         match (self, ctr_sys::ids::effective_uid() == 0) {
             (Self::Trusted, root) => root && ctr_sys::ids::in_initial_user_namespace(),
             (Self::User, false) => true,
-            (Self::User, true) => !ctr_sys::ids::in_initial_user_namespace(),
+            (Self::User, true) => Self::of_caller() == Self::User,
         }
     }
 

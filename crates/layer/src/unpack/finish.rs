@@ -52,7 +52,7 @@ impl Unpacker<'_> {
                 }
                 Ok(_) => {}
                 Err(error) if error.errno == Errno::ENOENT => {
-                    make_whiteout(self.root.as_fd(), &name, &name)?;
+                    make_whiteout(self.options.dialect, self.root.as_fd(), &name, &name)?;
                 }
                 Err(error) => return Err(fail(error)),
             }

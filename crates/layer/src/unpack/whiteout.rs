@@ -3,12 +3,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use ctr_core::store::XattrDialect;
 use ctr_sys::Errno;
 use ctr_sys::dirfd::{self, FileKind};
 
 use super::{Unpacker, host};
 use crate::error::{EntryFault, LayerError, Result, show};
-use crate::path;
+use crate::{dialect, path};
 
 /// What a path's name means.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl Unpacker<'_> {
         if self.find_below(&child)?.is_none() {
             return Ok(());
         }
-        make_whiteout(parent.fd.as_fd(), name, &child)?;
+        make_whiteout(self.options.dialect, parent.fd.as_fd(), name, &child)?;
         self.whiteouts.insert(child);
         Ok(())
     }
@@ -96,10 +97,9 @@ impl Unpacker<'_> {
     }
 }
 
-/// Makes overlay's form of a whiteout. Linux allows it to everybody since 5.8, but overlay itself, as the file system of a
-/// nested store, and some sandboxes do not; a layer whose deleted files come back must not be made.
-pub(super) fn make_whiteout(dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
-    dirfd::mknodat(dir, name, FileKind::CharDevice, 0, 0).map_err(|source| match source.errno {
+/// Makes overlay's form of a whiteout: a layer whose deleted files come back must not be made.
+pub(super) fn make_whiteout(dialect: XattrDialect, dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<()> {
+    dialect::make_whiteout(dialect, dir, name).map_err(|source| match source.errno {
         Errno::EPERM | Errno::EOPNOTSUPP => LayerError::NoWhiteouts { path: show(path), source },
         _ => host(path, source),
     })

@@ -95,6 +95,7 @@ impl<'a> Stage<'a> {
                 mount::move_mount_to_path(self.root, c"/")?;
                 files::enter_dir(self.root)
             }
+            Step::EnterRoot => files::enter_dir(self.root),
             Step::Remount { .. } => self.remount(step),
             Step::Mount { kind, options, attributes, propagation, target, keep } => {
                 let made = make(kind, options, *attributes)?;

@@ -37,6 +37,7 @@ impl fmt::Display for Step {
             Self::JoinNamespace { .. } => f.write_str("join a namespace of the container"),
             Self::NewCgroupNamespace => f.write_str("make a cgroup namespace"),
             Self::SlaveMounts => f.write_str("take the mounts out of the host's propagation"),
+            Self::EnterRoot => f.write_str("enter the root filesystem"),
             Self::AttachRoot => f.write_str("attach the root filesystem"),
             Self::Mount { kind, target, .. } => write!(f, "mount {} on {}", kind.to_string_lossy(), target.path()),
             Self::Remount { target, .. } => write!(f, "remount {}", target.path()),

@@ -62,6 +62,8 @@ pub(crate) enum Step {
     SlaveMounts,
     /// Puts the root filesystem over `/` of the new mount namespace and makes it the current directory.
     AttachRoot,
+    /// Makes the root filesystem, which is nobody's mount, the current directory.
+    EnterRoot,
     /// Mounts a file system that belongs to the new namespaces; `keep` makes it a base.
     Mount {
         kind: CString,
@@ -104,7 +106,7 @@ pub(crate) enum Step {
     Sysctl { path: CString, value: Vec<u8> },
     /// The root filesystem becomes `/`, the host's goes.
     PivotRoot,
-    /// The root filesystem becomes `/` and stays where it was attached: over the host's.
+    /// The current directory, the root filesystem, becomes `/` and stays where it is: over the host's root, or anywhere.
     Chroot,
     /// Propagation of the root filesystem, once everything is in its place.
     RootPropagation { propagation: Propagation },

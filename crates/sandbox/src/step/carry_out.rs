@@ -14,6 +14,7 @@ use ctr_sys::privilege::{self, CapSet};
 use ctr_sys::process::{self, Namespaces};
 use ctr_sys::{Errno, ids, small};
 
+use super::etc::own_files;
 use super::sources::Sources;
 use super::strip::Strip;
 use super::{Step, StepNetwork};
@@ -29,11 +30,8 @@ use crate::prepare::c_string;
 /// What the kernel reads of mount(2)'s options, less the room for the other options.
 const OLD_OPTIONS_MAX: usize = 3800;
 
-/// Executes the program of `step`, waits for it, and returns its exit status: 128 and the signal if one ended it.
-///
-/// The process is changed for good: it has a mount namespace of its own afterwards. It has one thread, and is root, of the host
-/// or of a user namespace that has the ids of the tree; it dies with the process that made it, and the program with it.
-pub fn run(step: &Step) -> Result<u8, SandboxError> {
+/// [`super::run`] in namespaces: the process has a mount namespace of its own afterwards.
+pub(super) fn run(step: &Step) -> Result<u8, SandboxError> {
     let host = |call: &'static str| move |errno| SandboxError::host("run a step", call, "", errno);
     process::die_with_parent().map_err(host("prctl"))?;
     process::umask(0);
@@ -78,6 +76,10 @@ fn tree(step: &Step) -> Result<PathBuf, SandboxError> {
     Ok(place)
 }
 
+/// Some kernels have these on by default. A directory that was renamed would be a reference to the one below, a file of which
+/// only the mode was changed one without content: what is written is to be a layer by itself. `userxattr` has none of them.
+const PLAIN: [(&std::ffi::CStr, &str); 3] = [(c"redirect_dir", "off"), (c"index", "off"), (c"metacopy", "off")];
+
 /// Mounts an overlay of `layers`, lowest first, at `place`; what is written goes to `upper`, and nowhere without one.
 pub(super) fn overlay(
     layers: &[PathBuf],
@@ -121,6 +123,9 @@ pub(super) fn overlay(
     let mut options = format!("lowerdir={}", lower.join(":"));
     if let Some((upper, work)) = &writable {
         let _ = write!(options, ",upperdir={upper},workdir={work},volatile");
+        for (key, value) in PLAIN.iter().filter(|_| !user_xattrs) {
+            let _ = write!(options, ",{key}={value}", key = key.to_string_lossy());
+        }
     }
     if user_xattrs {
         options.push_str(",userxattr");
@@ -148,6 +153,9 @@ fn new_overlay(lower: &[String], upper: Option<&(String, String)>, user_xattrs: 
         set(c"upperdir", upper)?;
         set(c"workdir", work)?;
         mount::fsconfig_flag(fs.as_fd(), c"volatile")?;
+        for (key, value) in PLAIN.iter().filter(|_| !user_xattrs) {
+            set(key, value)?;
+        }
     }
     if user_xattrs {
         mount::fsconfig_flag(fs.as_fd(), c"userxattr")?;
@@ -178,11 +186,7 @@ fn mounts(step: &Step, sources: &mut Sources<'_>) -> Result<Vec<BundleMount>, Sa
         filesystem("/dev/mqueue", c"mqueue", &[], closed)?,
         sys(step, closed)?,
     ];
-    for (name, text) in [
-        ("hostname", format!("{}\n", step.hostname)),
-        ("hosts", hosts(step)),
-        ("resolv.conf", std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
-    ] {
+    for (name, text) in own_files(step) {
         let path = step.scratch.join(name);
         small::write_new(&path, text.as_bytes(), 0o644).map_err(|source| ContainerError::Io {
             action: "create",
@@ -234,16 +238,6 @@ pub(super) fn bind(target: &str, source: PathBuf, attributes: MountAttr) -> Bund
     }
 }
 
-fn hosts(step: &Step) -> String {
-    let mut text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".to_owned();
-    let own = if step.network == StepNetwork::None { "127.0.0.1" } else { "127.0.1.1" };
-    let _ = writeln!(text, "{own} {}", step.hostname);
-    for (address, name) in &step.hosts {
-        let _ = writeln!(text, "{address} {name}");
-    }
-    text
-}
-
 fn bundle(step: &Step, root: PathBuf, mounts: Vec<BundleMount>) -> Bundle {
     let mut namespaces = vec!["mnt", "pid", "ipc", "uts"];
     if step.network == StepNetwork::None {
@@ -277,7 +271,7 @@ fn bundle(step: &Step, root: PathBuf, mounts: Vec<BundleMount>) -> Bundle {
         ],
         masked_paths: hidden(&MASKED),
         read_only_paths: hidden(&READ_ONLY),
-        process: program(step),
+        process: program(step, capabilities(step)),
         terminal: None,
         create_container: Vec::new(),
         start_container: Vec::new(),
@@ -289,13 +283,18 @@ fn bundle(step: &Step, root: PathBuf, mounts: Vec<BundleMount>) -> Bundle {
     }
 }
 
-fn groups_are_fixed() -> bool {
+/// The default ones, as far as this process has them.
+pub(super) fn capabilities(step: &Step) -> CapSet {
+    let held = privilege::held_capabilities().unwrap_or(CapSet::ALL);
+    if step.insecure { held } else { DEFAULT_CAPABILITIES.and(held) }
+}
+
+pub(super) fn groups_are_fixed() -> bool {
     std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny")
 }
 
-fn program(step: &Step) -> ProcessPlan {
-    let held = privilege::held_capabilities().unwrap_or(CapSet::ALL);
-    let capabilities = if step.insecure { held } else { CapSet(DEFAULT_CAPABILITIES.0 & held.0) };
+/// The program of `step`, with these capabilities.
+pub(super) fn program(step: &Step, capabilities: CapSet) -> ProcessPlan {
     ProcessPlan {
         args: step.args.clone(),
         env: step.env.clone(),

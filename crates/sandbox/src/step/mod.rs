@@ -2,6 +2,8 @@
 //! nothing in here is an open file.
 
 mod carry_out;
+mod chroot;
+mod etc;
 mod sources;
 mod strip;
 #[cfg(test)]
@@ -13,15 +15,31 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use carry_out::run;
+pub use etc::own_files;
+
+use crate::error::SandboxError;
+
+/// Executes the program of `step`, waits for it, and returns its exit status: 128 and the signal if one ended it.
+///
+/// The process is changed for good. It has one thread, and is root, of the host or of a user namespace that has the ids of the
+/// tree; with the process that made it the program ends too.
+pub fn run(step: &Step) -> Result<u8, SandboxError> {
+    match step.isolation {
+        StepIsolation::Namespaces => carry_out::run(step),
+        StepIsolation::Chroot => chroot::run(step),
+    }
+}
 
 /// A program to be executed over layers, and where what it changes goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
+    /// What is between it and the host.
+    pub isolation: StepIsolation,
     /// Trees of the layers below, absolute paths, lowest first; none for a stage from nothing.
     pub layers: Vec<PathBuf>,
-    /// Takes what the program changes: an absolute path of an empty directory.
+    /// Takes what the program changes: an absolute path of an empty directory. For [`StepIsolation::Chroot`] the whole tree,
+    /// with all that it is to find there; `layers` and `mounts` are empty then.
     pub upper: PathBuf,
     /// An empty directory of the same file system as `upper`, an absolute path: overlay's own, and what is mounted.
     pub scratch: PathBuf,
@@ -113,6 +131,16 @@ pub enum BindSource {
     Host(PathBuf),
     /// Trees of layers, absolute paths, lowest first: what an overlay of them shows.
     Layers(Vec<PathBuf>),
+}
+
+/// What is between a program and the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepIsolation {
+    /// Namespaces of its own, over an overlay.
+    Namespaces,
+    /// chroot(2) and fewer capabilities, for callers who may neither mount nor make namespaces: in a container, mostly.
+    Chroot,
 }
 
 /// The network of a program.

@@ -4,6 +4,7 @@ use super::*;
 
 fn step() -> Step {
     Step {
+        isolation: StepIsolation::Namespaces,
         layers: vec!["/s/layers/a/fs".into(), "/s/layers/b/fs".into()],
         upper: "/s/txn/upper".into(),
         scratch: "/s/txn/scratch".into(),

@@ -1,0 +1,1 @@
+//! Changes found as an overlay would have them.
