@@ -68,9 +68,21 @@ fn rootless(part: usize) {
     assert_eq!(user.remains(), Vec::<String>::new());
 }
 
+/// A part of the cases, built by root of a container, in a chroot: the image that root of the host makes.
+// spec: BUILD-146
+fn contained(part: usize) {
+    need!(root, "zstd", "gzip", "setpriv");
+    let cases: Vec<Case> =
+        images(part).into_iter().filter(|case| !case.settings.skip.contains_key("chroot")).collect();
+    let (root, contained) = (Builder::new(), Builder::contained());
+    assert_none(cases.len(), &failures(&cases, |case| root.check_same(&contained, case)));
+    assert_eq!(contained.remains(), Vec::<String>::new());
+}
+
 macro_rules! parts {
     ($($name:ident $part:literal)*) => {
         mod again { $(#[test] fn $name() { super::again($part) })* }
+        mod contained { $(#[test] fn $name() { super::contained($part) })* }
         mod rootless { $(#[test] fn $name() { super::rootless($part) })* }
     };
 }

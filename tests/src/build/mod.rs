@@ -14,6 +14,17 @@ use crate::scratch::{Cmd, Done, Root};
 use crate::users::{self, Ordinary};
 use crate::{images, leaks, skip, store_check};
 
+/// Runs a program with the capabilities that containers have by default (Docker's and Podman's list): no `CAP_SYS_ADMIN`.
+pub const CONTAINED: [&str; 6] = [
+    "setpriv",
+    "--inh-caps",
+    "-all",
+    "--bounding-set",
+    "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+net_raw,+sys_chroot,\
+     +mknod,+audit_write,+setfcap",
+    "--",
+];
+
 /// A root with the base image, in which cases are built.
 #[derive(Debug)]
 pub struct Builder {
@@ -21,6 +32,8 @@ pub struct Builder {
     pub root: Root,
     /// Who builds, if not root.
     user: Option<Ordinary>,
+    /// With the capabilities that containers have.
+    contained: bool,
     base: Listing,
 }
 
@@ -37,7 +50,12 @@ impl Builder {
     /// With `base/busybox:1`, and nothing else.
     #[allow(clippy::new_without_default, reason = "it runs programs")]
     pub fn new() -> Self {
-        Self::with(Root::new(), None)
+        Self::with(Root::new(), None, false)
+    }
+
+    /// The same for root of a container, who may not mount.
+    pub fn contained() -> Self {
+        Self::with(Root::new(), None, true)
     }
 
     /// The same for an ordinary user.
@@ -45,20 +63,24 @@ impl Builder {
         let root = user.root();
         // What it runs lies beside it.
         user.program("ctr-fetch");
-        Self::with(root, Some(user))
+        Self::with(root, Some(user), false)
     }
 
-    fn with(root: Root, user: Option<Ordinary>) -> Self {
+    fn with(root: Root, user: Option<Ordinary>, contained: bool) -> Self {
         let layout = users::readable(&root, &images::busybox_dir(), "base");
         let tree = image::merged(&[images::busybox_tree().finish()]).expect("the base image");
-        let builder = Self { root, user, base: image::listing(&tree) };
+        let builder = Self { root, user, contained, base: image::listing(&tree) };
         builder.ctr("fetch").args(["-q", "--name", "base/busybox:1", &format!("oci:{}:latest", layout.display())]).ok();
         builder
     }
 
     /// `ctr-NAME` in the root, as who builds.
     pub fn ctr(&self, name: &str) -> Cmd {
-        self.user.as_ref().map_or_else(|| self.root.ctr(name), |user| user.ctr(&self.root, name))
+        match &self.user {
+            Some(user) => user.ctr(&self.root, name),
+            None if self.contained => self.root.ctr(name).under(CONTAINED),
+            None => self.root.ctr(name),
+        }
     }
 
     /// Builds a fresh copy of the case, with these options more. `attempt` tells builds of one case apart.
