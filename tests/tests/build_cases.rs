@@ -72,8 +72,7 @@ fn rootless(part: usize) {
 // spec: BUILD-146
 fn contained(part: usize) {
     need!(root, "zstd", "gzip", "setpriv");
-    let cases: Vec<Case> =
-        images(part).into_iter().filter(|case| !case.settings.skip.contains_key("chroot")).collect();
+    let cases: Vec<Case> = images(part).into_iter().filter(|case| !case.settings.skip.contains_key("chroot")).collect();
     let (root, contained) = (Builder::new(), Builder::contained());
     assert_none(cases.len(), &failures(&cases, |case| root.check_same(&contained, case)));
     assert_eq!(contained.remains(), Vec::<String>::new());

@@ -127,13 +127,13 @@ impl StageRun<'_, '_, '_> {
         } else {
             self.execute(step)?;
         }
+        // What the next step sees is what the layer will have.
+        let max = upper::settle(&dir, builder, &base)?;
         if upper::is_untouched(&dir, &root)? {
             self.record(key, None);
             builder.made(key, None);
             return Ok(None);
         }
-        // What the next step sees is what the layer will have.
-        let max = upper::settle(&dir, builder.request.epoch, &base, builder.store.dialect())?;
         let layer = Layer::packing(dir);
         builder.made(key, Some(Arc::clone(&layer)));
         let (below, packing, at) = (self.built.layers.clone(), Arc::clone(&layer), self.at);
