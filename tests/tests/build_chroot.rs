@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ctr_tests::build::{Builder, CONTAINED};
 use ctr_tests::scratch::{Cmd, Done, names, until};
-use ctr_tests::{bins, images, need, users};
+use ctr_tests::{images, need, users};
 
 fn context(builder: &Builder, files: &[(&str, &str)]) -> PathBuf {
     let dir = builder.root.file("context");
@@ -210,31 +210,38 @@ fn with_the_builder_its_command_ends() {
 // spec: BUILD-146 LAY-33
 #[test]
 fn a_store_on_an_overlay() {
-    need!(root, "unshare", "mount", "setpriv");
-    let builder = Builder::new();
+    need!(root, "unshare", "mount", "setpriv", "newuidmap");
+    let user = users::with_range();
+    let [uid, gid] = [user.uid, user.gid].map(|id| id.to_string());
+    let as_user = ["setpriv", "--reuid", &uid, "--regid", &gid, "--clear-groups"];
+    let owner = (Some(user.uid), Some(user.gid));
+    let [fetch, build_it] = ["ctr-fetch", "ctr-build"].map(|name| user.program(name));
+    let builder = Builder::of_user(user);
     let text = "FROM base/busybox:1
 RUN mkdir -p /d/sub && echo a > /d/a && echo b > /d/sub/b && echo c > /c
 RUN rm /c /d/a && rm -r /d/sub && mkdir /d/sub && echo n > /d/sub/n
 RUN ls -R /d > /seen; ls / >> /seen
+RUN --mount=type=bind,target=/mnt/src,rw --mount=type=bind,from=base/busybox:1,target=/other,rw touch /mnt/src/x /other/x; ls /other /mnt/src > /names
 ";
-    let dir = context(&builder, &[("Dockerfile", text)]);
+    let dir = context(&builder, &[("Dockerfile", text), ("mine", "")]);
     let digest = build(&builder, &dir).arg("--quiet").ok();
     let base = users::readable(&builder.root, &images::busybox_dir(), "again");
-    // With all capabilities, and with those of a container.
-    for (number, rights) in [&["setpriv"][..], &CONTAINED[..]].into_iter().enumerate() {
-        let at = builder.root.file(&format!("overlay-{number}"));
+    // With all capabilities, with those of a container, and in a user namespace.
+    for (rights, isolation) in [(&["setpriv"][..], "root"), (&CONTAINED[..], "chroot"), (&as_user[..], "userns")] {
+        let at = builder.root.file(&format!("overlay-{isolation}"));
         for name in ["l", "u", "w", "m"] {
             fs::create_dir_all(at.join(name)).unwrap();
+            std::os::unix::fs::chown(at.join(name), owner.0, owner.1).unwrap();
         }
         let script = "mount -t overlay overlay -o lowerdir=l,upperdir=u,workdir=w m && exec \"$@\"";
         let build = "\"$0\" -q --name base/busybox:1 \"$2\" && exec \"$1\" --pull=never --format=json \"$3\"";
         let command =
             Cmd::new("unshare").args(["-m", "sh", "-ec", script, "sh"]).args(rights).args(["sh", "-ec", build]);
-        let command = command.arg(bins::binary("ctr-fetch")).arg(bins::binary("ctr-build"));
+        let command = command.arg(&fetch).arg(&build_it);
         let command = command.arg(format!("oci:{}:latest", base.display())).arg(&dir).dir(&at);
-        let json = command.env("CTR_ROOT", at.join("m/root")).ok();
+        let json = command.env("CTR_ROOT", at.join("m/root")).env("HOME", &at).ok();
         let json: serde_json::Value = serde_json::from_str(&json[json.find('{').unwrap()..]).unwrap();
-        assert_eq!((json["isolation"].as_str(), json["digest"].as_str()), (Some("chroot"), Some(digest.trim())));
+        assert_eq!((json["isolation"].as_str(), json["digest"].as_str()), (Some(isolation), Some(digest.trim())));
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) ownership: Ownership,
     /// RUN is carried out in a chroot.
     pub(crate) in_chroot: bool,
+    /// RUN works on a copy of the files: always in a chroot.
+    pub(crate) copies: bool,
     pub(crate) request: &'a Request,
     pub(crate) given: Given,
     pub(crate) dockerfile: &'a Dockerfile,
@@ -159,6 +161,7 @@ impl<'a> Builder<'a> {
             txn,
             ownership: isolation.ownership,
             in_chroot: isolation.name == IsolationName::Chroot,
+            copies: isolation.copies,
             given,
             dockerfile,
             file,

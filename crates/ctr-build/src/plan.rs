@@ -18,6 +18,7 @@ use crate::builder::{Builder, Built, Parts};
 use crate::check::Findings;
 use crate::commit::{self, Image};
 use crate::context::{Context, Found};
+use crate::copied;
 use crate::graph::{self, Base, Graph};
 use crate::request::{ContextPlace, Request};
 use crate::scope::Given;
@@ -174,6 +175,8 @@ pub(crate) struct Isolation {
     pub(crate) name: IsolationName,
     /// What becomes of owners of files.
     pub(crate) ownership: Ownership,
+    /// RUN works on copies of the files: there is no overlay to be had.
+    pub(crate) copies: bool,
 }
 
 /// Enters the user namespace of the store, as an ordinary user. Where there is none to be had, what only copies is built
@@ -182,7 +185,7 @@ pub(crate) fn enter(plans: &[Plan<'_>], wanted: IsolationName, root: &Path) -> R
     let runs = || plans.iter().try_fold(false, |runs, plan| Ok::<_, Failure>(runs || plan.runs()?));
     let recorded = |name, reason: &str| {
         ctr_cli::note(format!("owners of files are recorded, not set: {reason}"));
-        Isolation { name, ownership: Ownership::Record }
+        Isolation { name, ownership: Ownership::Record, copies: false }
     };
     if wanted == IsolationName::None {
         if runs()? {
@@ -190,14 +193,23 @@ pub(crate) fn enter(plans: &[Plan<'_>], wanted: IsolationName, root: &Path) -> R
         }
         return Ok(recorded(IsolationName::None, "--isolation=none"));
     }
-    let chown = |name| Isolation { name, ownership: Ownership::Chown };
+    let copies = runs()? && copied::is_called_for(root)?;
+    let chown = |name| {
+        if copies {
+            ctr_cli::note("commands work on copies of the files: the store's file system carries no overlay");
+        }
+        Isolation { name, ownership: Ownership::Chown, copies }
+    };
+    let in_chroot = Isolation { name: IsolationName::Chroot, ownership: Ownership::Chown, copies: true };
     let found = match enter_storage_map() {
         Ok(StorageMap::Single { reason }) => recorded(IsolationName::SingleId, &reason),
-        Ok(map) if map.single_id() => Isolation { name: IsolationName::SingleId, ownership: Ownership::Record },
-        Ok(StorageMap::Host) if wanted == IsolationName::Chroot => chown(IsolationName::Chroot),
-        Ok(StorageMap::Host) if wanted == IsolationName::Auto && runs()? && crate::chroot::is_called_for(root)? => {
+        Ok(map) if map.single_id() => {
+            Isolation { name: IsolationName::SingleId, ownership: Ownership::Record, copies: false }
+        }
+        Ok(StorageMap::Host) if wanted == IsolationName::Chroot => in_chroot,
+        Ok(StorageMap::Host) if wanted == IsolationName::Auto && runs()? && copied::may_only_chroot() => {
             ctr_cli::note("commands run in a chroot, over copies of the files: nothing can be mounted here");
-            chown(IsolationName::Chroot)
+            in_chroot
         }
         Ok(StorageMap::Host) => chown(IsolationName::Root),
         Ok(_) => chown(IsolationName::Userns),

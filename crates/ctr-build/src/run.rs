@@ -18,7 +18,7 @@ use crate::mounts::Mounts;
 use crate::scope::proxies;
 use crate::stage::StageRun;
 use crate::view::Outcome;
-use crate::{chroot, pack, step, upper};
+use crate::{copied, pack, step, upper};
 
 /// What is executed.
 struct Program {
@@ -119,8 +119,8 @@ impl StageRun<'_, '_, '_> {
         // Beside it, not in it: it is no part of the layer.
         let scratch = builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
         (step.upper, step.scratch) = (dir.clone(), scratch.clone());
-        if builder.in_chroot {
-            let tree = chroot::Tree::make(builder, &base, step)?;
+        if builder.copies {
+            let tree = copied::Tree::make(builder, &base, step)?;
             self.execute(tree.step().clone())?;
             tree.into_layer(builder, &dir, !self.built.layers.is_empty())?;
             remove(&scratch)?;

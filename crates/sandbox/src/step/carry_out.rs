@@ -42,7 +42,8 @@ pub(super) fn run(step: &Step) -> Result<u8, SandboxError> {
     let root = tree(step)?;
     let mut sources = Sources::new(step);
     let mounts = mounts(step, &mut sources)?;
-    let strip = Strip::look(&root, &step.upper, mounts.iter().map(|mount| mount.target.as_str()))?;
+    let strip =
+        Strip::look(&root, &step.upper, !step.layers.is_empty(), mounts.iter().map(|mount| mount.target.as_str()))?;
     let bundle = bundle(step, root, mounts);
     let dir = made(step.scratch.join("bundle"))?;
     let created = bundle::create(&bundle, &dir, JoinedGroups::default(), &mut |_| Ok([Vec::new(), Vec::new()]))?;
@@ -66,7 +67,7 @@ pub(super) fn made(dir: PathBuf) -> Result<PathBuf, SandboxError> {
 
 /// The root of the program: the layers with `upper` over them.
 fn tree(step: &Step) -> Result<PathBuf, SandboxError> {
-    // Nothing to see below: what the program makes is all that there is.
+    // Nothing to see below: what the program makes is all that there is, or all is in it.
     if step.layers.is_empty() {
         return Ok(step.upper.clone());
     }

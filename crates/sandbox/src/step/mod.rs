@@ -38,8 +38,8 @@ pub struct Step {
     pub isolation: StepIsolation,
     /// Trees of the layers below, absolute paths, lowest first; none for a stage from nothing.
     pub layers: Vec<PathBuf>,
-    /// Takes what the program changes: an absolute path of an empty directory. For [`StepIsolation::Chroot`] the whole tree,
-    /// with all that it is to find there; `layers` and `mounts` are empty then.
+    /// Takes what the program changes: an absolute path of an empty directory. Without `layers` it may be the whole tree, and
+    /// for [`StepIsolation::Chroot`] it is, with all that the program is to find there; `mounts` are empty then.
     pub upper: PathBuf,
     /// An empty directory of the same file system as `upper`, an absolute path: overlay's own, and what is mounted.
     pub scratch: PathBuf,
@@ -121,6 +121,19 @@ pub enum StepMount {
         /// Where.
         target: String,
     },
+}
+
+impl StepMount {
+    /// Where it is seen.
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Bind { target, .. }
+            | Self::Cache { target, .. }
+            | Self::Tmpfs { target, .. }
+            | Self::Secret { target, .. }
+            | Self::Socket { target, .. } => target,
+        }
+    }
 }
 
 /// Whose files a bind mount shows.

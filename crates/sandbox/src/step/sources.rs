@@ -107,24 +107,36 @@ impl<'a> Sources<'a> {
         }
         let (upper, work, place) = (self.fresh("upper")?, self.fresh("work")?, self.fresh("merged")?);
         std::fs::set_permissions(&upper, facts.permissions()).map_err(io("set the mode of", &upper))?;
-        overlay(&[path.to_owned()], Some((&upper, &work)), self.step.user_xattrs, &place)?;
+        let lower = [path.to_owned()];
+        if overlay(&lower, Some((&upper, &work)), self.step.user_xattrs, &place).is_err() {
+            // The store's file system cannot take the changes: they are thrown away, so memory will do.
+            let memory = self.in_memory()?;
+            let [upper, work] = ["upper", "work"].map(|name| memory.join(format!("{name}-{}", self.count)));
+            let (upper, work) = (made(upper)?, made(work)?);
+            std::fs::set_permissions(&upper, facts.permissions()).map_err(io("set the mode of", &upper))?;
+            overlay(&lower, Some((&upper, &work)), self.step.user_xattrs, &place)?;
+        }
         Ok(place)
+    }
+
+    /// A file system in memory.
+    fn in_memory(&mut self) -> Result<PathBuf, SandboxError> {
+        if let Some(dir) = &self.memory {
+            return Ok(dir.clone());
+        }
+        let dir = self.fresh("memory")?;
+        let target = c_string(text(&dir))?;
+        // Without swap where the kernel can (6.4).
+        let mounted = mount::mount_old(c"tmpfs", &target, c"tmpfs", mount::MS_NODEV, c"mode=700,noswap")
+            .or_else(|_| mount::mount_old(c"tmpfs", &target, c"tmpfs", mount::MS_NODEV, c"mode=700"));
+        mounted.map_err(|errno| SandboxError::host("keep files in memory", "mount", "tmpfs", errno))?;
+        self.memory = Some(dir.clone());
+        Ok(dir)
     }
 
     /// A file that is never on a disk of ours.
     fn file(&mut self, bytes: &[u8], mode: u32, (uid, gid): (u32, u32)) -> Result<PathBuf, SandboxError> {
-        let dir = if let Some(dir) = &self.memory {
-            dir.clone()
-        } else {
-            let dir = self.fresh("memory")?;
-            let target = c_string(text(&dir))?;
-            // Without swap where the kernel can (6.4).
-            let mounted = mount::mount_old(c"tmpfs", &target, c"tmpfs", mount::MS_NODEV, c"mode=700,noswap")
-                .or_else(|_| mount::mount_old(c"tmpfs", &target, c"tmpfs", mount::MS_NODEV, c"mode=700"));
-            mounted.map_err(|errno| SandboxError::host("keep files in memory", "mount", "tmpfs", errno))?;
-            self.memory = Some(dir.clone());
-            dir
-        };
+        let dir = self.in_memory()?;
         self.count += 1;
         let path = dir.join(self.count.to_string());
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);

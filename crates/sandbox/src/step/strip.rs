@@ -33,10 +33,11 @@ pub(super) struct Strip {
 }
 
 impl Strip {
-    /// Looks at the places of mounts in the tree at `root`.
+    /// Looks at the places of mounts in the tree at `root`. `merged`: `upper` has what was changed alone, and not the whole tree.
     pub(super) fn look<'a>(
         root: &Path,
         upper: &Path,
+        merged: bool,
         targets: impl Iterator<Item = &'a str>,
     ) -> Result<Self, SandboxError> {
         let mut strip = Self { upper: upper.to_owned(), made: Vec::new(), kept: Vec::new() };
@@ -48,7 +49,7 @@ impl Strip {
         strip.kept.sort();
         strip.kept.dedup();
         // Mounts within mounts are made in those.
-        strip.kept.retain(|(path, _)| !strip.made.contains(path));
+        strip.kept.retain(|(path, _)| merged && !strip.made.contains(path));
         Ok(strip)
     }
 

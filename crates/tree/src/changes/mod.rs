@@ -44,4 +44,13 @@ impl Places {
         }
         self.at.insert(path.clone());
     }
+
+    /// Adds the directories above a path at which something is made, and taken away again.
+    pub fn keep_above(&mut self, path: &TreePath) {
+        let mut above = path.parent();
+        while let Some(dir) = above {
+            above = dir.parent();
+            self.kept.insert(dir);
+        }
+    }
 }

@@ -87,6 +87,16 @@ impl Placed {
         Ok(())
     }
 
+    /// Where the launcher will mount: the directories above it change by that, and what it makes it takes away.
+    pub(super) fn expect(&mut self, step: &Step) -> Result<(), Failure> {
+        let own = ["/proc", "/dev", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+        for target in own.into_iter().chain(step.mounts.iter().map(StepMount::target)) {
+            let found = resolve(&self.tree, &TreePath::new(target)).map_err(|error| tree_failure(&error))?;
+            self.places.keep_above(&found.path);
+        }
+        Ok(())
+    }
+
     fn devices(&self) -> Result<(), Failure> {
         let dir = self.directory(&TreePath::new("dev")).map_err(failed("/dev"))?;
         for (name, major, minor) in DEVICES {

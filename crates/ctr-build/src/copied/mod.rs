@@ -1,5 +1,5 @@
-//! RUN where nothing may be mounted: a copy of the stage's files with all that the command is to find put into it, and a
-//! layer of what it changed there.
+//! RUN where no overlay is to be had: over a copy of the stage's files, and a layer of what it changed there. In a chroot,
+//! where nothing may be mounted, all that the command is to find is put into the copy.
 
 mod places;
 
@@ -18,16 +18,14 @@ use crate::builder::{Builder, hinted};
 use crate::copy::tree_failure;
 use places::Placed;
 
-/// Whether root can only build so: in most containers it may not mount, and an overlay cannot write to another one.
-pub(crate) fn is_called_for(root: &Path) -> Result<bool, Failure> {
+/// Whether root can carry commands out in a chroot, and not otherwise: as in most containers, where it may not mount.
+pub(crate) fn may_only_chroot() -> bool {
     let held = privilege::held_capabilities().unwrap_or(CapSet::ALL);
-    let has = |wanted: CapSet| held.and(wanted) == wanted;
-    if !has(CapSet::SYS_CHROOT) {
-        return Ok(false);
-    }
-    if !has(CapSet::SYS_ADMIN) {
-        return Ok(true);
-    }
+    held.and(CapSet::SYS_CHROOT.or(CapSet::SYS_ADMIN)) == CapSet::SYS_CHROOT
+}
+
+/// Whether the store, in `root`, is where an overlay cannot write: on another overlay.
+pub(crate) fn is_called_for(root: &Path) -> Result<bool, Failure> {
     let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
     let there = root.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
     Ok(files::is_on_overlay(open(there)?.as_fd()))
@@ -45,17 +43,24 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Copies `base`, and puts what `step` mounts into the copy.
+    /// Copies `base`; in a chroot what `step` mounts is put into the copy.
     pub(crate) fn make(builder: &Builder<'_>, base: &dyn ctr_tree::Tree, step: Step) -> Result<Self, Failure> {
         let root = builder.txn.layer_staging().map_err(hinted)?.fs();
         let dir = open(&root)?;
         changes::fill(base, &TreePath::root(), dir.as_fd()).map_err(|error| tree_failure(&error))?;
         let mut placed = Placed::new(root.clone(), step.scratch.clone())?;
-        placed.all(builder, &step)?;
+        if builder.in_chroot {
+            placed.all(builder, &step)?;
+        } else {
+            placed.expect(&step)?;
+        }
         let before = Snapshot::take(dir.as_fd(), placed.places(), open(&step.scratch)?.as_fd());
         let before = before.map_err(|error| tree_failure(&error))?;
-        let step =
-            Step { isolation: StepIsolation::Chroot, layers: Vec::new(), mounts: Vec::new(), upper: root, ..step };
+        let mut step = Step { layers: Vec::new(), upper: root, ..step };
+        if builder.in_chroot {
+            step.isolation = StepIsolation::Chroot;
+            step.mounts = Vec::new();
+        }
         Ok(Self { step, placed, before })
     }
 
