@@ -5,7 +5,7 @@ mod places;
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ctr_cli::Failure;
 use ctr_sandbox::step::{Step, StepIsolation};
@@ -80,7 +80,7 @@ impl Tree {
     }
 }
 
-fn remove(tree: &PathBuf) -> Result<(), Failure> {
+fn remove(tree: &Path) -> Result<(), Failure> {
     ctr_sys::tree::remove_tree(tree)
         .map_err(|error| Failure::new(format!("cannot remove {}", tree.display())).caused_by(&error))
 }

@@ -51,7 +51,7 @@ pub fn collect(root: BorrowedFd<'_>, before: &Snapshot, places: &Places, layer: 
     Collection { places, layer, levels: vec![first] }.run()
 }
 
-fn level<'a>(path: TreePath, before: &'a Dir, fd: OwnedFd, upper: Option<OwnedFd>) -> Result<Level<'a>, TreeError> {
+fn level(path: TreePath, before: &Dir, fd: OwnedFd, upper: Option<OwnedFd>) -> Result<Level<'_>, TreeError> {
     let stat = dirfd::fstat(fd.as_fd()).map_err(|error| failed("look at", &path, &error))?;
     let now = dirfd::read_dir(fd.as_fd()).map_err(|error| failed("list", &path, &error))?;
     let mut names: BTreeSet<Box<[u8]>> = before.entries.keys().cloned().collect();

@@ -25,7 +25,7 @@ fn tree(root: &Path) {
 /// What is in a layer: paths, with `/` for a directory, `!` for an opaque one, `-` for what is gone.
 fn listing(dir: &Path, below: &str, found: &mut Vec<String>) {
     let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()).collect();
-    names.sort_by_key(|entry| entry.file_name());
+    names.sort_by_key(fs::DirEntry::file_name);
     for entry in names {
         let path = format!("{below}{}", entry.file_name().to_string_lossy());
         let facts = entry.path().symlink_metadata().unwrap();
