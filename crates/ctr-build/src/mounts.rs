@@ -1,5 +1,6 @@
 //! `RUN --mount`: what is mounted counts for the key, by its content where it is a part of the build.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -141,7 +142,8 @@ impl Mounts {
 
     /// Makes what is mounted.
     pub(crate) fn prepare(&self, builder: &Builder<'_>) -> Result<Prepared, Failure> {
-        let mut prepared = Prepared { mounts: Vec::new(), locks: Vec::new() };
+        let (caches, locks) = self.caches(builder)?;
+        let mut prepared = Prepared { mounts: Vec::new(), locks };
         for mount in &self.all {
             match mount {
                 One::Context { name, sources, target, writable, .. } => {
@@ -158,11 +160,10 @@ impl Mounts {
                     let (target, writable) = (target.clone(), *writable);
                     prepared.mounts.push(StepMount::Bind { source, subpath: path.clone(), target, writable });
                 }
-                One::Cache { id, target, read_only, sharing, mode, uid, gid, from } => {
-                    let cache = Cache { id, sharing: *sharing, mode: *mode, uid: *uid, gid: *gid, from: from.as_ref() };
-                    let (source, lock) = cache.open(builder)?;
-                    prepared.locks.extend(lock);
-                    prepared.mounts.push(StepMount::Cache { source, target: target.clone(), read_only: *read_only });
+                One::Cache { id, target, read_only, .. } => {
+                    let Some(source) = caches.get(id.as_str()) else { continue };
+                    let (source, target, read_only) = (source.clone(), target.clone(), *read_only);
+                    prepared.mounts.push(StepMount::Cache { source, target, read_only });
                 }
                 One::Tmpfs { target, size } => {
                     prepared.mounts.push(StepMount::Tmpfs { target: target.clone(), size: *size });
@@ -179,6 +180,30 @@ impl Mounts {
             }
         }
         Ok(prepared)
+    }
+}
+
+impl Mounts {
+    /// The directories of the caches by their ids, and their locks: each id once, whatever its targets, and in order, so that
+    /// steps that want the same ones do not wait for each other for ever.
+    fn caches(&self, builder: &Builder<'_>) -> Result<(BTreeMap<&str, PathBuf>, Vec<File>), Failure> {
+        let mut wanted: BTreeMap<&str, Cache<'_>> = BTreeMap::new();
+        for mount in &self.all {
+            let One::Cache { id, sharing, mode, uid, gid, from, .. } = mount else { continue };
+            let (sharing, mode, uid, gid) = (*sharing, *mode, *uid, *gid);
+            let cache = wanted.entry(id).or_insert(Cache { id, sharing, mode, uid, gid, from: from.as_ref() });
+            // Whoever says that nobody else may be there means it.
+            if sharing == Sharing::Locked {
+                cache.sharing = sharing;
+            }
+        }
+        let (mut dirs, mut locks) = (BTreeMap::new(), Vec::with_capacity(wanted.len()));
+        for (id, cache) in wanted {
+            let (dir, lock) = cache.open(builder)?;
+            dirs.insert(id, dir);
+            locks.push(lock);
+        }
+        Ok((dirs, locks))
     }
 }
 
@@ -298,7 +323,7 @@ struct Cache<'a> {
 
 impl Cache<'_> {
     /// The directory of the cache, and the lock that keeps others out where they are to be.
-    fn open(&self, builder: &Builder<'_>) -> Result<(PathBuf, Option<File>), Failure> {
+    fn open(&self, builder: &Builder<'_>) -> Result<(PathBuf, File), Failure> {
         let name = Digest::of(self.id.as_bytes()).hex();
         let caches = builder.store.root().join("build/caches");
         let failed = |path: &Path| format!("cannot use the cache {}", path.display());
@@ -325,7 +350,7 @@ impl Cache<'_> {
             if number == 0 {
                 builder.use_cache(name, place.join("dir"));
             }
-            return Ok((place.join("dir"), Some(lock)));
+            return Ok((place.join("dir"), lock));
         }
         Err(Failure::new(failed(&caches)))
     }

@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
 
 use ctr_cli::{Context as _, Failure};
+use ctr_sandbox::error::SandboxError;
 use ctr_sandbox::step::Step;
 
 use crate::builder::{Builder, Stop};
@@ -130,6 +131,18 @@ struct Why {
     hint: Option<String>,
 }
 
+impl Why {
+    fn of(error: &SandboxError) -> Self {
+        let mut causes = Vec::new();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        Self { what: error.to_string(), causes, hint: error.hint().map(str::to_owned) }
+    }
+}
+
 /// If this process was started to carry a step out, does so.
 pub(crate) fn if_asked() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
@@ -137,21 +150,18 @@ pub(crate) fn if_asked() -> Option<ExitCode> {
         return None;
     }
     let report = arguments.next()?;
-    let step = arguments.next().map_or_else(|| Err("nothing is told".to_owned()), |path| read_step(Path::new(&path)));
-    let told = match step {
-        Ok(step) => match ctr_sandbox::step::run(&step) {
-            Ok(status) => return Some(ExitCode::from(status)),
-            Err(error) => {
-                let mut causes = Vec::new();
-                let mut source = std::error::Error::source(&error);
-                while let Some(cause) = source {
-                    causes.push(cause.to_string());
-                    source = cause.source();
-                }
-                Why { what: error.to_string(), causes, hint: error.hint().map(str::to_owned) }
-            }
+    let path = arguments.next()?;
+    // First: what is to be run cannot be read any more where the builder has ended before.
+    let told = match ctr_sandbox::step::apart() {
+        Ok(Some(status)) => return Some(ExitCode::from(status)),
+        Ok(None) => match read_step(Path::new(&path)) {
+            Ok(step) => match ctr_sandbox::step::run(&step) {
+                Ok(status) => return Some(ExitCode::from(status)),
+                Err(error) => Why::of(&error),
+            },
+            Err(reason) => Why { what: "cannot read what is to be run".to_owned(), causes: vec![reason], hint: None },
         },
-        Err(reason) => Why { what: "cannot read what is to be run".to_owned(), causes: vec![reason], hint: None },
+        Err(error) => Why::of(&error),
     };
     write_report(Path::new(&report), &told);
     Some(ExitCode::from(NOT_BEGUN))

@@ -30,10 +30,9 @@ use crate::prepare::c_string;
 /// What the kernel reads of mount(2)'s options, less the room for the other options.
 const OLD_OPTIONS_MAX: usize = 3800;
 
-/// [`super::run`] in namespaces: the process has a mount namespace of its own afterwards.
+/// [`super::run`] in namespaces: the process has a mount namespace of its own afterwards. By [`super::apart`] it ends with who
+/// made it, and the program with it.
 pub(super) fn run(step: &Step) -> Result<u8, SandboxError> {
-    let host = |call: &'static str| move |errno| SandboxError::host("run a step", call, "", errno);
-    process::die_with_parent().map_err(host("prctl"))?;
     process::umask(0);
     process::unshare(Namespaces::MOUNT).and_then(|()| mount::make_all_slave()).map_err(|errno| {
         let error = SandboxError::host("make a mount namespace", "unshare", "CLONE_NEWNS", errno);

@@ -1,6 +1,7 @@
 //! One RUN of a build, as data: what `ctr-build` says to the process of its own that carries it out. It goes there as JSON, so
 //! nothing in here is an open file.
 
+mod apart;
 mod carry_out;
 mod chroot;
 mod etc;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use apart::apart;
 pub use etc::own_files;
 
 use crate::error::SandboxError;
@@ -22,7 +24,7 @@ use crate::error::SandboxError;
 /// Executes the program of `step`, waits for it, and returns its exit status: 128 and the signal if one ended it.
 ///
 /// The process is changed for good. It has one thread, and is root, of the host or of a user namespace that has the ids of the
-/// tree; with the process that made it the program ends too.
+/// tree; for [`StepIsolation::Namespaces`] it is the child that [`apart`] makes.
 pub fn run(step: &Step) -> Result<u8, SandboxError> {
     match step.isolation {
         StepIsolation::Namespaces => carry_out::run(step),

@@ -1,7 +1,7 @@
 //! Where the mounts of a step come from: files in memory, overlays of layers, directories whose changes are thrown away.
 
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use ctr_core::container::ContainerError;
@@ -103,9 +103,11 @@ impl<'a> Sources<'a> {
         let facts = std::fs::metadata(path).map_err(io("look at", path))?;
         if !facts.is_dir() {
             let bytes = std::fs::read(path).map_err(io("read", path))?;
-            return self.file(&bytes, facts.permissions().mode() & 0o7777, (0, 0));
+            return self.file(&bytes, facts.permissions().mode() & 0o7777, (facts.uid(), facts.gid()));
         }
         let (upper, work, place) = (self.fresh("upper")?, self.fresh("work")?, self.fresh("merged")?);
+        // An overlay shows the topmost.
+        chown(&upper, Some(facts.uid()), Some(facts.gid())).map_err(io("change the owner of", &upper))?;
         std::fs::set_permissions(&upper, facts.permissions()).map_err(io("set the mode of", &upper))?;
         let lower = [path.to_owned()];
         if overlay(&lower, Some((&upper, &work)), self.step.user_xattrs, &place).is_err() {

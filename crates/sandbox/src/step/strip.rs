@@ -4,9 +4,8 @@
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use ctr_core::container::ContainerError;
@@ -19,8 +18,31 @@ use crate::error::SandboxError;
 /// Symbolic links that one path may go through.
 const LINKS_MAX: usize = 40;
 
-/// Permissions and owner of a directory.
-type Attributes = (u32, u32, u32);
+/// Permissions, owner and extended attributes of a directory.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Attributes {
+    mode: u32,
+    owner: (u32, u32),
+    extended: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Attributes {
+    /// Of a directory of the tree, or of its copy in the upper directory: overlay's own do not count.
+    fn of(dir: BorrowedFd<'_>) -> Result<Self, SysError> {
+        let stat = dirfd::fstat(dir)?;
+        let mut extended = Vec::new();
+        for name in xattr::list(Target::Fd(dir))? {
+            if !OVERLAYS.iter().any(|prefix| name.starts_with(prefix)) {
+                let value = xattr::get(Target::Fd(dir), &name)?;
+                extended.push((name, value));
+            }
+        }
+        Ok(Self { mode: stat.mode & 0o7777, owner: (stat.uid, stat.gid), extended })
+    }
+}
+
+/// How the names of overlay's own attributes begin.
+const OVERLAYS: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 
 /// What was there before the program, and what was not.
 #[derive(Debug)]
@@ -91,7 +113,10 @@ impl Strip {
                     }
                 }
                 Ok(facts) if facts.is_dir() => {
-                    self.kept.push((path, (facts.mode() & 0o7777, facts.uid(), facts.gid())));
+                    let failed = |source| ContainerError::Io { action: "open", path: on_host.clone(), source };
+                    let dir = File::open(&on_host).map_err(failed)?;
+                    let attributes = Attributes::of(dir.as_fd()).map_err(|cause| not_looked_at(&path, cause))?;
+                    self.kept.push((path, attributes));
                 }
                 Ok(_) => return Ok(()),
                 Err(_) => {
@@ -111,10 +136,15 @@ impl Strip {
             remove(&upper, path, None).map_err(|cause| not_removed(path, cause))?;
         }
         for (path, attributes) in self.kept.iter().rev() {
-            remove(&upper, path, Some(*attributes)).map_err(|cause| not_removed(path, cause))?;
+            remove(&upper, path, Some(attributes)).map_err(|cause| not_removed(path, cause))?;
         }
         Ok(())
     }
+}
+
+fn not_looked_at(path: &[u8], cause: SysError) -> SandboxError {
+    let action = format!("look at a place of a mount, /{}", path.escape_ascii());
+    SandboxError::Host { action, cause, hint: None }
 }
 
 fn not_removed(path: &[u8], cause: SysError) -> SandboxError {
@@ -133,7 +163,7 @@ fn joined(parts: &[OsString]) -> Vec<u8> {
 
 /// Removes an empty file or directory of the upper directory; with `as_before` a directory that looks so. What is not there,
 /// or not empty, or reached through a link that the program put there, stays.
-fn remove(upper: &OwnedFd, path: &[u8], as_before: Option<Attributes>) -> Result<(), SysError> {
+fn remove(upper: &OwnedFd, path: &[u8], as_before: Option<&Attributes>) -> Result<(), SysError> {
     let (above, name) = match path.iter().rposition(|byte| *byte == b'/') {
         Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
         None => (&b"."[..], path),
@@ -154,11 +184,13 @@ fn remove(upper: &OwnedFd, path: &[u8], as_before: Option<Attributes>) -> Result
     };
     match stat.kind {
         FileKind::Directory => {
-            if as_before.is_some_and(|before| before != (stat.mode & 0o7777, stat.uid, stat.gid)) {
+            let child = dirfd::open_child(dir.as_fd(), name, flags, 0)?;
+            if let Some(before) = as_before
+                && Attributes::of(child.as_fd())? != *before
+            {
                 return Ok(());
             }
             // It would show again what the program took away.
-            let child = dirfd::open_child(dir.as_fd(), name, flags, 0)?;
             for mark in [&b"trusted.overlay.opaque"[..], b"user.overlay.opaque"] {
                 if xattr::get(Target::Fd(child.as_fd()), mark)?.is_some() {
                     return Ok(());
