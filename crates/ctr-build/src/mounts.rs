@@ -384,7 +384,11 @@ impl Cache<'_> {
         };
         let new = staged.join("dir");
         std::fs::set_permissions(&new, std::fs::Permissions::from_mode(self.mode)).context(failed)?;
-        std::os::unix::fs::chown(&new, Some(self.uid), Some(self.gid)).context(failed)?;
+        std::os::unix::fs::chown(&new, Some(self.uid), Some(self.gid)).map_err(|error| {
+            let owner = format!("it shall belong to {}:{}", self.uid, self.gid);
+            let failure = Failure::new(failed()).because(owner).caused_by(&error);
+            failure.hint("an ordinary user has other ids by ranges in /etc/subuid and /etc/subgid alone")
+        })?;
         put_in_place(&staged, place, &dir)
     }
 }

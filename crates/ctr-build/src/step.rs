@@ -67,7 +67,7 @@ pub(crate) fn execute(builder: &Builder<'_>, stage: usize, step: &Step) -> Resul
     }
     let tail = tail.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let what = match (status.code(), status.signal()) {
-        (Some(code), _) if code > 128 => {
+        (Some(code), _) if (129..=128 + ctr_sys::signal::SIGNAL_MAX).contains(&code) => {
             format!("the command ended with status {code} ({})", ctr_sys::signal::name(code - 128))
         }
         (Some(code), _) => format!("the command ended with status {code}"),

@@ -22,3 +22,4 @@ pub use plan::{
     PropagationChange, Rootfs,
 };
 pub use prepare::JoinedGroups;
+pub(crate) use words::NO_SUCH_ID;

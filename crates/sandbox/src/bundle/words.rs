@@ -45,6 +45,10 @@ pub(super) fn property(bundle: &Bundle, step: &Step) -> String {
     format!(" ({name})")
 }
 
+/// What to do where a user namespace lacks an id (user_namespaces(7)).
+pub(crate) const NO_SUCH_ID: &str =
+    "the user namespace has no such id: give the user ranges in /etc/subuid and /etc/subgid, or map it";
+
 /// What to do about it, where that is not the same for every container of ctr.
 pub(super) fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
     match (step, errno) {
@@ -66,6 +70,7 @@ pub(super) fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
         (Step::ChangeDir { .. }, Errno::ENOENT | Errno::ENOTDIR) => {
             Some("it must be a directory of the root filesystem or of a mount")
         }
+        (Step::Gid { .. } | Step::Uid { .. }, Errno::EINVAL) => Some(NO_SUCH_ID),
         (Step::MemoryPolicy { .. }, Errno::EINVAL) => {
             Some("this host has no such node, or the mode does not go with the nodes or flags: see set_mempolicy(2)")
         }

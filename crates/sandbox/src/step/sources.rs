@@ -5,13 +5,14 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 
 use ctr_core::container::ContainerError;
+use ctr_sys::Errno;
 use ctr_sys::files::{self, OpenAs};
 use ctr_sys::mount::{self, MountAttr};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use super::carry_out::{bind, made, overlay, text};
 use super::{BindSource, Step, StepMount};
-use crate::bundle::{BundleMount, BundleShown};
+use crate::bundle::{BundleMount, BundleShown, NO_SUCH_ID};
 use crate::error::SandboxError;
 use crate::prepare::c_string;
 
@@ -144,7 +145,10 @@ impl<'a> Sources<'a> {
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let mut file = file.map_err(io("create", &path))?;
         file.write_all(bytes).map_err(io("write", &path))?;
-        chown(&path, Some(uid), Some(gid)).map_err(io("change the owner of", &path))?;
+        ctr_sys::dirfd::fchown(file.as_fd(), uid, gid).map_err(|cause| {
+            let hint = (cause.errno == Errno::EINVAL).then(|| NO_SUCH_ID.to_owned());
+            SandboxError::Host { action: format!("give a mounted file to {uid}:{gid}"), cause, hint }
+        })?;
         let permissions = std::fs::Permissions::from_mode(mode & 0o7777);
         std::fs::set_permissions(&path, permissions).map_err(io("set the mode of", &path))?;
         Ok(path)

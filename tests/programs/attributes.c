@@ -1,0 +1,30 @@
+/* Extended attributes of files, which busybox cannot set.
+ *
+ * usage: attributes set PATH NAME HEX | get PATH NAME     prints the value in hexadecimal, or "errno N" */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+int main(int argc, char **argv)
+{
+	unsigned char value[1024];
+	if (argc == 5 && !strcmp(argv[1], "set")) {
+		size_t length = 0;
+		unsigned byte;
+		for (const char *hex = argv[4]; length < sizeof value && sscanf(hex, "%2x", &byte) == 1; hex += 2)
+			value[length++] = (unsigned char)byte;
+		if (!lsetxattr(argv[2], argv[3], value, length, 0))
+			return 0;
+	} else if (argc == 4 && !strcmp(argv[1], "get")) {
+		ssize_t length = lgetxattr(argv[2], argv[3], value, sizeof value);
+		if (length >= 0) {
+			for (ssize_t at = 0; at < length; at++)
+				printf("%02x", value[at]);
+			printf("\n");
+			return 0;
+		}
+	}
+	printf("errno %d\n", errno);
+	return 1;
+}
