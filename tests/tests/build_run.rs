@@ -29,7 +29,7 @@ fn context(builder: &Builder, dockerfile: &str) -> PathBuf {
 /// The build of it; nothing of what it does is known from before.
 fn build(builder: &Builder, dockerfile: &str) -> Cmd {
     let dir = context(builder, dockerfile);
-    builder.ctr("build").args(["--pull=never", "--quiet", "--no-cache", "--tag", "made"]).arg(dir)
+    builder.ctr("build").args(["--pull=never", "--no-cache", "--tag", "made"]).arg(dir)
 }
 
 /// What the commands of a build printed.
@@ -62,20 +62,19 @@ fn how_a_command_ended_and_what_it_said_last_is_told() {
             ("exit 255", "the command ended with status 255\n"),
             ("(kill -SEGV $(sh -c 'echo $PPID')); exit $?", "the command ended with status 139 (SIGSEGV)\n"),
             ("exec not-there", "the command ended with status 127\n"),
-            ("[\"/etc/passwd\"]", "exec: \"/etc/passwd\": permission denied"),
-            ("[\"not-there\"]", "exec: \"not-there\": executable file not found in $PATH"),
+            ("[\"/etc/passwd\"]", "cannot run exec: \"/etc/passwd\": permission denied"),
+            ("[\"not-there\"]", "cannot run exec: \"not-there\": executable file not found in $PATH"),
         ] {
             let text = format!("FROM base/busybox:1\n# of two lines\nRUN {command}\n");
             let done = build(&builder, &text).fails(1);
             let wanted = format!("ctr-build: Dockerfile:3: {told}");
             assert!(done.stderr.contains(&wanted), "{rights}: {command}: {done}");
         }
-        let text = "FROM base/busybox:1\nRUN for i in $(seq 30); do echo to out $i; echo to err $i >&2; done; printf unended; exit 3\n";
+        let text = "FROM base/busybox:1\nRUN echo first >&2; for i in $(seq 30); do echo line $i; done; printf unended; exit 3\n";
         let done = build(&builder, text).fails(1);
         let last: Vec<&str> = done.stderr.lines().filter_map(|line| line.trim_start().strip_prefix("> ")).collect();
         assert_eq!(last.len(), 20, "{rights}: {done}");
-        assert!(last.contains(&"unended") && last.contains(&"to out 30") && last.contains(&"to err 30"), "{last:?}");
-        assert!(!last.contains(&"to out 10"), "{last:?}");
+        assert!(last.contains(&"unended") && last.contains(&"line 30") && !last.contains(&"line 10"), "{last:?}");
     }
 }
 
@@ -86,7 +85,7 @@ const CAPABILITIES: &str = "00000000800405fb";
 #[test]
 fn a_command_has_the_rights_of_a_container_and_no_more() {
     need!(root, "setpriv", "newuidmap");
-    const REFUSED: [&str; 16] = [
+    const REFUSED: [&str; 15] = [
         "mknod /x b 1 0",
         "mknod /dev/x c 1 1",
         "mount -t tmpfs none /tmp",
@@ -95,7 +94,6 @@ fn a_command_has_the_rights_of_a_container_and_no_more() {
         "unshare -m true",
         "unshare -r true",
         "hostname other",
-        "date -s 2000-01-01",
         "dmesg",
         "echo other > /proc/sys/kernel/hostname",
         "echo b > /proc/sysrq-trigger",
@@ -171,7 +169,7 @@ fn a_command_is_the_user_of_the_stage() {
 #[test]
 fn nothing_of_who_builds_gets_into_a_command() {
     need!(root, "setpriv", "newuidmap", "nice");
-    let text = "FROM base/busybox:1\nARG GIVEN=1\nRUN [\"/bin/env\"]\nRUN echo fds: $(ls /proc/self/fd); umask; grep -E '^Sig(Ign|Blk)' /proc/self/status | cat; readlink /proc/self/fd/0; echo cwd: $(pwd); cut -d ' ' -f 6,7 /proc/1/stat; cat /proc/1/cmdline /proc/1/environ | tr '\\0' '\\n' | grep -c -i caller\nRUN [\"/bin/grep\", \"^SigIgn\", \"/proc/self/status\"]\n";
+    let text = "FROM base/busybox:1\nARG GIVEN=1\nRUN [\"/bin/env\"]\nRUN echo fds: $(ls /proc/self/fd); umask; grep -E '^Sig(Ign|Blk)' /proc/self/status | cat; readlink /proc/self/fd/0; echo cwd: $(pwd); cut -d ' ' -f 6,7 /proc/1/stat; cat /proc/1/cmdline /proc/1/environ | tr '\\0' '\\n' | grep -c -i '[c]aller'\nRUN [\"/bin/grep\", \"^SigIgn\", \"/proc/self/status\"]\n";
     // Open files, a umask, signals that are ignored, variables, a directory.
     let caller = "exec 7</etc/passwd 8</ 9>/dev/null; umask 077; trap '' HUP INT QUIT TERM PIPE USR1 CHLD; export OF_CALLER=caller LD_PRELOAD= TERM=caller SSH_AUTH_SOCK=/caller; cd /tmp; exec \"$@\"";
     for (rights, builder) in builders() {
@@ -208,8 +206,8 @@ fn a_command_has_no_terminal_of_who_builds() {
         pty.expect("end of it");
         pty.expect("sha256:");
         let seen = pty.seen();
-        assert!(seen.contains("not a tty") && seen.contains("can't open /dev/tty"), "{rights}: {seen}");
-        assert!(!seen.contains("typed\r\n") || !seen.lines().any(|line| line.trim() == "typed"), "{rights}: {seen}");
+        assert!(seen.contains("not a tty") && seen.contains("/dev/tty: No such device"), "{rights}: {seen}");
+        assert!(!seen.lines().any(|line| line.trim() == "typed"), "{rights}: {seen}");
     }
 }
 
@@ -337,7 +335,7 @@ fn steps_that_want_the_same_caches_do_not_wait_for_each_other_for_ever() {
     text.push_str("FROM base/busybox:1\n");
     (0..6).for_each(|number| text.push_str(&format!("COPY --from=s{number} /{number} /{number}\n")));
     // One id at two places is one cache, and waits for nobody but others.
-    text.push_str("RUN --mount=type=cache,id=a,target=/x,sharing=locked --mount=type=cache,id=a,target=/y,sharing=locked --mount=type=cache,id=a,target=/z cmp /x/log /y/log && cmp /x/log /z/log && wc -l < /x/log\n");
+    text.push_str("RUN --mount=type=cache,id=a,target=/x,sharing=locked --mount=type=cache,id=a,target=/y,sharing=locked --mount=type=cache,id=a,target=/z test $(sha256sum < /x/log | cut -c 1-64) = $(sha256sum < /y/log | cut -c 1-64) && test -s /z/log && wc -l < /x/log\n");
     let lines = printed(build(&builder, &text).arg("--jobs=6").run());
     assert_eq!(lines, ["24"]);
 }
@@ -385,7 +383,7 @@ fn one_image(text: impl Fn(&Builder) -> String) -> Vec<Builder> {
     let mut all = Vec::new();
     for (rights, builder) in builders() {
         let text = text(&builder);
-        digests.insert(rights, build(&builder, &text).ok());
+        digests.insert(rights, build(&builder, &text).arg("--quiet").ok());
         all.push(builder);
     }
     assert!(digests.values().all(|digest| *digest == digests["root"]), "{digests:?}");
@@ -399,22 +397,21 @@ fn files_have_all_that_a_command_gave_them() {
     // cap_net_raw+ep: VFS_CAP_REVISION_2 with the effective bit (capability(7)).
     let capability = "0100000200200000000000000000000000000000";
     let make = format!(
-        "RUN mkdir /f; cd /f; echo 1 > a; ln a b; ln a c; ln /etc/passwd passwd; echo s > suid; chmod 6755 suid; mkdir -m 1777 sticky; mkdir -m 2755 sgid; \\
+        "RUN mkdir /f; cd /f; echo 1 > a; ln a b; echo 2 >> b; ln /etc/passwd passwd; echo s > suid; chmod 6755 suid; mkdir -m 1777 sticky; mkdir -m 2755 sgid; \\
     attributes set a user.note 00ff; attributes set sticky user.dir 31; cp a cap; attributes set cap security.capability {capability}; \\
     mkfifo pipe; : > none; chmod 000 none; mkdir closed; echo in > closed/in; chmod 000 closed; touch -d @86400 old; touch -d @4102444800 new; \\
     truncate -s 1M sparse; printf end >> sparse; ln -s nowhere dangling; echo n > \"$(printf 'new\\nline \\377')\"; (nc -l -p 1 -s 127.0.0.1 & true); \\
-    timeout 1 nc -lU socket || true; ls -i a b c | cut -d ' ' -f 1 | sort -u | wc -l
-RUN cd /f; echo 2 >> b; chmod 4755 cap; rm c; mv closed/in closed/out; rmdir sgid
+    timeout 1 nc -lU socket || true; test -S socket
+RUN cd /f; chmod 4755 cap; mv closed/in closed/out; rmdir sgid
 "
     );
     let all = one_image(|builder| with_program(builder, "attributes") + &make);
     let shown = "cd /f; cat a; stat -c '%n %a %h' a b suid sticky cap none closed; attributes get a user.note; attributes get sticky user.dir; \
-                 attributes get cap security.capability; ls -A closed; test -p pipe && test ! -e socket && test ! -e c && test ! -e sgid; stat -c %Y old new; tail -c 3 sparse; ls | wc -l";
+                 attributes get cap security.capability; ls -A closed; test -p pipe && test ! -e socket && test ! -e sgid; stat -c %Y old new; tail -c 3 sparse; ls | wc -l";
     for builder in &all[..2] {
-        // A capability that was there goes with the mode's change? It does not: chmod leaves it.
         let text = inside(builder, shown);
-        let wanted = "1\n2\na 755 2";
-        assert!(text.starts_with("1\n2\na 644 2\nb 644 2\nsuid 6755 1\nsticky 1777 2\ncap 4755 1\nnone 0 1\nclosed 0 2\n00ff\n31\n"), "{wanted}: {text}");
+        let begin = "1\n2\na 644 2\nb 644 2\nsuid 6755 1\nsticky 1777 2\ncap 4755 1\nnone 0 1\nclosed 0 2\n00ff\n31\n";
+        assert!(text.starts_with(begin), "{text}");
         assert!(text.contains(&format!("\n{capability}\nout\n0\n0\nend")), "{text}");
     }
 }
@@ -429,13 +426,13 @@ RUN rm -r /d/one && mkdir /d/one && echo again > /d/one/new
 RUN rm -r /d/two; mv /d/three /d/two; mv /d/four /d/six
 RUN rm -r /d/five; ln -s two /d/five; rm /d/file; mkdir /d/file; echo in > /d/file/in
 RUN rm -r /d/one; mkdir -p /d/one/sub; rm -r /d/file; echo a file > /d/file; mv /d/two/file /d/two/moved; rm /d/six/sub/deep
-RUN mkdir -p /d/x/y && rm -r /d/x; rm -r /d/six/sub; mkdir -m 700 /d/six/sub; cd /d; find . | sort | xargs ls -ld | awk '{print $1, $9, $10, $11}' > /found; cat /d/*/* /d/file >> /found 2>/dev/null
-RUN cd /d; find . | sort | xargs ls -ld | awk '{print $1, $9, $10, $11}' > /again; cat /d/*/* /d/file >> /again 2>/dev/null; cmp /found /again
+RUN mkdir -p /d/x/y && rm -r /d/x; rm -r /d/six/sub; mkdir -m 700 /d/six/sub; cd /d; find . | sort | xargs ls -ld | awk '{print $1, $9, $10, $11}' > /found; cat /d/*/* /d/file >> /found 2>/dev/null; true
+RUN cd /d; find . | sort | xargs ls -ld | awk '{print $1, $9, $10, $11}' > /again; cat /d/*/* /d/file >> /again 2>/dev/null; test $(sha256sum < /found | cut -c 1-64) = $(sha256sum < /again | cut -c 1-64)
 ";
     let all = one_image(|_| text.to_owned());
     let wanted = "drwxr-xr-x .
-lrwxrwxrwx ./five -> two
 -rw-r--r-- ./file
+lrwxrwxrwx ./five -> two
 drwxr-xr-x ./one
 drwxr-xr-x ./one/sub
 drwxr-xr-x ./six
