@@ -1,9 +1,11 @@
-/* Extended attributes of files, which busybox cannot set.
+/* What busybox cannot make of files: extended attributes and sockets.
  *
- * usage: attributes set PATH NAME HEX | get PATH NAME     prints the value in hexadecimal, or "errno N" */
+ * usage: files set PATH NAME HEX | get PATH NAME | socket PATH     prints the value in hexadecimal, or "errno N" */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/xattr.h>
 
 int main(int argc, char **argv)
@@ -24,6 +26,12 @@ int main(int argc, char **argv)
 			printf("\n");
 			return 0;
 		}
+	}
+	if (argc == 3 && !strcmp(argv[1], "socket")) {
+		struct sockaddr_un name = {.sun_family = AF_UNIX};
+		strncpy(name.sun_path, argv[2], sizeof name.sun_path - 1);
+		if (!bind(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&name, sizeof name))
+			return 0;
 	}
 	printf("errno %d\n", errno);
 	return 1;
