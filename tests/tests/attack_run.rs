@@ -53,8 +53,8 @@ fn a_command_finds_neither_the_host_nor_the_builder() {
         let secret = builder.root.write("secret", "never-to-be-seen\n");
         let dir = context(&builder, "");
         fs::copy(programs::program("calls"), dir.join("calls")).unwrap();
-        // name_to_handle_at and open_by_handle_at, process_vm_readv, ptrace, bpf, kexec_load, init_module, keyctl, userfaultfd, perf_event_open.
-        let calls = "n:303:0:0:0:0 n:304:0:0:0 n:310:1:0:0:0:0:0 n:321:0:0:0 n:246:0:0:0:0 n:175:0:0:0 n:250:0:0 n:298:0:0:-1:-1:0";
+        // name_to_handle_at and open_by_handle_at, bpf, kexec_load, init_module, keyctl, userfaultfd, perf_event_open.
+        let calls = "n:303:0:0:0:0 n:304:0:0:0 n:321:0:0:0 n:246:0:0:0:0 n:175:0:0:0 n:250:0:0 n:298:0:0:-1:-1:0";
         let text = format!(
             "FROM base/busybox:1
 COPY calls /bin/calls
@@ -73,7 +73,7 @@ RUN for at in {there} {store} /proc/1/root{there} /proc/self/root{store} /proc/1
         let lines = printed(&done);
         assert!(!lines.iter().any(|line| line.contains("FOUND")), "{rights}: {done}");
         assert_eq!(lines[0], "0", "{rights}: {done}");
-        assert_eq!(lines[1..].len(), 8, "{rights}: {done}");
+        assert_eq!(lines[1..].len(), 7, "{rights}: {done}");
         assert!(lines[1..].iter().all(|line| line.starts_with("errno ")), "{rights}: {done}");
         sentinel.assert_untouched(rights);
     }
@@ -105,20 +105,20 @@ fn links_in_place_of_mount_targets_lead_nowhere() {
     need!(root, "setpriv", "newuidmap");
     for (rights, builder) in builders() {
         let sentinel = sentinel(&builder);
-        let there = sentinel.dir.display();
+        let there = sentinel.dir.display().to_string();
         // What is looked for afterwards is there: empty, as a place of a mount would be.
         fs::create_dir_all(sentinel.dir.join("b/c")).unwrap();
         fs::write(sentinel.dir.join("empty"), "").unwrap();
         Cmd::new("chmod").args(["-R", "a+rwX"]).arg(&sentinel.dir).ok();
-        let sentinel = Sentinel::again(sentinel);
+        let sentinel = sentinel.again();
         let text = format!(
             "FROM base/busybox:1
-RUN --mount=type=tmpfs,target=/a/b/c --mount=type=tmpfs,target=/x/b --mount=type=cache,target=/y/empty mv /a /moved; ln -s {there} /a; mv /x /moved/x; ln -s ../../../../../../..{there} /x; mv /y /z; ln -s {there} /y; ls /moved/b/c && ls -d /a
+RUN --mount=type=tmpfs,target=/a/b/c --mount=type=tmpfs,target=/x/b --mount=type=cache,target=/y/empty mv /a /moved; ln -s {there} /a; mv /x /moved/x; ln -s ../../../../../../..{there} /x; mv /y /z; ln -s {there} /y; ls /moved/b/c && readlink /a
 RUN rm /a /x /y; mkdir /p; ln -s /proc/self/root{there} /p/self; ln -s /proc/1/root{there} /p/one; ln -s /proc/1/cwd{there} /p/cwd; ln -s {there} /p/plain; ln -s ../../../../../../../..{there} /p/up
 "
         );
         let done = build(&builder, &text).run();
-        assert_eq!(printed(&done), ["/a"], "{rights}: {done}");
+        assert_eq!(printed(&done), [there.as_str()], "{rights}: {done}");
         sentinel.assert_untouched(rights);
         for link in ["self", "one", "cwd", "plain", "up"] {
             for mount in ["tmpfs,", "cache,", "bind,rw,"] {
@@ -182,7 +182,7 @@ RUN --mount=type=cache,target=/c echo x >> /c/file; echo x > /c/dir/new; rm -rf 
             "userns" => Builder::of_user(users::with_range()),
             _ => Builder::of_user(users::without_range()),
         };
-        let look = "FROM base/busybox:1\nRUN --mount=type=cache,target=/c readlink /c/file /c/dir /c/up; test -p /c/pipe && ls /c | wc -l\n";
+        let look = "FROM base/busybox:1\nRUN --mount=type=cache,target=/c for link in file dir up; do readlink /c/$link; done; test -p /c/pipe && ls /c | wc -l\n";
         let done = build(&other, look).args(["--cache-from", &to]).run();
         let lines = printed(&done);
         assert_eq!(lines[0], format!("{there}/hosts"), "{rights}: {done}");
