@@ -123,7 +123,9 @@ RUN rm /a /x /y; mkdir /p; ln -s /proc/self/root{there} /p/self; ln -s /proc/1/r
         for link in ["self", "one", "cwd", "plain", "up"] {
             for mount in ["tmpfs,", "cache,", "bind,rw,"] {
                 for target in [format!("/p/{link}"), format!("/p/{link}/made"), format!("/p/{link}/sub")] {
-                    let step = format!("RUN --mount=type={mount}target={target} echo x > {target}/written; echo y > {target}; true\n");
+                    let step = format!(
+                        "RUN --mount=type={mount}target={target} echo x > {target}/written; echo y > {target}; true\n"
+                    );
                     let done = build(&builder, &(text.clone() + &step)).run();
                     // Refused, or inside of the image.
                     assert!(done.code == 0 || done.stderr.contains("Dockerfile:4"), "{rights}: {done}");
@@ -142,9 +144,12 @@ fn the_working_directory_of_a_build_is_no_way_out() {
     for (rights, builder) in builders() {
         let sentinel = sentinel(&builder);
         let there = sentinel.path("hosts");
-        let out = format!("RUN for up in . .. ../.. ../../../../../../../../..; do test -e $up{there} && echo OUT; test -e $up/store && echo OUT; done; true\n");
+        let out = format!(
+            "RUN for up in . .. ../.. ../../../../../../../../..; do test -e $up{there} && echo OUT; test -e $up/store && echo OUT; done; true\n"
+        );
         for number in 3..20 {
-            for dir in [format!("/proc/self/fd/{number}"), format!("/fds/{number}"), format!("/proc/1/fd/{number}/..")] {
+            for dir in [format!("/proc/self/fd/{number}"), format!("/fds/{number}"), format!("/proc/1/fd/{number}/..")]
+            {
                 let text = format!("FROM base/busybox:1\nRUN ln -s /proc/self/fd /fds\nWORKDIR {dir}\n{out}");
                 let open = format!("exec 5</ 6<{} 7</var; exec \"$@\"", sentinel.dir.display());
                 let done = build(&builder, &text).under(["sh", "-c", &open, "sh"]).run();
@@ -207,8 +212,16 @@ fn marks_of_the_overlay_cannot_be_forged() {
             ("FROM scratch\n".to_owned(), format!("{all} ")),
         ];
         for (base, mounts) in &bases {
-            for mark in ["user.overlay.redirect 2f657463", "user.overlay.opaque 79", "user.overlay.metacopy 00", "trusted.overlay.redirect 2f", "trusted.overlay.opaque 79"] {
-                let text = format!("{base}RUN {mounts}mkdir /d; /files set /d {mark}; echo x > /d/file\nRUN {mounts}ls /d; cat /d/file\n");
+            for mark in [
+                "user.overlay.redirect 2f657463",
+                "user.overlay.opaque 79",
+                "user.overlay.metacopy 00",
+                "trusted.overlay.redirect 2f",
+                "trusted.overlay.opaque 79",
+            ] {
+                let text = format!(
+                    "{base}RUN {mounts}mkdir /d; /files set /d {mark}; echo x > /d/file\nRUN {mounts}ls /d; cat /d/file\n"
+                );
                 let done = build(&builder, &text).run();
                 let own = done.stderr.contains("sets overlay's own attribute");
                 assert!(done.code == 1 && own || printed(&done).ends_with(&["file", "x"]), "{rights}: {mark}: {done}");
@@ -216,7 +229,8 @@ fn marks_of_the_overlay_cannot_be_forged() {
                 assert!(mark.starts_with("user") || done.stderr.contains("errno 1"), "{rights}: {mark}: {done}");
             }
             let devices = "for what in 'b 1 0' 'c 1 1' 'c 5 1' 'b 8 0' 'b 254 0'; do for at in / /dev/ /dev/shm/ /tmp/; do mkdir -p $at; mknod ${at}node $what 2>/dev/null && echo MADE; done; done; mknod /white c 0 0; ls /white; true";
-            let text = format!("{base}RUN {mounts}{devices}\nRUN {mounts}test ! -e /white && ls / | grep -c node; true\n");
+            let text =
+                format!("{base}RUN {mounts}{devices}\nRUN {mounts}test ! -e /white && ls / | grep -c node; true\n");
             let done = build(&builder, &text).run();
             assert!(!printed(&done).contains(&"MADE"), "{rights}: {done}");
             assert_eq!(printed(&done).last(), Some(&"0"), "{rights}: {done}");
@@ -237,7 +251,11 @@ fn the_root_of_an_ordinary_users_build_is_that_user() {
         fs::copy(&kept, dir.join("secret")).unwrap();
         let from = builder.ctr("build").args(["--pull=never", "--no-cache"]).arg(&dir).run();
         assert!(from.code == 1 && from.stderr.contains("Permission denied"), "{from}");
-        let secret = builder.ctr("build").args(["--pull=never", "--secret", &format!("id=s,src={}", kept.display())]).arg(&dir).run();
+        let secret = builder
+            .ctr("build")
+            .args(["--pull=never", "--secret", &format!("id=s,src={}", kept.display())])
+            .arg(&dir)
+            .run();
         assert!(secret.code != 0 && secret.stderr.contains("Permission denied"), "{secret}");
         fs::remove_file(dir.join("secret")).unwrap();
         // The host's own files in what is shown of it belong to nobody.

@@ -102,7 +102,8 @@ fn a_command_has_the_rights_of_a_container_and_no_more() {
         "touch /sys/x",
         "echo 1 > /sys/kernel/mm/ksm/run",
     ];
-    let refused: String = REFUSED.iter().map(|what| format!("({what}) >/dev/null 2>&1 && echo 'done: {what}'\n")).collect();
+    let refused: String =
+        REFUSED.iter().map(|what| format!("({what}) >/dev/null 2>&1 && echo 'done: {what}'\n")).collect();
     let text = format!(
         "FROM base/busybox:1\nRUN [\"/bin/cat\", \"/proc/self/status\"]\nRUN ls /proc/keys /proc/timer_list /sys/firmware /proc/acpi; cat /proc/keys /proc/timer_list\nRUN <<EOF\n{refused}true\nEOF\n"
     );
@@ -252,7 +253,11 @@ RUN --mount=type=cache,target=/c cat /c/of; --mount; true
             "/t:",
         ];
         assert_eq!(can, wanted, "{rights}");
-        assert_eq!(lines.iter().filter(|line| line.contains("Read-only file system")).count(), 2, "{rights}: {lines:?}");
+        assert_eq!(
+            lines.iter().filter(|line| line.contains("Read-only file system")).count(),
+            2,
+            "{rights}: {lines:?}"
+        );
 
         let owned = owned.replace("target=/c", "target=/c,id=owned");
         let done = build(&builder, &owned).args(["--secret", &given]).run();
@@ -266,7 +271,7 @@ RUN --mount=type=cache,target=/c cat /c/of; --mount; true
     }
 }
 
-// spec: BUILD-58
+// spec: BUILD-58 BUILD-149
 #[test]
 fn what_is_bound_for_writing_keeps_its_owner_and_forgets_the_changes() {
     need!(root, "newuidmap");
@@ -328,8 +333,9 @@ fn steps_that_want_the_same_caches_do_not_wait_for_each_other_for_ever() {
     let mut text = String::new();
     for number in 0..6 {
         let (first, second) = if number % 2 == 0 { (&a, &b) } else { (&b, &a) };
-        let steps: String =
-            (0..4).map(|step| format!("RUN {first} {second} : {step}; echo {number} >> /a/log; echo {number} >> /b/log\n")).collect();
+        let steps: String = (0..4)
+            .map(|step| format!("RUN {first} {second} : {step}; echo {number} >> /a/log; echo {number} >> /b/log\n"))
+            .collect();
         text.push_str(&format!("FROM base/busybox:1 AS s{number}\n{steps}RUN echo {number} > /{number}\n"));
     }
     text.push_str("FROM base/busybox:1\n");
@@ -367,8 +373,12 @@ RUN files get /etc user.note
         assert_eq!(printed(done), ["6869"], "{rights}");
         let image = Image::of_layout(&layout).unwrap();
         let base = ["bin", "etc", "dev", "proc", "sys", "root", "var", "usr", "home", "tmp"];
-        let new: Vec<&str> =
-            image.tree.keys().map(String::as_str).filter(|name| !base.contains(&name.split('/').next().unwrap())).collect();
+        let new: Vec<&str> = image
+            .tree
+            .keys()
+            .map(String::as_str)
+            .filter(|name| !base.contains(&name.split('/').next().unwrap()))
+            .collect();
         assert_eq!(new, ["link", "new", "new/kept", "there", "there/dir", "there/owned"], "{rights}");
         assert_eq!(image.tree["there/owned"].mode & 0o7777, 0o711);
         let etc: Vec<&str> = image.tree.keys().map(String::as_str).filter(|name| name.starts_with("etc/")).collect();
@@ -443,7 +453,10 @@ drwxr-xr-x ./two/sub
 -rw-r--r-- ./two/sub/deep";
     for builder in &all {
         // By the layers, unpacked anew, and not only by those that the build left.
-        let shown = inside(builder, "cd /d; find . | sort | xargs ls -ld | awk '{print $1, $9, $10, $11}'; sed -n 13,99p /found");
+        let shown = inside(
+            builder,
+            "cd /d; find . | sort | xargs ls -ld | awk '{print $1, $9, $10, $11}'; sed -n 13,99p /found",
+        );
         let (tree, contents) = shown.split_at(shown.find("\nthree").unwrap());
         assert_eq!(tree.lines().map(str::trim_end).collect::<Vec<_>>(), wanted.lines().collect::<Vec<_>>());
         assert_eq!(contents.trim(), "three\nfour\nthree\na file");
@@ -472,7 +485,8 @@ RUN test -e /begun && test ! -e /late && cat /quiet
 
 /// Processes whose command line has these bytes.
 fn processes(word: &str) -> Vec<String> {
-    let entries = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.unwrap().path().join("cmdline")).ok());
+    let entries =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.unwrap().path().join("cmdline")).ok());
     entries.map(|line| String::from_utf8_lossy(&line).into_owned()).filter(|line| line.contains(word)).collect()
 }
 
@@ -529,7 +543,9 @@ fn signals_end_a_build_with_all_that_it_executes() {
             format!("[\"/bin/sleep\", \"{mark}\"]"),
         ];
         if rights != "single-id" {
-            commands.push(format!("[\"/bin/busybox\", \"su\", \"bob\", \"-s\", \"/bin/sh\", \"-c\", \"exec sleep {mark}\"]"));
+            commands.push(format!(
+                "[\"/bin/busybox\", \"su\", \"bob\", \"-s\", \"/bin/sh\", \"-c\", \"exec sleep {mark}\"]"
+            ));
             commands.push(format!("chown bob /bin/busybox; chmod u+s /bin/busybox; exec /bin/sleep {mark}"));
         }
         for command in commands {
