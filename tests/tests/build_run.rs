@@ -269,6 +269,16 @@ RUN --mount=type=cache,target=/c cat /c/of; --mount; true
         assert_eq!(lines[..3], ["/c 750 1000:1001", "/s 440 1000:50", "of nobody"], "{rights}");
         assert!(lines[3].contains("Permission denied"), "{rights}: {lines:?}");
     }
+    for mount in ["tmpfs,target=/", "cache,target=.", "bind,target=/x/..", "secret,id=s,target=//"] {
+        let builder = Builder::new();
+        let given = format!("id=s,src={}", builder.root.write("secret", "x").display());
+        let command = build(&builder, &format!("FROM base/busybox:1\nRUN --mount=type={mount} true\n"));
+        command
+            .args(["--secret", &given])
+            .fails(1)
+            .says("Dockerfile:2: the target ")
+            .says(" of a mount is the root directory");
+    }
 }
 
 // spec: BUILD-58 BUILD-149
@@ -330,16 +340,15 @@ fn steps_that_want_the_same_caches_do_not_wait_for_each_other_for_ever() {
     let builder = Builder::new();
     let locked = |id: &str| format!("--mount=type=cache,id={id},target=/{id},sharing=locked");
     let (a, b) = (locked("a"), locked("b"));
-    let mut text = String::new();
-    for number in 0..6 {
-        let (first, second) = if number % 2 == 0 { (&a, &b) } else { (&b, &a) };
-        let steps: String = (0..4)
-            .map(|step| format!("RUN {first} {second} : {step}; echo {number} >> /a/log; echo {number} >> /b/log\n"))
-            .collect();
-        text.push_str(&format!("FROM base/busybox:1 AS s{number}\n{steps}RUN echo {number} > /{number}\n"));
-    }
+    let stage = |number: u32| {
+        let (first, second) = if number.is_multiple_of(2) { (&a, &b) } else { (&b, &a) };
+        let step = |step| format!("RUN {first} {second} : {step}; echo {number} >> /a/log; echo {number} >> /b/log\n");
+        let steps: String = (0..4).map(step).collect();
+        format!("FROM base/busybox:1 AS s{number}\n{steps}RUN echo {number} > /{number}\n")
+    };
+    let mut text: String = (0..6).map(stage).collect();
     text.push_str("FROM base/busybox:1\n");
-    (0..6).for_each(|number| text.push_str(&format!("COPY --from=s{number} /{number} /{number}\n")));
+    text.extend((0..6).map(|number| format!("COPY --from=s{number} /{number} /{number}\n")));
     // One id at two places is one cache, and waits for nobody but others.
     text.push_str("RUN --mount=type=cache,id=a,target=/x,sharing=locked --mount=type=cache,id=a,target=/y,sharing=locked --mount=type=cache,id=a,target=/z test $(sha256sum < /x/log | cut -c 1-64) = $(sha256sum < /y/log | cut -c 1-64) && test -s /z/log && wc -l < /x/log\n");
     let lines = printed(build(&builder, &text).arg("--jobs=6").run());

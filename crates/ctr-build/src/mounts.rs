@@ -216,7 +216,7 @@ fn one(stage: &StageRun<'_, '_, '_>, mount: &Mount, agents: &mut usize) -> Resul
     Ok(Some(match mount {
         Mount::Bind { from, source, target, writable } => {
             let base = from.as_deref().map(|from| stage.from(from)).transpose()?;
-            let (target, writable) = (stage.absolute(target), *writable);
+            let (target, writable) = (place(stage, target)?, *writable);
             match base {
                 None | Some(Base::Context(_)) => {
                     let name = match base {
@@ -244,12 +244,12 @@ fn one(stage: &StageRun<'_, '_, '_>, mount: &Mount, agents: &mut usize) -> Resul
                 Some(from) => Some((builder.source(&stage.from(from)?)?, source.clone())),
                 None => None,
             };
-            let target = stage.absolute(target);
+            let target = place(stage, target)?;
             let id = if id.is_empty() { target.clone() } else { id.clone() };
             let (read_only, sharing, mode, uid, gid) = (*read_only, *sharing, *mode, *uid, *gid);
             One::Cache { id, target, read_only, sharing, mode, uid, gid, from }
         }
-        Mount::Tmpfs { target, size } => One::Tmpfs { target: stage.absolute(target), size: *size },
+        Mount::Tmpfs { target, size } => One::Tmpfs { target: place(stage, target)?, size: *size },
         Mount::Secret { id, target, env, required, mode, uid, gid } => {
             let Some(bytes) = builder.request.secrets.get(id) else {
                 if *required {
@@ -259,7 +259,7 @@ fn one(stage: &StageRun<'_, '_, '_>, mount: &Mount, agents: &mut usize) -> Resul
                 }
                 return Ok(None);
             };
-            let target = target.as_ref().map(|target| stage.absolute(target));
+            let target = target.as_ref().map(|target| place(stage, target)).transpose()?;
             let (bytes, env, id) = (bytes.clone(), env.clone(), id.clone());
             One::Secret { id, bytes, target, env, mode: *mode, uid: *uid, gid: *gid }
         }
@@ -272,12 +272,22 @@ fn one(stage: &StageRun<'_, '_, '_>, mount: &Mount, agents: &mut usize) -> Resul
                 }
                 return Ok(None);
             };
-            let target = target.as_ref().map(|target| stage.absolute(target));
+            let target = target.as_ref().map(|target| place(stage, target)).transpose()?;
             let target = target.unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{agents}"));
             *agents += 1;
             One::Ssh { id: id.clone(), socket: socket.clone(), target }
         }
     }))
+}
+
+/// Where a mount goes: anywhere but on the root, which would hide the stage.
+fn place(stage: &StageRun<'_, '_, '_>, target: &str) -> Result<String, Failure> {
+    let place = stage.absolute(target);
+    if place == "/" {
+        return Err(Failure::new(format!("the target {target} of a mount is the root directory"))
+            .hint("give the mount a directory of its own, below the root"));
+    }
+    Ok(place)
 }
 
 fn find(tree: &dyn Tree, source: &str, devices: bool) -> Result<Vec<Source>, Failure> {
