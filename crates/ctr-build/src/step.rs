@@ -1,7 +1,6 @@
 //! A RUN's command in a process of its own: it changes what is the process's alone, so that stages can run side by side. This
 //! executable executes itself, with the step as JSON in a file in memory: it may have secrets.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -12,7 +11,7 @@ use std::sync::Mutex;
 
 use ctr_cli::{Context as _, Failure};
 use ctr_sandbox::error::SandboxError;
-use ctr_sandbox::step::Step;
+use ctr_sandbox::step::{Step, StepIsolation};
 
 use crate::builder::{Builder, Stop};
 use crate::tail::Tail;
@@ -20,6 +19,9 @@ use crate::view::printable;
 
 /// The first argument of the process that carries a step out.
 const ARGUMENT: &str = "--internal-step";
+
+/// The same where it makes no namespaces.
+const IN_CHROOT: &str = "--internal-step-in-chroot";
 
 /// The largest step that is read, in bytes.
 const STEP_MAX: u64 = 64 << 20;
@@ -101,7 +103,7 @@ pub(crate) fn look_into(step: &Step) -> Result<(), Failure> {
 }
 
 /// A step in memory.
-struct Told(OwnedFd);
+struct Told(OwnedFd, StepIsolation);
 
 impl Told {
     fn new(step: &Step) -> Result<Self, Failure> {
@@ -111,13 +113,17 @@ impl Told {
             .map_err(|errno| Failure::new(failed()).because(errno.to_string()))?;
         let mut file = File::from(file);
         file.write_all(&json).context(failed)?;
-        Ok(Self(file.into()))
+        Ok(Self(file.into(), step.isolation))
     }
 
     /// The process that carries it out. It opens the file by this process's descriptor.
     fn command(&self, report: &Path) -> Command {
         let mut command = Command::new("/proc/self/exe");
-        command.arg(ARGUMENT).arg(report).arg(format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd()));
+        command.arg(match self.1 {
+            StepIsolation::Namespaces => ARGUMENT,
+            StepIsolation::Chroot => IN_CHROOT,
+        });
+        command.arg(report).arg(format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd()));
         command.env_clear().current_dir("/");
         command
     }
@@ -146,13 +152,15 @@ impl Why {
 /// If this process was started to carry a step out, does so.
 pub(crate) fn if_asked() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().as_deref() != Some(OsStr::new(ARGUMENT)) {
+    let argument = arguments.next()?;
+    if argument != ARGUMENT && argument != IN_CHROOT {
         return None;
     }
     let report = arguments.next()?;
     let path = arguments.next()?;
     // First: what is to be run cannot be read any more where the builder has ended before.
-    let told = match ctr_sandbox::step::apart() {
+    let apart = if argument == ARGUMENT { ctr_sandbox::step::apart() } else { Ok(None) };
+    let told = match apart {
         Ok(Some(status)) => return Some(ExitCode::from(status)),
         Ok(None) => match read_step(Path::new(&path)) {
             Ok(step) => match ctr_sandbox::step::run(&step) {
