@@ -231,10 +231,13 @@ impl<'a> Builder<'a> {
         });
     }
 
-    /// Ends the build with this error, if it is the first.
-    pub(crate) fn fail(&self, failure: Failure) {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+    /// Ends the build with this error, if it is the first; whether it is.
+    pub(crate) fn fail(&self, failure: Failure) -> bool {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = failed.is_none();
+        failed.get_or_insert(failure);
         self.cancelled.store(true, Ordering::Relaxed);
+        first
     }
 
     /// Waits for a stage that was started.

@@ -8,7 +8,7 @@ use ctr_dockerfile::instruction::{Command, HealthTimes, Healthcheck};
 use serde_json::{Map, Value, json};
 
 /// `PATH` of images that set none, as Docker has it.
-pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// An image config in the making.
 #[derive(Debug, Clone)]
@@ -110,6 +110,13 @@ impl Config {
             None => env.push((key.to_owned(), value.to_owned())),
         }
         self.set("Env", env.into_iter().map(|(key, value)| Value::String(format!("{key}={value}"))).collect());
+    }
+
+    /// Each image that is built has a `PATH`.
+    pub(crate) fn ensure_path(&mut self) {
+        if !self.env().iter().any(|(key, _)| key == "PATH") {
+            self.set_env("PATH", DEFAULT_PATH);
+        }
     }
 
     /// `WorkingDir`, `/` if there is none.

@@ -43,6 +43,17 @@ impl Stage<'_> {
     }
 }
 
+impl Graph<'_> {
+    /// How what a stage begins with is told of.
+    pub(crate) fn name_of(&self, base: &Base) -> String {
+        match base {
+            Base::Scratch => "scratch".to_owned(),
+            Base::Stage(number) => self.stages.get(*number).map(|stage| stage.label(*number)).unwrap_or_default(),
+            Base::Context(name) | Base::Image(name) => name.clone(),
+        }
+    }
+}
+
 /// All stages of a Dockerfile.
 #[derive(Debug)]
 pub(crate) struct Graph<'a> {
@@ -134,17 +145,15 @@ impl<'a> Graph<'a> {
         let nodes = dockerfile.nodes();
         let first = nodes.iter().position(|node| node.keyword().is_ok_and(|keyword| keyword == Keyword::From));
         let (head, body) = nodes.split_at(first.unwrap_or(nodes.len()));
-        let mut scope = Globals { declared: BTreeMap::new(), platform };
+        // What is not written as it has to be is told wherever it stands, also in stages that nothing needs.
+        nodes.iter().try_for_each(|node| node.form(escape)).map_err(wrong)?;
+        let mut scope = Globals { declared: BTreeMap::new(), arguments, platform };
         for node in head {
             if node.keyword().map_err(wrong)? != Keyword::Arg {
                 return Err(at_node(Failure::new("the first instruction has to be FROM"), node, dockerfile, file));
             }
             let Instruction::Arg(declared) = node.instruction(&scope, escape).map_err(wrong)? else { continue };
-            for arg in declared {
-                let given = arguments.get(&arg.name).cloned();
-                let value = given.or(arg.default).or_else(|| platform.get(&arg.name).cloned());
-                scope.declared.insert(arg.name, value);
-            }
+            scope.declared.extend(declared.into_iter().filter_map(|arg| Some((arg.name, arg.value?))));
         }
         if body.is_empty() {
             return Err(Failure::new(format!("{file} has no FROM")).hint("a Dockerfile begins with FROM IMAGE"));
@@ -163,15 +172,15 @@ impl<'a> Graph<'a> {
         }
         let stages: Vec<Option<String>> = froms.iter().map(|(_, from)| from.name.clone()).collect();
         let names = Names { contexts, stages: &stages };
-        let mut graph = Self { stages: Vec::new(), globals: scope.values() };
+        let mut graph = Self { stages: Vec::new(), globals: scope.declared };
         for (at, (node, from)) in froms.iter().enumerate() {
             let start = starts.get(at).map_or(0, |start| start + 1);
             let end = starts.get(at + 1).copied().unwrap_or(body.len());
             let nodes = body.get(start..end).unwrap_or_default();
             let mut needs = Vec::new();
             for node in nodes {
-                for text in sources_of(node) {
-                    let need = names.from(text, at).map_err(|failure| at_node(failure, node, dockerfile, file))?;
+                for text in node.sources() {
+                    let need = names.from(&text, at).map_err(|failure| at_node(failure, node, dockerfile, file))?;
                     needs.push(need);
                 }
             }
@@ -233,40 +242,20 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// What `--from` of COPY and `from=` of RUN's mounts name, as they stand.
-fn sources_of(node: &Node) -> Vec<&str> {
-    let flags = node.flags().iter();
-    flags
-        .filter_map(|flag| {
-            let value = flag.value.as_deref()?;
-            match flag.name.as_str() {
-                "from" => Some(value),
-                "mount" => value.split(',').find_map(|part| part.trim().strip_prefix("from=")),
-                _ => None,
-            }
-        })
-        .filter(|text| !text.is_empty() && !text.contains('$'))
-        .collect()
-}
-
 /// What FROM and the ARGs before it see.
 struct Globals<'a> {
-    declared: BTreeMap<String, Option<String>>,
+    declared: BTreeMap<String, String>,
+    arguments: &'a BTreeMap<String, String>,
     platform: &'a BTreeMap<String, String>,
-}
-
-impl Globals<'_> {
-    fn values(self) -> BTreeMap<String, String> {
-        self.declared.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-    }
 }
 
 impl Scope for Globals<'_> {
     fn get(&self, name: &str) -> Option<String> {
-        match self.declared.get(name) {
-            Some(value) => value.clone(),
-            None => self.platform.get(name).cloned(),
-        }
+        self.declared.get(name).or_else(|| self.platform.get(name)).cloned()
+    }
+
+    fn argument(&self, name: &str, _: bool) -> Option<String> {
+        self.arguments.get(name).cloned()
     }
 }
 

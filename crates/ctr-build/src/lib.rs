@@ -25,6 +25,7 @@ mod mounts;
 mod output;
 mod pack;
 mod permits;
+mod place;
 mod plan;
 mod portable;
 mod ports;

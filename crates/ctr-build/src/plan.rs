@@ -58,7 +58,7 @@ impl<'a> Plan<'a> {
         context: &Path,
         root: &Path,
     ) -> Result<Self, Failure> {
-        let platform = platform_arguments(&request.platform);
+        let platform = predefined(request, dockerfile);
         let names: Vec<String> = request.contexts.keys().cloned().collect();
         let graph = Graph::new(dockerfile, &found.name, &request.arguments, &platform, &names)?;
         let target = graph.target(request.target.as_deref())?;
@@ -156,16 +156,34 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// `TARGETPLATFORM` and its like, which every FROM sees and every stage can declare.
-fn platform_arguments(target: &Platform) -> BTreeMap<String, String> {
+/// `TARGETPLATFORM` and its like, which every FROM sees and every stage can declare; what is given comes before.
+fn predefined(request: &Request, dockerfile: &Dockerfile) -> BTreeMap<String, String> {
     let mut arguments = BTreeMap::new();
-    for (prefix, platform) in [("TARGET", target), ("BUILD", &Platform::host())] {
+    for (prefix, platform) in [("TARGET", &request.platform), ("BUILD", &Platform::host())] {
         arguments.insert(format!("{prefix}PLATFORM"), platform.to_string());
         arguments.insert(format!("{prefix}OS"), platform.os.clone());
+        arguments.insert(format!("{prefix}OSVERSION"), String::new());
         arguments.insert(format!("{prefix}ARCH"), platform.architecture.clone());
         arguments.insert(format!("{prefix}VARIANT"), platform.variant.clone());
     }
+    arguments.insert("TARGETSTAGE".to_owned(), target_name(request, dockerfile));
+    for (name, value) in &mut arguments {
+        if let Some(given) = request.arguments.get(name) {
+            given.clone_into(value);
+        }
+    }
     arguments
+}
+
+/// The stage that is asked for as the caller says it, else the last one's name, else `default`.
+fn target_name(request: &Request, dockerfile: &Dockerfile) -> String {
+    let said = request.target.clone().filter(|target| !target.is_empty());
+    let last = || {
+        let from = |node: &&ctr_dockerfile::Node| node.keyword().is_ok_and(|keyword| keyword == Keyword::From);
+        let words = dockerfile.nodes().iter().rfind(from)?.arguments();
+        words.split_whitespace().nth(2).map(str::to_ascii_lowercase)
+    };
+    said.or_else(last).unwrap_or_else(|| "default".to_owned())
 }
 
 /// The rights that a build works with.

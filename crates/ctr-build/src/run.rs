@@ -11,7 +11,6 @@ use ctr_sandbox::step::{Content, Step, StepIsolation, StepMount, StepNetwork};
 
 use crate::args::NetworkName;
 use crate::builder::Stop;
-use crate::config::DEFAULT_PATH;
 use crate::key::KeyHasher;
 use crate::layer::Layer;
 use crate::mounts::Mounts;
@@ -136,7 +135,7 @@ impl StageRun<'_, '_, '_> {
         }
         let layer = Layer::packing(dir);
         builder.made(key, Some(Arc::clone(&layer)));
-        let (below, packing, at) = (self.built.layers.clone(), Arc::clone(&layer), self.at);
+        let (below, packing, place) = (self.built.layers.clone(), Arc::clone(&layer), self.place.clone());
         self.scope.spawn(move || {
             let sealed = pack::packed(builder, &below, staging, max, &secrets);
             match sealed {
@@ -146,7 +145,7 @@ impl StageRun<'_, '_, '_> {
                 }
                 Err(failure) => {
                     packing.seal(Err(&failure));
-                    builder.fail(crate::stage::told_at(builder, at, failure));
+                    builder.fail(place.told(builder, failure));
                 }
             }
         });
@@ -162,7 +161,11 @@ impl StageRun<'_, '_, '_> {
         if let Err(Stop::Failed(failure)) = &result
             && self.builder.request.shell_on_error
         {
-            self.look_into(step, failure)?;
+            let failure = self.place.told(self.builder, failure.clone());
+            // One shell at a time: that of the first failure, which ends the other stages.
+            if self.builder.fail(failure.clone()) {
+                self.look_into(step, &failure)?;
+            }
         }
         result
     }
@@ -220,12 +223,10 @@ impl StageRun<'_, '_, '_> {
     /// Variables of the command, and those that are secrets.
     fn environment(&self, mounts: &Mounts) -> (Vec<String>, Vec<String>) {
         let mut env = self.built.config.env();
-        if !env.iter().any(|(name, _)| name == "PATH") {
-            env.insert(0, ("PATH".to_owned(), DEFAULT_PATH.to_owned()));
-        }
         for (name, value) in self.built.arguments.values() {
-            if !env.iter().any(|(known, _)| known == name) {
-                env.push((name.to_owned(), value.to_owned()));
+            match env.iter_mut().find(|(known, _)| known == name) {
+                Some((_, old)) => value.clone_into(old),
+                None => env.push((name.to_owned(), value.to_owned())),
             }
         }
         let hidden = proxies(&self.builder.given, &self.built.arguments).into_iter().chain(mounts.environment());

@@ -1,4 +1,4 @@
-//! The variables of a stage: ENV over ARG, each from where it stands on.
+//! The variables of a stage: ENV and ARG, each from where it stands on, the later one over the earlier.
 
 use std::collections::BTreeMap;
 
@@ -30,24 +30,28 @@ pub(crate) struct Given {
     pub(crate) globals: BTreeMap<String, String>,
 }
 
-/// ARGs of a stage, in the order in which they were declared; `None` has no value.
+/// Arguments about the builder, which no command sees.
+const OF_THE_BUILDER: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+
+/// ARGs of a stage, in the order in which they were declared; `None` has no value. An ENV of that name behind it gives it its own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Arguments(Vec<(String, Option<String>)>);
 
 impl Arguments {
     /// ARG.
-    pub(crate) fn declare(&mut self, arg: Arg, given: &Given) {
-        let value = given
-            .arguments
-            .get(&arg.name)
-            .or_else(|| arg.default.is_none().then(|| given.globals.get(&arg.name)).flatten())
-            .cloned()
-            .or(arg.default)
-            .or_else(|| given.platform.get(&arg.name).cloned());
+    pub(crate) fn declare(&mut self, arg: Arg) {
+        let value = arg.value.filter(|_| !OF_THE_BUILDER.contains(&arg.name.as_str()));
         match self.0.iter_mut().find(|(name, _)| *name == arg.name) {
             // Declared again without a value it keeps the one that it has.
             Some((_, old)) => *old = value.or_else(|| old.take()),
             None => self.0.push((arg.name, value)),
+        }
+    }
+
+    /// ENV: from here on the name means this.
+    pub(crate) fn cover(&mut self, name: &str, value: &str) {
+        if let Some((_, old)) = self.0.iter_mut().find(|(known, _)| known == name) {
+            *old = Some(value.to_owned());
         }
     }
 
@@ -63,12 +67,19 @@ pub(crate) struct Variables<'a> {
     pub(crate) env: &'a [(String, String)],
     /// ARG so far.
     pub(crate) arguments: &'a Arguments,
+    /// What ARGs can have a value from.
+    pub(crate) given: &'a Given,
 }
 
 impl Scope for Variables<'_> {
     fn get(&self, name: &str) -> Option<String> {
-        let env = self.env.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-        env.or_else(|| self.arguments.values().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned()))
+        let argument = self.arguments.values().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned());
+        argument.or_else(|| self.env.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone()))
+    }
+
+    fn argument(&self, name: &str, has_default: bool) -> Option<String> {
+        let elsewhere = || self.given.globals.get(name).or_else(|| self.given.platform.get(name));
+        self.given.arguments.get(name).or_else(|| if has_default { None } else { elsewhere() }).cloned()
     }
 }
 

@@ -9,8 +9,9 @@ use ctr_dockerfile::{Keyword, Node};
 use crate::actions::{Action, LayerAction};
 use crate::builder::{Builder, Built, Stop};
 use crate::copy::Transfer;
-use crate::graph::{Base, Names, at_node, in_dockerfile};
+use crate::graph::{Base, Names};
 use crate::layer::Layer;
+use crate::place::Place;
 use crate::scope::Variables;
 use crate::view::Outcome;
 
@@ -22,15 +23,15 @@ pub(crate) struct StageRun<'a, 's, 'e> {
     pub(crate) built: Built,
     /// The instruction as it stands, for the view.
     pub(crate) title: String,
-    /// The instruction, for errors that come later; none for a trigger of a base.
-    pub(crate) at: Option<&'e Node>,
+    /// Where the instruction stands, for errors.
+    pub(crate) place: Place<'e>,
     pub(crate) step: usize,
 }
 
 /// Builds stage `number`.
 pub(crate) fn run<'s, 'e>(builder: &'e Builder<'_>, number: usize, scope: &'s Scope<'s, 'e>) -> Result<Built, Stop> {
     let Some(stage) = builder.graph.stages.get(number) else { return Err(Stop::Cancelled) };
-    let built = match &stage.base {
+    let mut built = match &stage.base {
         Base::Scratch => builder.scratch(),
         Base::Stage(below) => {
             let below = builder.wait(*below)?;
@@ -39,37 +40,37 @@ pub(crate) fn run<'s, 'e>(builder: &'e Builder<'_>, number: usize, scope: &'s Sc
         Base::Image(name) => builder.images.get(builder, name, stage.platform.as_deref())?,
         Base::Context(_) => Built::clone(&*builder.source(&stage.base)?),
     };
-    let mut run = StageRun { builder, scope, number, built, title: String::new(), at: None, step: 0 };
-    let triggers = run.built.config.take_onbuild();
+    built.config.ensure_path();
+    // In a stage on top the ENVs of the one below count, where that had an ARG of the same name behind one.
+    for (name, value) in built.config.env() {
+        built.arguments.cover(&name, &value);
+    }
+    let triggers = built.config.take_onbuild();
+    let place = Place::of(stage.from);
+    let mut run = StageRun { builder, scope, number, built, title: String::new(), place, step: 0 };
     builder.view.expect(triggers.len());
-    for trigger in triggers {
-        let node = ctr_dockerfile::parse_trigger(&trigger)
-            .map_err(|error| in_dockerfile(&error, &trigger, "ONBUILD of the base image"))?;
-        run.trigger(&node, &trigger)?;
+    let base = builder.graph.name_of(&stage.base);
+    // All of them are read before the first is carried out.
+    let mut nodes = Vec::with_capacity(triggers.len());
+    for (at, text) in triggers.into_iter().enumerate() {
+        let place = Place::of_trigger(stage.from, at + 1, &base, text);
+        let node = place.trigger(builder)?;
+        nodes.push((place, node));
+    }
+    for (place, node) in nodes {
+        run.instruction_at(place, &node)?;
     }
     for node in stage.nodes {
-        run.at = Some(node);
-        run.node(node).map_err(|stop| match stop {
-            Stop::Failed(failure) => Stop::Failed(at_node(failure, node, builder.dockerfile, &builder.file)),
-            Stop::Cancelled => Stop::Cancelled,
-        })?;
+        run.instruction_at(Place::of(node), node)?;
     }
     Ok(run.built)
 }
 
-/// An error of an instruction that is told when its stage is further on.
-pub(crate) fn told_at(builder: &Builder<'_>, at: Option<&Node>, failure: Failure) -> Failure {
-    match at {
-        Some(node) => at_node(failure, node, builder.dockerfile, &builder.file),
-        None => failure.at("ONBUILD of the base image"),
-    }
-}
-
-impl StageRun<'_, '_, '_> {
-    fn trigger(&mut self, node: &Node, text: &str) -> Result<(), Stop> {
-        let result = self.node(node);
-        result.map_err(|stop| match stop {
-            Stop::Failed(failure) => Stop::Failed(failure.within(format!("ONBUILD {text}"))),
+impl<'e> StageRun<'_, '_, 'e> {
+    fn instruction_at(&mut self, place: Place<'e>, node: &Node) -> Result<(), Stop> {
+        self.place = place;
+        self.node(node).map_err(|stop| match stop {
+            Stop::Failed(failure) => Stop::Failed(self.place.told(self.builder, failure)),
             Stop::Cancelled => Stop::Cancelled,
         })
     }
@@ -80,10 +81,9 @@ impl StageRun<'_, '_, '_> {
         self.title = node.original().split_whitespace().collect::<Vec<_>>().join(" ");
         let escape = self.builder.dockerfile.directives().escape;
         let env = self.built.config.env();
-        let variables = Variables { env: &env, arguments: &self.built.arguments };
-        let instruction = node
-            .instruction(&variables, escape)
-            .map_err(|error| in_dockerfile(&error, self.builder.dockerfile.text(), &self.builder.file))?;
+        let variables = Variables { env: &env, arguments: &self.built.arguments, given: &self.builder.given };
+        let instruction =
+            node.instruction(&variables, escape).map_err(|error| self.place.wrong(self.builder, &error))?;
         let is_config = !matches!(
             node.keyword(),
             Ok(Keyword::Run | Keyword::Copy | Keyword::Add | Keyword::Workdir | Keyword::From)
@@ -124,6 +124,7 @@ impl StageRun<'_, '_, '_> {
             Instruction::Env(pairs) => {
                 for pair in &pairs {
                     config.set_env(&pair.key, &pair.value);
+                    self.built.arguments.cover(&pair.key, &pair.value);
                 }
                 self.note(&format!("ENV {}", show_pairs(&pairs)));
             }
@@ -175,7 +176,7 @@ impl StageRun<'_, '_, '_> {
     fn declare(&mut self, args: Vec<Arg>) {
         for arg in args {
             let name = arg.name.clone();
-            self.built.arguments.declare(arg, &self.builder.given);
+            self.built.arguments.declare(arg);
             let value =
                 self.built.arguments.values().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned());
             self.note(&match value {

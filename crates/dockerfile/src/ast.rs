@@ -17,7 +17,7 @@ pub struct Dockerfile {
 #[derive(Debug, Clone)]
 pub struct Node {
     line: Line,
-    keyword: Option<Keyword>,
+    pub(crate) keyword: Option<Keyword>,
     word: (usize, usize),
     flags: Vec<Flag>,
     /// Where its arguments begin in the line.
@@ -82,6 +82,9 @@ pub fn parse(text: &str) -> Result<Dockerfile, Error> {
 pub fn parse_trigger(text: &str) -> Result<Node, Error> {
     let mut lines = lex::lines(text, directive::Directives::default().escape)?.into_iter();
     let line = lines.next().ok_or_else(|| Error::new(ErrorKind::Empty, Span::default()))?;
+    if let Some(second) = lines.next() {
+        return Err(Error::new(ErrorKind::SeveralTriggers, second.span));
+    }
     let node = Node::of(line, directive::Directives::default().escape)?;
     match node.keyword()? {
         keyword @ (Keyword::Onbuild | Keyword::From | Keyword::Maintainer) => {

@@ -66,6 +66,9 @@ pub enum ErrorKind {
         /// What it takes.
         takes: String,
     },
+    /// A `--mount` that is no comma-separated values.
+    #[error("--mount takes KEY=VALUE,...; this one {0}")]
+    MountQuote(&'static str),
     /// A key that mounts do not have.
     #[error("--mount has no key \"{0}\"")]
     MountKey(String),
@@ -77,9 +80,9 @@ pub enum ErrorKind {
         /// The type.
         kind: String,
     },
-    /// A mount that says not where.
-    #[error("a mount of type {0} needs a target (a secret its id)")]
-    NoTarget(String),
+    /// A secret that says not which.
+    #[error("a mount of type secret needs its id, or a target whose name it is")]
+    NoId,
     /// A stage whose name is none.
     #[error("\"{0}\" is no name of a stage: it begins with a letter and has letters, digits, -, _ and .")]
     StageName(String),
@@ -95,6 +98,9 @@ pub enum ErrorKind {
     /// An instruction that cannot be a trigger.
     #[error("{0} cannot be an ONBUILD trigger")]
     Trigger(String),
+    /// A trigger that is more than one.
+    #[error("an ONBUILD trigger is one instruction; here stands a second one")]
+    SeveralTriggers,
     /// COPY of heredocs from somewhere.
     #[error("a heredoc is of the Dockerfile: it cannot be copied --from elsewhere")]
     HeredocFrom,

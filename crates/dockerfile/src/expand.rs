@@ -29,6 +29,11 @@ pub const MAX_NESTING: usize = 32;
 pub trait Scope {
     /// The value of a variable; `None` if it is not set.
     fn get(&self, name: &str) -> Option<String>;
+
+    /// The value that an ARG has whatever its default is; one without a default may have it from more places.
+    fn argument(&self, _name: &str, _has_default: bool) -> Option<String> {
+        None
+    }
 }
 
 impl Scope for BTreeMap<String, String> {

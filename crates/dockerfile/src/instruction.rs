@@ -59,8 +59,8 @@ pub struct Pair {
 pub struct Arg {
     /// Its name.
     pub name: String,
-    /// Its value where none is given.
-    pub default: Option<String>,
+    /// Its value: what [`crate::Scope::argument`] says, else its default.
+    pub value: Option<String>,
 }
 
 /// `FROM`.

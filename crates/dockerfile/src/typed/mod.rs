@@ -1,11 +1,14 @@
 //! From a node to what it means: flags, forms and words are checked, variables put in.
 
+mod csv;
 pub(crate) mod forms;
 mod mount;
 mod options;
 pub(crate) mod words;
 
-use crate::ast::{Keyword, Node};
+use std::collections::BTreeMap;
+
+use crate::ast::{Flag, Keyword, Node};
 use crate::error::{Error, ErrorKind};
 use crate::expand::{ExpandError, Expander, Scope};
 use crate::instruction::{Add, Arg, Command, Copy, From, Healthcheck, Heredoc, Instruction, Network, Pair, Paths, Run};
@@ -15,23 +18,58 @@ use options::Options;
 /// What reads one node.
 struct Reader<'a> {
     node: &'a Node,
-    expander: Expander<'a>,
+    scope: &'a dyn Scope,
     escape: char,
+    /// Variables and what comes of them do not count: words stay as they are written.
+    form: bool,
+}
+
+/// Scope of a form: nothing is asked of it.
+struct Nothing;
+
+impl Scope for Nothing {
+    fn get(&self, _: &str) -> Option<String> {
+        None
+    }
 }
 
 impl Node {
     /// What the instruction means with the variables of `scope`. `escape` is the Dockerfile's.
     pub fn instruction(&self, scope: &dyn Scope, escape: char) -> Result<Instruction, Error> {
-        let reader = Reader { node: self, expander: Expander::new(scope, escape), escape };
-        let keyword = self.keyword()?;
+        Reader { node: self, scope, escape, form: false }.read()
+    }
+
+    /// Whether it is written as the instruction has to be, whatever its variables are: keyword, options, number of words.
+    pub fn form(&self, escape: char) -> Result<(), Error> {
+        Reader { node: self, scope: &Nothing, escape, form: true }.read().map(drop)
+    }
+
+    /// What `--from` of COPY and `from=` of RUN's mounts name. What is no form of it names nothing.
+    pub fn sources(&self) -> Vec<String> {
+        let of = |flag: &Flag| {
+            let value = flag.value.as_deref()?;
+            match (flag.name.as_str(), self.keyword) {
+                ("from", Some(Keyword::Copy)) => Some(value.to_owned()),
+                ("mount", Some(Keyword::Run)) => mount::from(value),
+                _ => None,
+            }
+        };
+        self.flags().iter().filter_map(of).filter(|name| !name.is_empty()).collect()
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn read(&self) -> Result<Instruction, Error> {
+        let (reader, node) = (self, self.node);
+        let keyword = node.keyword()?;
         if !matches!(keyword, Keyword::Add | Keyword::Copy | Keyword::From | Keyword::Healthcheck | Keyword::Run) {
-            Options::of(self, &[])?;
+            Options::of(node, &[])?;
         }
         match keyword {
             Keyword::From => reader.from().map(Instruction::From),
             Keyword::Run => reader.run().map(Instruction::Run),
-            Keyword::Cmd => reader.command(self.arguments()).map(Instruction::Cmd),
-            Keyword::Entrypoint => reader.command(self.arguments()).map(Instruction::Entrypoint),
+            Keyword::Cmd => reader.command(node.arguments()).map(Instruction::Cmd),
+            Keyword::Entrypoint => reader.command(node.arguments()).map(Instruction::Entrypoint),
             Keyword::Label => reader.pairs().map(Instruction::Label),
             Keyword::Env => reader.pairs().map(Instruction::Env),
             Keyword::Maintainer => reader.text().map(Instruction::Maintainer),
@@ -48,9 +86,11 @@ impl Node {
             Keyword::Shell => reader.shell().map(Instruction::Shell),
         }
     }
-}
 
-impl<'a> Reader<'a> {
+    fn expander(&self) -> Expander<'a> {
+        Expander::new(self.scope, self.escape)
+    }
+
     fn wrong(&self, kind: ErrorKind) -> Error {
         Error::new(kind, self.node.span_of_line())
     }
@@ -61,7 +101,14 @@ impl<'a> Reader<'a> {
 
     /// Expands one word of the instruction.
     fn expand(&self, text: &str) -> Result<String, Error> {
-        self.expander.word(text).map_err(|error| self.expand_error(text, error))
+        self.expand_with(self.expander(), text)
+    }
+
+    fn expand_with(&self, expander: Expander<'_>, text: &str) -> Result<String, Error> {
+        if self.form {
+            return Ok(text.to_owned());
+        }
+        expander.word(text).map_err(|error| self.expand_error(text, error))
     }
 
     fn expand_error(&self, text: &str, error: ExpandError) -> Error {
@@ -94,7 +141,10 @@ impl<'a> Reader<'a> {
     /// The option's value with variables put in.
     fn option(&self, options: &Options<'a>, name: &str) -> Result<Option<String>, Error> {
         let Some((value, span)) = options.value(name)? else { return Ok(None) };
-        self.expander.word(value).map(Some).map_err(|error| Error::new(ErrorKind::Expand(error), span))
+        if self.form {
+            return Ok(Some(value.to_owned()));
+        }
+        self.expander().word(value).map(Some).map_err(|error| Error::new(ErrorKind::Expand(error), span))
     }
 
     fn from(&self) -> Result<From, Error> {
@@ -125,7 +175,11 @@ impl<'a> Reader<'a> {
         }
         let mut mounts = Vec::new();
         for (text, span) in options.all("mount")? {
-            mounts.push(mount::read(text, span, self.expander)?);
+            if self.form {
+                mount::form(text, span)?;
+            } else {
+                mounts.push(mount::read(text, span, self.expander())?);
+            }
         }
         let network = match options.value("network")? {
             None => None,
@@ -178,19 +232,21 @@ impl<'a> Reader<'a> {
         if text.is_empty() { Err(self.count("a name")) } else { Ok(text.to_owned()) }
     }
 
-    /// All of the arguments as one value.
+    /// All of the arguments as one value, which may come out empty.
     fn single(&self) -> Result<String, Error> {
         let text = self.node.arguments();
-        let value = self.expand(text)?;
-        if value.is_empty() { Err(self.count("one value that is not empty")) } else { Ok(value) }
+        if text.is_empty() { Err(self.count("one value")) } else { self.expand(text) }
     }
 
     fn word_list(&self) -> Result<Vec<String>, Error> {
         let mut words = Vec::new();
-        for word in self.plain_words() {
-            words.extend(self.expander.words(word).map_err(|error| self.expand_error(word, error))?);
+        let plain = self.plain_words();
+        for word in &plain {
+            if !self.form {
+                words.extend(self.expander().words(word).map_err(|error| self.expand_error(word, error))?);
+            }
         }
-        if words.is_empty() { Err(self.count("at least one value")) } else { Ok(words) }
+        if plain.is_empty() { Err(self.count("at least one value")) } else { Ok(words) }
     }
 
     fn volumes(&self) -> Result<Vec<String>, Error> {
@@ -209,18 +265,25 @@ impl<'a> Reader<'a> {
         if words.is_empty() {
             return Err(self.count("at least one name"));
         }
-        let arg = |word: &str| {
-            let (name, default) = match word.split_once('=') {
-                Some((name, default)) => (name, Some(self.expand(default)?)),
-                None => (word, None),
-            };
+        let mut line = Line { scope: self.scope, own: BTreeMap::new() };
+        let mut args = Vec::with_capacity(words.len());
+        for word in words {
+            let (name, default) = word.split_once('=').map_or((word, None), |(name, default)| (name, Some(default)));
             if name.is_empty() {
                 return Err(self.wrong(ErrorKind::EmptyKey));
             }
+            // A default that does not count is not looked at, be it as wrong as it may.
+            let value = match (self.scope.argument(name, default.is_some()), default) {
+                (None, Some(default)) => Some(self.expand_with(Expander::new(&line, self.escape), default)?),
+                (given, _) => given,
+            };
+            if let Some(value) = &value {
+                line.own.insert(name.to_owned(), value.clone());
+            }
             // The name is what stands there: no variables, no quotes.
-            Ok(Arg { name: name.to_owned(), default })
-        };
-        words.into_iter().map(arg).collect()
+            args.push(Arg { name: name.to_owned(), value });
+        }
+        Ok(args)
     }
 
     fn onbuild(&self) -> Result<String, Error> {
@@ -304,8 +367,8 @@ impl<'a> Reader<'a> {
 
     fn heredocs(&self, expand: bool) -> Result<Vec<Heredoc>, Error> {
         let heredoc = |body: &crate::lex::Body| {
-            let content = if expand && !body.opened.quoted {
-                let expanded = self.expander.of_heredoc().word(&body.content);
+            let content = if expand && !body.opened.quoted && !self.form {
+                let expanded = self.expander().of_heredoc().word(&body.content);
                 expanded.map_err(|error| Error::new(ErrorKind::Expand(error), body.span))?
             } else {
                 body.content.clone()
@@ -336,6 +399,18 @@ impl<'a> Reader<'a> {
             },
             _ => Err(self.count("NONE or CMD with a command")),
         }
+    }
+}
+
+/// What an ARG sees: those before it in its own line, too.
+struct Line<'a> {
+    scope: &'a dyn Scope,
+    own: BTreeMap<String, String>,
+}
+
+impl Scope for Line<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        self.own.get(name).cloned().or_else(|| self.scope.get(name))
     }
 }
 

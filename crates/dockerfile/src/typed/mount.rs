@@ -27,21 +27,44 @@ struct Keys {
 /// Reads the value of a `--mount`.
 pub(super) fn read(text: &str, span: Span, expander: Expander<'_>) -> Result<Mount, Error> {
     let mut keys = Keys::default();
-    for field in text.split(',') {
-        let (key, given) = match field.split_once('=') {
-            Some((key, given)) => (key, Some(given)),
-            None => (field, None),
-        };
-        if key.trim().eq_ignore_ascii_case("from")
-            && let Some(name) = given.filter(|name| name.trim_end_matches('$').contains('$'))
-        {
-            return Err(wrong("from", name, "a name without variables (a stage's name can stand for one)", span));
-        }
-        let given = given.map(|text| expander.word(text)).transpose();
+    for (key, given) in fields(text, span)? {
+        let given = given.map(|text| expander.word(&text)).transpose();
         let given = given.map_err(|error| Error::new(ErrorKind::Expand(error), span))?;
-        keys.set(&key.trim().to_ascii_lowercase(), given, span)?;
+        keys.set(&key, given, span)?;
     }
     keys.mount(span)
+}
+
+/// Whether it is a mount, whatever its variables are.
+pub(super) fn form(text: &str, span: Span) -> Result<(), Error> {
+    fields(text, span).map(drop)
+}
+
+/// What `from=` names.
+pub(super) fn from(text: &str) -> Option<String> {
+    let fields = fields(text, Span::default()).ok()?;
+    fields.into_iter().rev().find_map(|(key, value)| value.filter(|_| key == "from"))
+}
+
+type Field = (String, Option<String>);
+
+/// Keys in lower case, and values as they are written.
+fn fields(text: &str, span: Span) -> Result<Vec<Field>, Error> {
+    let fields = super::csv::fields(text).map_err(|why| Error::new(ErrorKind::MountQuote(why), span))?;
+    let field = |field: String| {
+        let (key, given) = match field.split_once('=') {
+            Some((key, given)) => (key.to_ascii_lowercase(), Some(given.to_owned())),
+            None => (field.to_ascii_lowercase(), None),
+        };
+        // A stage has to be known before there are values.
+        match given.as_deref().filter(|_| key == "from") {
+            Some(name) if name.find('$').is_some_and(|at| at + 1 != name.len()) => {
+                Err(wrong("from", name, "a name without variables (a stage's name can stand for one)", span))
+            }
+            _ => Ok((key, given)),
+        }
+    };
+    fields.into_iter().map(field).collect()
 }
 
 fn wrong(key: &str, given: &str, takes: &str, span: Span) -> Error {
@@ -119,22 +142,20 @@ impl Keys {
         if let Some(key) = self.foreign_key(&kind) {
             return Err(Error::new(ErrorKind::MountKeyOfOther { key, kind }, span));
         }
-        let target = || {
-            let target = self.target.clone().filter(|target| !target.is_empty());
-            target.ok_or_else(|| Error::new(ErrorKind::NoTarget(kind.clone()), span))
-        };
+        // Without one it is the working directory.
+        let target = || self.target.clone().unwrap_or_default();
         let source = || self.source.clone().unwrap_or_else(|| "/".to_owned());
         match kind.as_str() {
             "bind" => Ok(Mount::Bind {
-                target: target()?,
+                target: target(),
                 source: source(),
                 writable: self.read_only == Some(false),
                 from: self.from,
             }),
             "cache" => {
-                let target = target()?;
+                let target = target();
                 Ok(Mount::Cache {
-                    id: self.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| target.clone()),
+                    id: self.id.clone().filter(|id| !id.is_empty()).unwrap_or_else(|| clean(&target)),
                     target,
                     read_only: self.read_only == Some(true),
                     sharing: self.sharing.unwrap_or_default(),
@@ -145,11 +166,11 @@ impl Keys {
                     gid: self.gid.unwrap_or(0),
                 })
             }
-            "tmpfs" => Ok(Mount::Tmpfs { target: target()?, size: self.size }),
+            "tmpfs" => Ok(Mount::Tmpfs { target: target(), size: self.size }),
             "secret" => {
                 let last = |path: &String| path.rsplit('/').next().unwrap_or_default().to_owned();
                 let id = self.id.or(self.source).or_else(|| self.target.as_ref().map(last)).filter(|id| !id.is_empty());
-                let id = id.ok_or_else(|| Error::new(ErrorKind::NoTarget(kind), span))?;
+                let id = id.ok_or_else(|| Error::new(ErrorKind::NoId, span))?;
                 let target = match (self.target, &self.env) {
                     (Some(target), _) => Some(target),
                     (None, Some(_)) => None,
@@ -176,6 +197,22 @@ impl Keys {
             other => Err(wrong("type", other, "bind, cache, tmpfs, secret or ssh", span)),
         }
     }
+}
+
+/// A path without `.`, `..` and `/` that say nothing, as a cache is known by it.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|part| *part != "..") => drop(parts.pop()),
+            ".." if path.starts_with('/') => {}
+            _ => parts.push(part),
+        }
+    }
+    let root = if path.starts_with('/') { "/" } else { "" };
+    let path = format!("{root}{}", parts.join("/"));
+    if path.is_empty() { ".".to_owned() } else { path }
 }
 
 /// Bytes, with `k`, `m`, `g` or `t` of 1024, and `b` behind it or not.
