@@ -13,6 +13,10 @@ pub const PACKAGES_MAX: usize = 262_144;
 pub const RPM_DATABASE_MAX: u64 = 2 << 30;
 /// Bytes of one lock file, [LIM-120].
 pub const LOCK_FILE_MAX: u64 = 8 << 20;
+/// `,`, `=`, `:`, `.`, `[`, `{` and ends of lines in one lock file, [LIM-120]: each value of JSON and TOML has one.
+pub const LOCK_SEPARATORS_MAX: usize = 1_048_576;
+/// Packages that one lock file names, [LIM-120].
+pub const LOCK_ENTRIES_MAX: usize = 65_536;
 /// Bytes of all lock files of a tree, [LIM-120].
 pub const LOCK_FILES_MAX: u64 = 256 << 20;
 /// Entries of directories that are gone through for lock files, [LIM-120].

@@ -268,7 +268,7 @@ fn lock_files_are_found_where_they_tell_of_this_tree() {
     };
     large("large/go.mod", LOCK_FILE_MAX + 1);
     let found = read(root);
-    assert!(found.notes[0].contains("/large/go.mod is not read: it has more than"), "{:?}", found.notes);
+    assert!(found.notes[0].contains("/large/go.mod is not read: it is too large: more than"), "{:?}", found.notes);
     large("large/go.mod", LOCK_FILES_MAX + 1);
     let found = read(root);
     assert_eq!(purls(&found), ["pkg:cargo/top@1.0.0"]);
@@ -282,4 +282,64 @@ fn lock_files_are_found_where_they_tell_of_this_tree() {
     assert_eq!(found.notes.len(), NOTES_MAX);
     assert!(found.notes[NOTES_MAX - 1].starts_with("There are more notes"));
     assert_eq!(found.packages.len(), 3);
+}
+
+/// Hostile text up to the size that is read.
+fn hostile(before: &str, one: impl Fn(usize) -> String, behind: &str) -> String {
+    let mut text = before.to_owned();
+    let most = usize::try_from(LOCK_FILE_MAX).unwrap() - behind.len() - 64;
+    for number in 0.. {
+        if text.len() > most {
+            break;
+        }
+        text.push_str(&one(number));
+    }
+    if text.ends_with(',') {
+        text.pop();
+    }
+    text + behind
+}
+
+// spec: BUILD-129 BUILD-137 LIM-120
+#[test]
+fn hostile_lock_files_take_little_room_and_fail_nothing() {
+    let peak = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let long = format!("\"name\":\"{}", "x".repeat(60));
+    for (name, text, why) in [
+        ("requirements.txt", hostile("", |n| format!("{n:x}==1\n"), ""), "separators"),
+        ("Gemfile.lock", hostile("GEM\n  specs:\n", |n| format!("    {n:x} (1)\n"), ""), "packages"),
+        ("Cargo.lock", hostile("a=[", |_| "0,".into(), "]\n"), "separators"),
+        ("poetry.lock", hostile("a=", |_| "[".into(), ""), "separators"),
+        ("uv.lock", hostile("", |_| "a.".into(), "b=1\n"), "separators"),
+        ("package-lock.json", hostile("", |_| "[".into(), ""), "separators"),
+        (
+            "composer.lock",
+            hostile("{\"packages\":[", |n| format!("{{{long}{n}\",\"version\":\"1\"}},"), "]}"),
+            "packages",
+        ),
+        ("Pipfile.lock", hostile("{\"_meta\":{},\"a\":{\"", |_| "long".into(), "\":{}}}"), ""),
+    ] {
+        write(dir.path(), name, text);
+        let before = peak();
+        let found = read(dir.path());
+        let room = peak() - before;
+        assert!(room < 200, "{name}: {room} MiB");
+        match why {
+            "" => assert_eq!(found.notes, Vec::<String>::new(), "{name}"),
+            why => {
+                let note = found.notes.concat();
+                assert!(
+                    note.contains("is not read: it is too large: more than") && note.contains(why),
+                    "{name}: {note}"
+                );
+            }
+        }
+        assert_eq!(found.packages.len(), 0);
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
 }

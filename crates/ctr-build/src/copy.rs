@@ -62,7 +62,7 @@ impl Transfer {
             return Err(Failure::new("--checksum is for one source that is downloaded")
                 .hint("give each its own ADD; files of the context need no checksum"));
         }
-        let named = !paths.destination.ends_with('/');
+        let named = !paths.destination.is_empty() && !paths.destination.ends_with('/');
         let (repositories, addresses): (Vec<_>, Vec<_>) =
             addresses.into_iter().partition(|text| repository::is_repository(text));
         if checksum.is_some() && !repositories.is_empty() {
@@ -90,7 +90,9 @@ impl Transfer {
     /// Whether the destination has to be a directory, where the context or stage gives so many sources.
     fn is_to_directory(&self, found: usize) -> Result<bool, Failure> {
         let text = &self.paths.destination;
-        let is_directory = text.ends_with('/') || matches!(text.as_str(), "." | "..") || text.ends_with("/.");
+        // An empty one is the working directory.
+        let is_directory =
+            text.is_empty() || text.ends_with('/') || matches!(text.as_str(), "." | "..") || text.ends_with("/.");
         let more = self.remote.len() + self.repositories.len() + self.paths.heredocs.len();
         if self.paths.sources.len() + more > 1 && !is_directory {
             return Err(Failure::new(format!("several sources cannot all become {text}"))

@@ -12,7 +12,10 @@ mod yarn;
 
 use ctr_tree::{Kind, Tree, TreePath};
 
-use crate::inventory::{AttestError, Inventory, LOCK_FILE_MAX, LOCK_FILES_MAX, Package, WALK_MAX, add};
+use crate::inventory::{
+    AttestError, Inventory, LOCK_ENTRIES_MAX, LOCK_FILE_MAX, LOCK_FILES_MAX, LOCK_SEPARATORS_MAX, PACKAGES_MAX,
+    Package, WALK_MAX,
+};
 use crate::{purl, read};
 
 /// Directories of the root that the kernel fills.
@@ -47,7 +50,28 @@ struct Locked {
 type Why = String;
 
 /// Reads the text of a lock file.
-type Parse = fn(&str, &mut Vec<Locked>) -> Result<(), Why>;
+type Parse = fn(&str, &mut Entries) -> Result<(), Why>;
+
+/// What a lock file names, as far as there is room.
+#[derive(Default)]
+struct Entries {
+    all: Vec<Locked>,
+    /// There was no room for some.
+    more: bool,
+}
+
+impl Entries {
+    fn push(&mut self, one: Locked) {
+        self.more |= self.all.len() >= LOCK_ENTRIES_MAX;
+        if !self.more {
+            self.all.push(one);
+        }
+    }
+
+    fn extend(&mut self, several: impl IntoIterator<Item = Locked>) {
+        several.into_iter().for_each(|one| self.push(one));
+    }
+}
 
 /// Names of lock files and what reads them.
 const FORMATS: &[(&[u8], Parse)] = &[
@@ -146,20 +170,28 @@ fn one(
     packages: &mut Vec<Package>,
 ) -> Result<Result<(), Why>, AttestError> {
     let Some(bytes) = read::bytes(tree, path, LOCK_FILE_MAX)? else {
-        return Ok(Err(format!("it has more than {LOCK_FILE_MAX} bytes")));
+        return Ok(Err(format!("it is too large: more than {LOCK_FILE_MAX} bytes (LIM-120)")));
     };
     let Ok(text) = String::from_utf8(bytes) else { return Ok(Err("it is not UTF-8".to_owned())) };
-    let mut locked = Vec::new();
+    // Readers of JSON and TOML keep all of a document: many small values need much more room than their text.
+    if text.bytes().filter(|byte| b",=:.[{\n".contains(byte)).count() > LOCK_SEPARATORS_MAX {
+        return Ok(Err(format!("it is too large: more than {LOCK_SEPARATORS_MAX} separators (LIM-120)")));
+    }
+    let mut locked = Entries::default();
     if let Err(why) = parse(text.strip_prefix('\u{feff}').unwrap_or(&text), &mut locked) {
         return Ok(Err(why));
     }
+    if locked.more {
+        return Ok(Err(format!("it is too large: more than {LOCK_ENTRIES_MAX} packages (LIM-120)")));
+    }
     // A package that several others need is named more than once.
-    let mut here: Vec<Package> = locked.into_iter().filter_map(|one| one.package(path)).collect();
+    let mut here: Vec<Package> = locked.all.into_iter().filter_map(|one| one.package(path)).collect();
     here.sort();
     here.dedup();
-    for package in here {
-        add(packages, Some(package))?;
+    if packages.len() + here.len() > PACKAGES_MAX {
+        return Ok(Err(format!("the image would have more than {PACKAGES_MAX} packages (LIM-99)")));
     }
+    packages.append(&mut here);
     Ok(Ok(()))
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Locked, Why};
+use super::{Entries, Locked, Why};
 
 /// Where a module is taken from: another module in a version, or a directory.
 type Replacement<'a> = Option<(&'a str, &'a str)>;
 
 /// Modules that are required, directly or not.
-pub(super) fn module(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
+pub(super) fn module(text: &str, locked: &mut Entries) -> Result<(), Why> {
     let mut required = Vec::new();
     let mut replaced: BTreeMap<(&str, Option<&str>), Replacement<'_>> = BTreeMap::new();
     let (mut block, mut is_module) = ("", false);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::why;
-use super::{Locked, Why};
+use super::{Entries, Locked, Why};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,7 +38,7 @@ struct Dependency {
 }
 
 /// Packages that are installed below `node_modules`, those for development too.
-pub(super) fn package_lock(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
+pub(super) fn package_lock(text: &str, locked: &mut Entries) -> Result<(), Why> {
     let lock: Lock = serde_json::from_str(text).map_err(|error| why(&error))?;
     match (lock.lockfile_version, lock.packages) {
         (1, _) | (2, None) => {
@@ -62,7 +62,7 @@ fn installed(place: &str, package: &Installed) -> Option<Locked> {
 }
 
 /// Nesting is limited by the parser.
-fn dependencies(of: &BTreeMap<String, Dependency>, locked: &mut Vec<Locked>) {
+fn dependencies(of: &BTreeMap<String, Dependency>, locked: &mut Entries) {
     for (name, dependency) in of {
         let version = dependency.version.as_deref().unwrap_or_default();
         match version.strip_prefix("npm:").and_then(|alias| alias.rsplit_once('@')) {

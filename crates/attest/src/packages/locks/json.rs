@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Locked, Why};
+use super::{Entries, Locked, Why};
 
 #[derive(Deserialize)]
 struct Pipfile {
@@ -40,7 +40,7 @@ pub(super) fn why(error: &serde_json::Error) -> Why {
 }
 
 /// Distributions of all groups.
-pub(super) fn pipfile(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
+pub(super) fn pipfile(text: &str, locked: &mut Entries) -> Result<(), Why> {
     let lock: Pipfile = serde_json::from_str(text).map_err(|error| why(&error))?;
     for (name, pin) in lock.groups.values().flatten() {
         if let Some(version) = pin.version.as_ref().and_then(|version| version.strip_prefix("==")) {
@@ -51,7 +51,7 @@ pub(super) fn pipfile(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
 }
 
 /// Libraries, those for development too. Of several licences one may be chosen.
-pub(super) fn composer(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
+pub(super) fn composer(text: &str, locked: &mut Entries) -> Result<(), Why> {
     let lock: Composer = serde_json::from_str(text).map_err(|error| why(&error))?;
     for one in lock.packages.into_iter().chain(lock.for_development) {
         let lower = one.name.to_ascii_lowercase();

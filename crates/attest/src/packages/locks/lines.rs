@@ -1,9 +1,9 @@
 //! Lock files that are lines of text: `Gemfile.lock`, `requirements.txt`.
 
-use super::{Locked, Why};
+use super::{Entries, Locked, Why};
 
 /// Gems that come from elsewhere: those of `PATH` are part of the tree itself.
-pub(super) fn gemfile(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
+pub(super) fn gemfile(text: &str, locked: &mut Entries) -> Result<(), Why> {
     let (mut section, mut specs) = ("", false);
     let mut is_lock = false;
     for line in text.lines().map(str::trim_end) {
@@ -37,7 +37,7 @@ pub(super) fn gemfile(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
 
 /// Lines `name==version`; what else there may be names no version.
 #[allow(clippy::unnecessary_wraps, reason = "the form of all readers")]
-pub(super) fn requirements(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
+pub(super) fn requirements(text: &str, locked: &mut Entries) -> Result<(), Why> {
     let is_name = |name: &str| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Table;
 
-use super::{Locked, Why};
+use super::{Entries, Locked, Why};
 
 const CRATES_IO: &[&str] =
     &["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
@@ -40,7 +40,7 @@ fn why(error: &toml::de::Error) -> Why {
 }
 
 /// Crates that come from elsewhere; those of the workspace have no source.
-pub(super) fn cargo(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
+pub(super) fn cargo(text: &str, locked: &mut Entries) -> Result<(), Why> {
     let lock: Cargo = toml::from_str(text).map_err(|error| why(&error))?;
     locked.extend(lock.package.into_iter().filter_map(|one| {
         let source = one.source?;
@@ -58,7 +58,7 @@ pub(super) fn cargo(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
 }
 
 /// Distributions that come from elsewhere: of what is in the tree itself uv says so.
-pub(super) fn python(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
+pub(super) fn python(text: &str, locked: &mut Entries) -> Result<(), Why> {
     let lock: Python = toml::from_str(text).map_err(|error| why(&error))?;
     for one in lock.package {
         let local = |source: &Table| ["virtual", "editable", "directory"].iter().any(|key| source.contains_key(*key));

@@ -11,9 +11,9 @@ fn purls(name: &str, text: &str) -> Vec<String> {
 
 fn read(name: &str, text: &str) -> Result<Vec<Package>, Why> {
     let (_, parse) = FORMATS.iter().find(|(of, _)| *of == name.as_bytes()).unwrap();
-    let mut locked = Vec::new();
+    let mut locked = Entries::default();
     parse(text, &mut locked)?;
-    Ok(locked.into_iter().filter_map(|one| one.package(&TreePath::new(name))).collect())
+    Ok(locked.all.into_iter().filter_map(|one| one.package(&TreePath::new(name))).collect())
 }
 
 // spec: BUILD-129
@@ -215,7 +215,7 @@ fn damaged_lock_files_are_no_panic() {
         bytes.truncate(random as usize % (2 * bytes.len()));
         let text = String::from_utf8_lossy(&bytes);
         for (_, parse) in FORMATS {
-            let _ = parse(&text, &mut Vec::new());
+            let _ = parse(&text, &mut Entries::default());
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Both are blocks: a line that is not indented names what was asked for, indented lines say what it was resolved to.
 
-use super::{Locked, Why};
+use super::{Entries, Locked, Why};
 
 /// Where packages are that are part of the tree itself.
 const LOCAL: &[&str] = &["workspace:", "link:", "portal:", "file:"];
@@ -16,7 +16,7 @@ struct Block<'a> {
 }
 
 /// Packages, those for development too.
-pub(super) fn yarn(text: &str, locked: &mut Vec<Locked>) -> Result<(), Why> {
+pub(super) fn yarn(text: &str, locked: &mut Entries) -> Result<(), Why> {
     let is_yarn = |line: &str| line.trim_end() == "# yarn lockfile v1" || line.trim_end() == "__metadata:";
     if !text.lines().any(is_yarn) {
         return Err("it is of no yarn".to_owned());
