@@ -193,6 +193,9 @@ impl<'a> Graph<'a> {
                 needs,
             });
         }
+        // A circle is one wherever it is.
+        let mut order = Vec::new();
+        (0..graph.stages.len()).try_for_each(|at| graph.visit(at, &mut Vec::new(), &mut order))?;
         Ok(graph)
     }
 
@@ -289,7 +292,9 @@ mod tests {
     #[test]
     fn circles_are_found() {
         let text = "FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\n";
-        assert!(order(text, None).unwrap_err().contains("b -> a -> b"), "{:?}", order(text, None));
+        assert!(order(text, None).unwrap_err().contains("a -> b -> a"), "{:?}", order(text, None));
+        let unneeded = format!("{text}FROM scratch\n");
+        assert!(order(&unneeded, None).unwrap_err().contains("a -> b -> a"), "{:?}", order(&unneeded, None));
         assert!(order("FROM scratch AS a\nCOPY --from=a / /\n", None).unwrap_err().contains("from itself"));
         assert!(order("FROM scratch\nCOPY --from=0 / /\n", None).unwrap_err().contains("from itself"));
         assert!(order("RUN true\nFROM scratch\n", None).unwrap_err().contains("has to be FROM"));

@@ -78,7 +78,8 @@ impl Checks<'_> {
     /// What the base is when nothing is given to the build.
     fn default_base(&mut self, node: &Node, image: &str) {
         let asked = Asked::of(&self.defaults);
-        if Expander::new(&asked, self.escape).word(image).is_ok_and(|base| !names::is_image(&base)) {
+        let is_file = |base: &str| ["oci:", "oci-archive:", "/"].iter().any(|prefix| base.starts_with(prefix));
+        if Expander::new(&asked, self.escape).word(image).is_ok_and(|base| !names::is_image(&base) && !is_file(&base)) {
             let detail = format!("Default value for ARG {image} results in empty or invalid base image name");
             self.add_of_file(Rule::InvalidDefaultArgInFrom, node, detail);
         }
