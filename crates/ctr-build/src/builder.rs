@@ -55,6 +55,10 @@ pub(crate) struct Builder<'a> {
     pub(crate) permits: Permits,
     /// Of each stage.
     pub(crate) stages: Vec<StageCell>,
+    /// How many stages that stand on each stage have still to begin, and one for the target.
+    standing: Mutex<Vec<usize>>,
+    /// The target, and the stages that it stands on.
+    of_image: Mutex<Vec<usize>>,
     /// Keys whose steps are being carried out.
     pub(crate) flights: Flights,
     moving: RwLock<()>,
@@ -172,6 +176,8 @@ impl<'a> Builder<'a> {
             view,
             permits: Permits::new(request.jobs),
             stages: graph.stages.iter().map(|_| StageCell::default()).collect(),
+            standing: Mutex::default(),
+            of_image: Mutex::default(),
             graph,
             request,
             store,
@@ -190,6 +196,12 @@ impl<'a> Builder<'a> {
     /// Builds `target` and all that it needs, each stage on a thread of its own.
     pub(crate) fn build(&self, target: usize) -> Result<Arc<Built>, Failure> {
         let order = self.graph.needed(target)?;
+        {
+            let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+            *standing = self.graph.stood_on(&order);
+            standing.get_mut(target).into_iter().for_each(|count| *count += 1);
+        }
+        *self.of_image.lock().unwrap_or_else(PoisonError::into_inner) = self.graph.below(target);
         let built = std::thread::scope(|scope| {
             for stage in order {
                 self.start(scope, stage);
@@ -218,7 +230,8 @@ impl<'a> Builder<'a> {
         scope.spawn(move || {
             let result = crate::stage::run(self, stage, scope);
             let done = match result {
-                Ok(built) => Progress::Done(Arc::new(built)),
+                Ok(built) if self.is_stood_on(stage) => Progress::Done(Arc::new(built)),
+                Ok(built) => Progress::Done(Arc::new(self.files_of(&built))),
                 Err(stop) => {
                     if let Stop::Failed(error) = stop {
                         self.fail(error);
@@ -252,6 +265,37 @@ impl<'a> Builder<'a> {
             }
             state = cell.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Waits for the stage that another one stands on. Its config, which has all lines of its history, goes with the last
+    /// who asks: a long chain of stages would have each line as often as there are stages.
+    pub(crate) fn wait_below(&self, stage: usize) -> Result<Arc<Built>, Cancelled> {
+        let built = self.wait(stage)?;
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = standing.get_mut(stage).is_some_and(|count| {
+            *count = count.saturating_sub(1);
+            *count == 0
+        });
+        drop(standing);
+        if let Some(cell) = self.stages.get(stage).filter(|_| last) {
+            let files = Progress::Done(Arc::new(self.files_of(&built)));
+            *cell.state.lock().unwrap_or_else(PoisonError::into_inner) = files;
+        }
+        Ok(built)
+    }
+
+    /// Whether the target is this stage or stands on it.
+    pub(crate) fn is_of_image(&self, stage: usize) -> bool {
+        self.of_image.lock().unwrap_or_else(PoisonError::into_inner).contains(&stage)
+    }
+
+    fn is_stood_on(&self, stage: usize) -> bool {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).get(stage).is_some_and(|count| *count > 0)
+    }
+
+    /// What `--from` needs of a stage.
+    fn files_of(&self, built: &Built) -> Built {
+        Built { layers: built.layers.clone(), key: built.key, ..self.scratch() }
     }
 
     /// Whether a stage was started, so that it can be waited for.

@@ -44,8 +44,8 @@ impl Config {
     }
 
     /// As a base of another stage: its CMD is inherited from there on.
-    pub(crate) fn as_base(&self) -> Self {
-        Self { own_cmd: false, ..self.clone() }
+    pub(crate) fn become_base(&mut self) {
+        self.own_cmd = false;
     }
 
     /// What it was made for.

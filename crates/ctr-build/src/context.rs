@@ -141,6 +141,9 @@ pub(crate) fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Found, F
     if file == Some(Path::new("-")) {
         let text = std::io::read_to_string(std::io::Read::take(std::io::stdin().lock(), FILE_MAX as u64 + 1))
             .context(|| "cannot read the Dockerfile from standard input".to_owned())?;
+        if text.len() > FILE_MAX {
+            return Err(Failure::new(format!("the Dockerfile on standard input has more than {FILE_MAX} bytes")));
+        }
         return Ok(Found { name: "-".to_owned(), text, ignore_files: in_context.to_vec() });
     }
     let candidates = match file {
@@ -169,7 +172,7 @@ pub(crate) fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Found, F
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    match ctr_sys::small::read(path, FILE_MAX) {
+    match crate::input::read(path, FILE_MAX) {
         Ok(Some(bytes)) => Ok(Some(bytes)),
         Ok(None) => Err(Failure::new(format!("{} has more than {FILE_MAX} bytes", path.display()))),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),

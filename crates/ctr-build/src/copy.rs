@@ -338,7 +338,7 @@ impl StageRun<'_, '_, '_> {
         let builder = self.builder;
         let _flight = builder.flights.take(key);
         if let Some(made) = builder.known(&key, &self.built.layers)? {
-            self.advance(key, made.layer, created_by);
+            self.advance(key, made.layer, created_by)?;
             builder.view.step(self.number, &self.title, Outcome::Cached);
             return Ok(());
         }
@@ -348,7 +348,7 @@ impl StageRun<'_, '_, '_> {
         self.record(key, layer.as_ref().map(|sealed| sealed.blob.clone()));
         let layer = layer.map(crate::layer::Layer::sealed);
         builder.made(key, layer.clone());
-        self.advance(key, layer, created_by);
+        self.advance(key, layer, created_by)?;
         builder.view.step(self.number, &self.title, Outcome::Done(begun.elapsed()));
         Ok(())
     }

@@ -6,6 +6,9 @@ use ctr_cli::Failure;
 use ctr_dockerfile::instruction::Instruction;
 use ctr_dockerfile::{Dockerfile, Keyword, Node, Scope};
 
+/// Stages of a Dockerfile (spec/limits.md, LIM-121).
+pub(crate) const STAGES_MAX: usize = 4096;
+
 /// What a stage begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Base {
@@ -32,8 +35,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) platform: Option<String>,
     /// Its instructions behind FROM.
     pub(crate) nodes: &'a [Node],
-    /// Stages, by number, and images or contexts that its instructions name.
-    pub(crate) needs: Vec<Base>,
+    /// Stages, by number, and images or contexts that its instructions name, with the instruction.
+    pub(crate) needs: Vec<(Base, &'a Node)>,
 }
 
 impl Stage<'_> {
@@ -55,8 +58,10 @@ impl Graph<'_> {
 }
 
 /// All stages of a Dockerfile.
-#[derive(Debug)]
 pub(crate) struct Graph<'a> {
+    dockerfile: &'a Dockerfile,
+    /// The Dockerfile's name, for messages.
+    file: String,
     /// In their order.
     pub(crate) stages: Vec<Stage<'a>>,
     /// ARGs before the first FROM with their values.
@@ -164,6 +169,10 @@ impl<'a> Graph<'a> {
             .filter(|(_, node)| node.keyword().is_ok_and(|keyword| keyword == Keyword::From))
             .map(|(at, _)| at)
             .collect();
+        if let Some(node) = starts.get(STAGES_MAX).and_then(|start| body.get(*start)) {
+            let failure = Failure::new(format!("it has {} stages, more than {STAGES_MAX}", starts.len()));
+            return Err(at_node(failure.hint("build some of them by themselves"), node, dockerfile, file));
+        }
         let mut froms = Vec::new();
         for start in &starts {
             let Some(node) = body.get(*start) else { continue };
@@ -172,7 +181,7 @@ impl<'a> Graph<'a> {
         }
         let stages: Vec<Option<String>> = froms.iter().map(|(_, from)| from.name.clone()).collect();
         let names = Names { contexts, stages: &stages };
-        let mut graph = Self { stages: Vec::new(), globals: scope.declared };
+        let mut graph = Self { dockerfile, file: file.to_owned(), stages: Vec::new(), globals: scope.declared };
         for (at, (node, from)) in froms.iter().enumerate() {
             let start = starts.get(at).map_or(0, |start| start + 1);
             let end = starts.get(at + 1).copied().unwrap_or(body.len());
@@ -181,7 +190,7 @@ impl<'a> Graph<'a> {
             for node in nodes {
                 for text in node.sources() {
                     let need = names.from(&text, at).map_err(|failure| at_node(failure, node, dockerfile, file))?;
-                    needs.push(need);
+                    needs.push((need, node));
                 }
             }
             graph.stages.push(Stage {
@@ -222,6 +231,28 @@ impl<'a> Graph<'a> {
         Ok(order)
     }
 
+    /// `target` and the stages that it stands on, one on the other.
+    pub(crate) fn below(&self, target: usize) -> Vec<usize> {
+        let below = |at: &usize| match self.stages.get(*at)?.base {
+            Base::Stage(below) => Some(below),
+            _ => None,
+        };
+        std::iter::successors(Some(target), below).collect()
+    }
+
+    /// How many of `stages` stand on each stage, by number.
+    pub(crate) fn stood_on(&self, stages: &[usize]) -> Vec<usize> {
+        let mut counts = vec![0; self.stages.len()];
+        for stage in stages.iter().filter_map(|number| self.stages.get(*number)) {
+            if let Base::Stage(below) = stage.base
+                && let Some(count) = counts.get_mut(below)
+            {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
     fn visit(&self, at: usize, path: &mut Vec<usize>, order: &mut Vec<usize>) -> Result<(), Failure> {
         if order.contains(&at) {
             return Ok(());
@@ -234,9 +265,12 @@ impl<'a> Graph<'a> {
             return Err(Failure::new(format!("stages need each other in a circle: {}", ring.join(" -> "))));
         }
         path.push(at);
-        for need in std::iter::once(&stage.base).chain(&stage.needs) {
+        let base = std::iter::once((&stage.base, stage.from));
+        for (need, node) in base.chain(stage.needs.iter().map(|(need, node)| (need, *node))) {
             if let Base::Stage(number) = need {
-                self.visit(*number, path, order)?;
+                // The first on the way out of an error is the instruction that closes the circle.
+                let visited = self.visit(*number, path, order);
+                visited.map_err(|failure| at_node(failure, node, self.dockerfile, &self.file))?;
             }
         }
         path.pop();

@@ -18,6 +18,7 @@ mod copy;
 mod finish;
 mod git;
 mod graph;
+mod input;
 mod key;
 mod layer;
 mod memo;
@@ -134,18 +135,20 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     for done in &done {
         statements.extend(statements::attach(done, &options.sbom, options.provenance, several)?);
     }
-    // Nothing has a name before all that was asked for is known of it.
-    let whole = finish::name(&done, statements)?;
+    // Nothing has a name before all that was asked for is done with it.
+    let whole = finish::whole(&done, statements)?;
     for output in &outputs {
         output.write(&done, &whole)?;
     }
     let names: Vec<String> =
         requests.iter().take(1).flat_map(|request| &request.tags).map(ToString::to_string).collect();
-    whole.write_files(options.iidfile.as_deref(), options.metadata_file.as_deref(), &names)?;
     if options.push {
-        finish::push(&root, &done, &names)?;
+        finish::push(&root, &done, &whole, &names)?;
     }
-    finish::report(&options, isolation.name, &done, &whole, &names)?;
+    whole.write_files(options.iidfile.as_deref(), options.metadata_file.as_deref(), &names)?;
+    whole.name()?;
+    let to_stdout = outputs.iter().any(Output::is_stdout);
+    finish::report(&options, isolation.name, &done, &whole, &names, to_stdout)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -153,6 +156,9 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
 fn check_options(options: &Options, outputs: &[Output], platforms: usize) -> Result<(), Failure> {
     if options.push && options.tag.is_empty() {
         return Err(Failure::usage("--push needs a name").hint("give one with --tag"));
+    }
+    if outputs.iter().filter(|output| output.is_stdout()).count() > 1 {
+        return Err(Failure::usage("--output names standard output twice").hint("write one of them to a file"));
     }
     if let Some(output) = outputs.iter().find(|output| platforms > 1 && !output.holds_several()) {
         return Err(Failure::usage(format!("{} holds the image of one platform", output.path.display()))

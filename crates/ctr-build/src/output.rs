@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ctr_cli::{Context as _, Failure, Progress};
 use ctr_core::digest::Digest;
+use ctr_core::reference::Reference;
 use ctr_core::store::XattrDialect;
 use ctr_export::{Destination, Export, Item, Type};
 use ctr_layer::LayerError;
@@ -46,6 +47,9 @@ impl Output {
             Failure::usage(format!("--output {text}: {reason}"))
                 .hint("it is type=oci|oci-archive|docker-archive|aci|tar|dir,dest=PATH")
         };
+        if text == "-" {
+            return Ok(Self { kind: Kind::Tar, path: PathBuf::from(text) });
+        }
         if !text.contains('=') {
             return Ok(Self { kind: Kind::Dir, path: PathBuf::from(text) });
         }
@@ -66,8 +70,19 @@ impl Output {
         }
         let kind = kind.ok_or_else(|| wrong("it has no type"))?;
         let path = path.ok_or_else(|| wrong("it has no dest"))?;
+        if path.as_os_str() == "-" {
+            if kind != Kind::Tar {
+                return Err(wrong("only a tar goes to standard output"));
+            }
+            return Ok(Self { kind, path });
+        }
         let path = std::path::absolute(&path).context(|| format!("--output {text}"))?;
         Ok(Self { kind, path })
+    }
+
+    /// Whether it is standard output, where nothing else is written then.
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.path.as_os_str() == "-"
     }
 
     /// Whether images of several platforms can go there.
@@ -94,8 +109,15 @@ impl Output {
 
     fn image(&self, kind: Type, builder: &Builder<'_>, top: &Digest) -> Result<(), Failure> {
         let tree = ctr_export::Tree::load(&builder.store, &builder.txn, top).map_err(Failure::from)?;
-        let name = builder.request.tags.first().cloned();
-        let items = [Item { tree, name, tag: None }];
+        let item = |name: Option<&Reference>| Item { tree: tree.clone(), name: name.cloned(), tag: None };
+        let mut items: Vec<Item> = builder.request.tags.iter().map(|name| item(Some(name))).collect();
+        if items.is_empty() {
+            items.push(item(None));
+        }
+        // One image is in it (spec/02-image-file.md).
+        if kind == Type::Aci {
+            items.truncate(1);
+        }
         let destination = Destination { kind, path: self.path.clone(), tag: None };
         Export { store: &builder.store, items: &items, progress: Progress::new() }.to(&destination)
     }
@@ -121,7 +143,7 @@ impl Output {
     }
 
     fn tar(&self, builder: &Builder<'_>, built: &Built) -> Result<(), Failure> {
-        if self.path.as_os_str() == "-" {
+        if self.is_stdout() {
             let mut out = File::from(
                 std::io::stdout()
                     .as_fd()

@@ -84,8 +84,8 @@ impl<'a> Plan<'a> {
         let request = self.request;
         for number in self.graph.needed(self.target)? {
             let Some(stage) = self.graph.stages.get(number) else { continue };
-            let base = std::iter::once((&stage.base, stage.platform.as_deref()));
-            for (base, platform) in base.chain(stage.needs.iter().map(|need| (need, None))) {
+            let base = std::iter::once((&stage.base, stage.from, stage.platform.as_deref()));
+            for (base, node, platform) in base.chain(stage.needs.iter().map(|(need, node)| (need, *node, None))) {
                 let name = match base {
                     Base::Image(name) => name,
                     Base::Context(name) => match request.contexts.get(name) {
@@ -96,7 +96,7 @@ impl<'a> Plan<'a> {
                 };
                 self.images
                     .prepare(root, request, name, platform)
-                    .map_err(|failure| graph::at_node(failure, stage.from, self.dockerfile, self.file))?;
+                    .map_err(|failure| graph::at_node(failure, node, self.dockerfile, self.file))?;
             }
         }
         Ok(())

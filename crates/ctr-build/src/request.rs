@@ -253,7 +253,7 @@ fn secret(text: &str) -> Result<(String, Vec<u8>), Failure> {
     }
     let id = id.or_else(|| variable.clone()).filter(|id| !id.is_empty()).ok_or_else(|| wrong("it has no id"))?;
     let bytes = match (source, variable) {
-        (Some(path), None) => ctr_sys::small::read(&path, SECRET_MAX)
+        (Some(path), None) => crate::input::read(&path, SECRET_MAX)
             .context(|| format!("cannot read the secret {id} from {}", path.display()))?
             .ok_or_else(|| Failure::new(format!("the secret {id} has more than {SECRET_MAX} bytes")))?,
         (None, Some(name)) => variable_bytes(&name).ok_or_else(|| wrong("the variable is not set"))?,

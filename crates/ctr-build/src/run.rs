@@ -56,7 +56,7 @@ impl StageRun<'_, '_, '_> {
 
         let flight = builder.flights.take(key);
         if let Some(made) = builder.known(&key, &self.built.layers)? {
-            self.advance(key, made.layer, &created_by);
+            self.advance(key, made.layer, &created_by)?;
             builder.view.step(self.number, &self.title, Outcome::Cached);
             return Ok(());
         }
@@ -97,7 +97,7 @@ impl StageRun<'_, '_, '_> {
             self.carry_out(step, key, mounts.secrets())?
         };
         drop(flight);
-        self.advance(key, layer, &created_by);
+        self.advance(key, layer, &created_by)?;
         builder.view.step(self.number, &self.title, Outcome::Done(begun.elapsed()));
         builder.publish_sometimes()?;
         Ok(())

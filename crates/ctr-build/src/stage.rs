@@ -3,6 +3,7 @@
 use std::thread::Scope;
 
 use ctr_cli::Failure;
+use ctr_core::spec::MAX_LAYERS;
 use ctr_dockerfile::instruction::{Arg, Instruction, Pair};
 use ctr_dockerfile::{Keyword, Node};
 
@@ -26,6 +27,8 @@ pub(crate) struct StageRun<'a, 's, 'e> {
     /// Where the instruction stands, for errors.
     pub(crate) place: Place<'e>,
     pub(crate) step: usize,
+    /// Its layers are the image's.
+    pub(crate) is_of_image: bool,
 }
 
 /// Builds stage `number`.
@@ -34,8 +37,11 @@ pub(crate) fn run<'s, 'e>(builder: &'e Builder<'_>, number: usize, scope: &'s Sc
     let mut built = match &stage.base {
         Base::Scratch => builder.scratch(),
         Base::Stage(below) => {
-            let below = builder.wait(*below)?;
-            Built { config: below.config.as_base(), ..Built::clone(&below) }
+            let below = builder.wait_below(*below)?;
+            // Nobody else may have it any more.
+            let mut below = std::sync::Arc::unwrap_or_clone(below);
+            below.config.become_base();
+            below
         }
         Base::Image(name) => builder.images.get(builder, name, stage.platform.as_deref())?,
         Base::Context(_) => Built::clone(&*builder.source(&stage.base)?),
@@ -47,7 +53,8 @@ pub(crate) fn run<'s, 'e>(builder: &'e Builder<'_>, number: usize, scope: &'s Sc
     }
     let triggers = built.config.take_onbuild();
     let place = Place::of(stage.from);
-    let mut run = StageRun { builder, scope, number, built, title: String::new(), place, step: 0 };
+    let is_of_image = builder.is_of_image(number);
+    let mut run = StageRun { builder, scope, number, built, title: String::new(), place, step: 0, is_of_image };
     builder.view.expect(triggers.len());
     let base = builder.graph.name_of(&stage.base);
     // All of them are read before the first is carried out.
@@ -226,10 +233,15 @@ impl<'e> StageRun<'_, '_, 'e> {
         key: ctr_core::digest::Digest,
         layer: Option<std::sync::Arc<Layer>>,
         created_by: &str,
-    ) {
+    ) -> Result<(), Failure> {
+        if layer.is_some() && self.is_of_image && self.built.layers.len() >= MAX_LAYERS {
+            let what = format!("the image has more than {MAX_LAYERS} layers, which nothing could run");
+            return Err(Failure::new(what).hint("put commands of several RUNs into one, or COPY the result into a new stage"));
+        }
         self.history(created_by, layer.is_some());
         self.built.layers.extend(layer);
         self.built.key = key;
+        Ok(())
     }
 
     /// Keeps a result for later builds.

@@ -21,7 +21,7 @@ use crate::{Export, Item, hinted};
 
 /// An image as a docker-archive needs it.
 struct Plain {
-    name: Option<Reference>,
+    names: Vec<Reference>,
     config: Digest,
     config_bytes: Vec<u8>,
     /// Layers with the digests of their plain content.
@@ -36,7 +36,7 @@ impl Plain {
     fn listed(&self) -> ArchiveImage {
         ArchiveImage {
             config: self.config_path(),
-            repo_tags: self.name.iter().filter(|name| name.tag().is_some()).map(ToString::to_string).collect(),
+            repo_tags: self.names.iter().filter(|name| name.tag().is_some()).map(ToString::to_string).collect(),
             layers: self.layers.iter().map(|(_, diff_id)| layer_path(diff_id)).collect(),
         }
     }
@@ -48,7 +48,15 @@ fn layer_path(diff_id: &Digest) -> String {
 
 impl Export<'_> {
     pub(crate) fn docker_archive(&self, path: &Path) -> Result<(), Failure> {
-        let images = self.items.iter().map(|item| self.plain_image(item)).collect::<Result<Vec<_>, _>>()?;
+        let mut images: Vec<Plain> = Vec::new();
+        for item in self.items {
+            let image = self.plain_image(item)?;
+            // Names of one image stand together.
+            match images.iter_mut().find(|known| known.config == image.config && known.layers == image.layers) {
+                Some(known) => known.names.extend(image.names),
+                None => images.push(image),
+            }
+        }
         let failed = || format!("cannot write {}", path.display());
         let out = NewFile::create(path)?;
         let mut scratch = out.scratch()?;
@@ -83,7 +91,7 @@ impl Export<'_> {
         let config = oci::parse_config(&config_bytes, manifest.layers.len());
         let config = config.context(|| format!("cannot use the config {}", manifest.config.digest))?;
         let layers = manifest.layers.into_iter().zip(config.diff_ids).collect();
-        Ok(Plain { name, config: manifest.config.digest, config_bytes, layers })
+        Ok(Plain { names: name.into_iter().collect(), config: manifest.config.digest, config_bytes, layers })
     }
 
     /// Decompresses a layer into `scratch`, which is at its start again afterwards, and says how long it is.

@@ -43,6 +43,9 @@ pub(super) fn run(step: &Step) -> Result<u8, SandboxError> {
     let mounts = mounts(step, &mut sources)?;
     let strip =
         Strip::look(&root, &step.upper, !step.layers.is_empty(), mounts.iter().map(|mount| mount.target.as_str()))?;
+    for (name, _) in own_files(step) {
+        strip.fill(&root, &format!("/etc/{name}"))?;
+    }
     let bundle = bundle(step, root, mounts);
     let dir = made(step.scratch.join("bundle"))?;
     let created = bundle::create(&bundle, &dir, JoinedGroups::default(), &mut |_| Ok([Vec::new(), Vec::new()]))?;

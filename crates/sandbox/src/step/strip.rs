@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use ctr_core::container::ContainerError;
@@ -50,6 +51,8 @@ pub(super) struct Strip {
     upper: PathBuf,
     /// Paths that mounts made, each before those within it.
     made: Vec<Vec<u8>>,
+    /// Those that a link leads to, which leads nowhere else: each before what is within it.
+    dangling: Vec<Vec<u8>>,
     /// Directories above them that were there.
     kept: Vec<(Vec<u8>, Attributes)>,
 }
@@ -62,7 +65,7 @@ impl Strip {
         merged: bool,
         targets: impl Iterator<Item = &'a str>,
     ) -> Result<Self, SandboxError> {
-        let mut strip = Self { upper: upper.to_owned(), made: Vec::new(), kept: Vec::new() };
+        let mut strip = Self { upper: upper.to_owned(), made: Vec::new(), dangling: Vec::new(), kept: Vec::new() };
         for target in targets {
             strip.one(root, target)?;
         }
@@ -89,7 +92,7 @@ impl Strip {
             at.push(name);
             let path = joined(&at);
             if missing {
-                self.made.push(path);
+                self.missing(path, links > 0);
                 continue;
             }
             let on_host = root.join(OsStr::from_bytes(&path));
@@ -121,10 +124,34 @@ impl Strip {
                 Ok(_) => return Ok(()),
                 Err(_) => {
                     missing = true;
-                    self.made.push(path);
+                    self.missing(path, links > 0);
                 }
             }
         }
+        Ok(())
+    }
+
+    fn missing(&mut self, path: Vec<u8>, behind_link: bool) {
+        if behind_link {
+            self.dangling.push(path.clone());
+        }
+        self.made.push(path);
+    }
+
+    /// Makes a file where the link `target` leads, if nothing is there: a mount makes places, but none behind links. An image
+    /// of a machine with systemd-resolved has such an `/etc/resolv.conf`. Nothing of the image runs yet, and the path was
+    /// followed link by link: it does not lead out of the tree.
+    pub(super) fn fill(&self, root: &Path, target: &str) -> Result<(), SandboxError> {
+        let mut found = Self { upper: PathBuf::new(), made: Vec::new(), dangling: Vec::new(), kept: Vec::new() };
+        found.one(root, target)?;
+        let Some((file, dirs)) = found.dangling.split_last() else { return Ok(()) };
+        let place = |path: &Vec<u8>| root.join(OsStr::from_bytes(path));
+        let failed = |path: &Path, source| ContainerError::Io { action: "create", path: path.to_owned(), source };
+        for dir in dirs.iter().map(place) {
+            DirBuilder::new().mode(0o755).create(&dir).map_err(|source| failed(&dir, source))?;
+        }
+        let file = place(file);
+        ctr_sys::small::create(&file, 0o644).map_err(|source| failed(&file, source))?;
         Ok(())
     }
 
