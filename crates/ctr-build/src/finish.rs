@@ -30,6 +30,8 @@ pub(crate) struct Whole {
     config: Option<Digest>,
     /// Bytes of all there is.
     size: u64,
+    /// Which of the builds the names lead to, where one image is needed.
+    named: usize,
 }
 
 /// Writes what the builds used to where `--cache-to` says.
@@ -50,28 +52,27 @@ pub(crate) fn caches(done: &[Done<'_>]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Gives the names to the image, or to an index of the images and to that of them which this machine runs. `statements` are
-/// entries of the index that are about its images.
-pub(crate) fn name(done: &[Done<'_>], statements: Vec<Descriptor>) -> Result<Whole, Failure> {
+/// The image, or an index of the images, whose names lead to that of them which this machine runs. `statements` are entries
+/// of the index that are about its images. Nothing has a name yet.
+pub(crate) fn whole(done: &[Done<'_>], statements: Vec<Descriptor>) -> Result<Whole, Failure> {
     let Some(first) = done.first() else { return Err(Failure::new("nothing was built")) };
-    let names = &first.builder.request.tags;
     if let [only] = done {
-        point(only, names, None)?;
+        only.builder.txn.publish_pending().map_err(hinted)?;
         let Image { config, size, manifest, .. } = &only.image;
-        return Ok(Whole { descriptor: manifest.clone(), config: Some(*config), size: *size });
+        return Ok(Whole { descriptor: manifest.clone(), config: Some(*config), size: *size, named: 0 });
     }
     let entry = |done: &Done<'_>| Descriptor { platform: Some(platform(&done.image)), ..done.image.manifest.clone() };
     let bytes = write::index(&done.iter().map(entry).chain(statements).collect::<Vec<_>>());
     let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
     let host = Platform::host();
     let runs = |done: &&Done<'_>| host.runs(&platform(&done.image)).is_some();
-    let named = done.iter().find(runs).unwrap_or(first);
-    named.builder.txn.put_blob(&bytes, Some((digest, size))).map_err(hinted)?;
-    named.builder.txn.publish_pending().map_err(hinted)?;
-    point(named, names, Some(digest))?;
+    let named = done.iter().position(|done| runs(&done)).unwrap_or(0);
+    let keeper = done.get(named).unwrap_or(first);
+    keeper.builder.txn.put_blob(&bytes, Some((digest, size))).map_err(hinted)?;
+    keeper.builder.txn.publish_pending().map_err(hinted)?;
     let size = size + done.iter().map(|done| done.image.size).sum::<u64>();
     let descriptor = Descriptor::new(MediaType::INDEX, digest, bytes.len() as u64);
-    Ok(Whole { descriptor, config: None, size })
+    Ok(Whole { descriptor, config: None, size, named })
 }
 
 fn platform(image: &Image) -> Platform {
@@ -90,21 +91,24 @@ fn point(done: &Done<'_>, names: &[Reference], index: Option<Digest>) -> Result<
     Ok(())
 }
 
-/// Sends what the names stand for where they say.
-pub(crate) fn push(root: &Path, done: &[Done<'_>], names: &[String]) -> Result<(), Failure> {
+/// Sends the image where its names say. They are not the image's yet.
+pub(crate) fn push(root: &Path, done: &[Done<'_>], whole: &Whole, names: &[String]) -> Result<(), Failure> {
     let program = crate::beside("ctr-push", "--push is done by it")?;
     for name in names {
         let mut command = Command::new(&program);
         let voice = done.iter().take(1).flat_map(|done| &done.builder.request.voice);
         command.arg("--root").arg(root).args(voice).stdin(Stdio::null()).stdout(Stdio::null());
-        command.arg("--").arg(OsStr::new(name));
+        if whole.config.is_some() {
+            command.arg("--only-image");
+        }
+        command.arg("--").arg(whole.descriptor.digest.to_string()).arg(OsStr::new(name));
         let status = command
             .status()
             .map_err(|error| Failure::new(format!("cannot run {}", program.display())).caused_by(&error))?;
         if !status.success() {
             return Err(Failure::new(format!("{name} could not be pushed"))
                 .because("ctr-push failed, see above")
-                .hint("the image is in the store; push it again with ctr-push"));
+                .hint("no name has moved; build again: the steps that are done are not done twice"));
         }
     }
     Ok(())
@@ -117,6 +121,7 @@ pub(crate) fn report(
     done: &[Done<'_>],
     whole: &Whole,
     names: &[String],
+    stdout_is_taken: bool,
 ) -> Result<(), Failure> {
     let isolation = isolation.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     let (mut cached, mut run, mut time) = (0, 0, Duration::ZERO);
@@ -125,6 +130,12 @@ pub(crate) fn report(
         // The time of the first one has not stopped when the others began.
         (cached, run, time) = (cached + counts.cached, run + counts.done, time.max(took));
     }
+    let digest = whole.descriptor.digest;
+    let name = names.first().map_or("-", String::as_str);
+    if stdout_is_taken {
+        ctr_cli::note(format!("{name} {digest}"));
+        return Ok(());
+    }
     if options.global.format == OutputFormat::Json {
         return ctr_cli::print_json(&whole.json(done, names, &isolation, cached, run));
     }
@@ -132,12 +143,17 @@ pub(crate) fn report(
         let seconds = time.as_secs_f64();
         ctr_cli::note(format!("{} steps, {cached} from the cache, {seconds:.1} s ({isolation})", cached + run));
     }
-    let digest = whole.descriptor.digest;
-    let name = names.first().map_or("-", String::as_str);
     ctr_cli::print(&if options.global.quiet { format!("{digest}\n") } else { format!("{name} {digest}\n") })
 }
 
 impl Whole {
+    /// Gives the names to it: the last thing that a build does with the store.
+    pub(crate) fn name(&self, done: &[Done<'_>]) -> Result<(), Failure> {
+        let Some(named) = done.get(self.named) else { return Ok(()) };
+        let index = self.config.is_none().then_some(self.descriptor.digest);
+        point(named, &named.builder.request.tags, index)
+    }
+
     fn json(&self, done: &[Done<'_>], names: &[String], isolation: &str, cached: u64, run: u64) -> serde_json::Value {
         let mut bases: Vec<_> = done.iter().flat_map(|done| done.builder.images.all()).collect();
         bases.sort();

@@ -38,11 +38,11 @@ pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
         match file.by_ref().take(room).read_to_end(&mut bytes) {
             // What was read until now is in `bytes`.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                poll::readable(&[file.as_fd()], None)?;
+                readable(&file, None)?;
             }
             Err(error) => return Err(error),
             // The end, or a writer that has not come yet: only after one has gone a pipe says that it is at its end.
-            Ok(_) if kind.is_fifo() && bytes.is_empty() && !poll::readable(&[file.as_fd()], Some(LOOK_EVERY))?.contains(&true) => {
+            Ok(_) if kind.is_fifo() && bytes.is_empty() && !readable(&file, Some(LOOK_EVERY))? => {
                 if begun.elapsed() > WRITER_WAIT {
                     return Err(io::Error::new(ErrorKind::TimedOut, "it is a pipe that nobody writes to"));
                 }
@@ -50,6 +50,12 @@ pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
             Ok(_) => return Ok((bytes.len() <= limit).then_some(bytes)),
         }
     }
+}
+
+/// Whether there is something to read, or the end.
+fn readable(file: &File, timeout: Option<Duration>) -> io::Result<bool> {
+    let ready = poll::readable(&[file.as_fd()], timeout).map_err(io::Error::other)?;
+    Ok(ready.contains(&true))
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
         finish::push(&root, &done, &whole, &names)?;
     }
     whole.write_files(options.iidfile.as_deref(), options.metadata_file.as_deref(), &names)?;
-    whole.name()?;
+    whole.name(&done)?;
     let to_stdout = outputs.iter().any(Output::is_stdout);
     finish::report(&options, isolation.name, &done, &whole, &names, to_stdout)?;
     Ok(ExitCode::SUCCESS)

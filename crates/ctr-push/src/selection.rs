@@ -49,7 +49,13 @@ pub(crate) struct Attached {
 impl Selection {
     /// Finds the image that `text` means, and keeps all of it in the store for as long as `txn` lives.
     pub(crate) fn find(store: &Store, txn: &Txn, text: &str, which: &Which) -> Result<Self, Failure> {
-        let found = store.find_image(text).map_err(hinted)?;
+        let found = match store.find_image(text) {
+            Ok(found) => found,
+            Err(error) => match Self::index(store, txn, text, which) {
+                Some(selection) => return Ok(selection),
+                None => return Err(hinted(error)),
+            },
+        };
         txn.keep_image(&found.digest).map_err(hinted)?;
         let name = match found.name {
             Some(name) => Some(name),
@@ -59,6 +65,13 @@ impl Selection {
         let index = name.as_ref().map(|name| store.index_of(name)).transpose().map_err(hinted)?.flatten();
         let chooser = Chooser { store, txn, text, image: found.digest, index };
         Ok(Self { name, tree: chooser.tree(which)?, referrers: Vec::new() })
+    }
+
+    /// An index by its digest, which may have no name: that of a build that is about to give it one.
+    fn index(store: &Store, txn: &Txn, text: &str, which: &Which) -> Option<Self> {
+        let digest = text.parse::<Digest>().ok().filter(|_| matches!(which, Which::Best | Which::All))?;
+        let tree = Tree::load(store, txn, &digest).ok()?;
+        (tree.top().media_type.kind() == Kind::Index).then_some(Self { name: None, tree, referrers: Vec::new() })
     }
 
     /// Adds what the store knows to refer to the documents.
