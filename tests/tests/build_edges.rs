@@ -23,7 +23,7 @@ fn build(builder: &Builder, context: &Path) -> Cmd {
 
 /// Names of what an `--output type=tar` has.
 fn listed(tar: &Path) -> Vec<Vec<u8>> {
-    untar::read(&fs::read(tar).unwrap()).unwrap().into_iter().map(|entry| entry.path).collect()
+    untar::read(&fs::read(tar).unwrap()).unwrap().into_iter().map(|entry| entry.name).collect()
 }
 
 fn to_tar(builder: &Builder, context: &Path) -> (Cmd, PathBuf) {
@@ -70,7 +70,7 @@ fn a_secret_of_a_pipe_is_whole() {
     let script = "\"$@\" --secret id=s,src=<(head -c 5000 /dev/zero; sleep 0.2; head -c 95000 /dev/zero)";
     shell(&command, script).ok();
     let entries = untar::read(&fs::read(tar).unwrap()).unwrap();
-    let size = entries.iter().find(|entry| entry.path == b"size").unwrap();
+    let size = entries.iter().find(|entry| entry.name == b"size").unwrap();
     assert_eq!(size.content, b"100000\n");
 }
 
@@ -90,7 +90,9 @@ fn a_link_that_leads_nowhere_is_no_obstacle_for_the_resolver() {
         let (command, tar) = to_tar(&builder, &dir);
         command.ok();
         let entries = untar::read(&fs::read(&tar).unwrap()).unwrap();
-        let one = |path: &str| entries.iter().find(|entry| entry.path.strip_suffix(b"/").unwrap_or(&entry.path) == path.as_bytes());
+        let one = |path: &str| {
+            entries.iter().find(|entry| entry.name.strip_suffix(b"/").unwrap_or(&entry.name) == path.as_bytes())
+        };
         assert_eq!(one("seen").unwrap().content, fs::read("/etc/resolv.conf").unwrap(), "{to}");
         assert_eq!(one("etc/resolv.conf").unwrap().kind, b'2', "{to}");
         for gone in ["run/systemd", "a", "elsewhere"] {
@@ -167,11 +169,12 @@ fn an_archive_has_all_names() {
     let file = builder.root.file("docker.tar");
     let layout = builder.root.file("layout");
     let tags = ["--tag", "example.com/a:1", "--tag", "example.com/a:2", "--tag", "example.com/b:1"];
-    let outputs = [format!("type=docker-archive,dest={}", file.display()), format!("type=oci,dest={}", layout.display())];
+    let outputs =
+        [format!("type=docker-archive,dest={}", file.display()), format!("type=oci,dest={}", layout.display())];
     build(&builder, &dir).args(tags).args(["--output", &outputs[0], "--output", &outputs[1]]).ok();
     let mut manifest = String::new();
     let entries = untar::read(&fs::read(&file).unwrap()).unwrap();
-    let found = entries.iter().find(|entry| entry.path == b"manifest.json").unwrap();
+    let found = entries.iter().find(|entry| entry.name == b"manifest.json").unwrap();
     found.content.as_slice().read_to_string(&mut manifest).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!(manifest[0]["RepoTags"], serde_json::json!(["example.com/a:1", "example.com/a:2", "example.com/b:1"]));
@@ -192,7 +195,12 @@ fn names_move_when_all_else_is_done() {
     let good = builder.root.file("good.tar").display().to_string();
     let before = store_check::refs(&builder.root.store());
     for options in [
-        vec!["--output".to_owned(), format!("type=tar,dest={good}"), "--output".to_owned(), format!("type=tar,dest={below}")],
+        vec![
+            "--output".to_owned(),
+            format!("type=tar,dest={good}"),
+            "--output".to_owned(),
+            format!("type=tar,dest={below}"),
+        ],
         vec!["--iidfile".to_owned(), below.clone()],
         vec!["--metadata-file".to_owned(), below],
         vec!["--tag".to_owned(), "localhost:1/nobody:1".to_owned(), "--push".to_owned()],

@@ -33,17 +33,19 @@ pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut file = File::from(ctr_sys::small::reopen(location.as_fd(), false)?);
     let mut bytes = Vec::new();
     let begun = Instant::now();
+    // A pipe is at its end only after a writer was there.
+    let mut written = !kind.is_fifo();
     loop {
         let room = (limit + 1).saturating_sub(bytes.len()) as u64;
         match file.by_ref().take(room).read_to_end(&mut bytes) {
             // What was read until now is in `bytes`.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                readable(&file, None)?;
+                written = readable(&file, None)?;
             }
             Err(error) => return Err(error),
-            // The end, or a writer that has not come yet: only after one has gone a pipe says that it is at its end.
-            Ok(_) if kind.is_fifo() && bytes.is_empty() && !readable(&file, Some(LOOK_EVERY))? => {
-                if begun.elapsed() > WRITER_WAIT {
+            Ok(_) if !written && bytes.is_empty() => {
+                written = readable(&file, Some(LOOK_EVERY))?;
+                if !written && begun.elapsed() > WRITER_WAIT {
                     return Err(io::Error::new(ErrorKind::TimedOut, "it is a pipe that nobody writes to"));
                 }
             }

@@ -236,7 +236,9 @@ impl<'e> StageRun<'_, '_, 'e> {
     ) -> Result<(), Failure> {
         if layer.is_some() && self.is_of_image && self.built.layers.len() >= MAX_LAYERS {
             let what = format!("the image has more than {MAX_LAYERS} layers, which nothing could run");
-            return Err(Failure::new(what).hint("put commands of several RUNs into one, or COPY the result into a new stage"));
+            return Err(
+                Failure::new(what).hint("put commands of several RUNs into one, or COPY the result into a new stage")
+            );
         }
         self.history(created_by, layer.is_some());
         self.built.layers.extend(layer);
