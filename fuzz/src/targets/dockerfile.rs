@@ -64,6 +64,10 @@ fn read(text: &str) {
         assert!(node.span().start >= before, "instructions overlap");
         before = node.span().end;
         places(node, text);
+        drop(node.sources());
+        if let Err(error) = node.form(directives.escape) {
+            refused(&error, text);
+        }
         for scope in [&BTreeMap::new() as &dyn Scope, &Hostile] {
             match node.instruction(scope, directives.escape) {
                 Ok(instruction) => drop(serde_json::to_string(&instruction).expect("an instruction as JSON")),
