@@ -44,7 +44,7 @@ pub(super) fn run(step: &Step) -> Result<u8, SandboxError> {
     let strip =
         Strip::look(&root, &step.upper, !step.layers.is_empty(), mounts.iter().map(|mount| mount.target.as_str()))?;
     for (name, _) in own_files(step) {
-        strip.fill(&root, &format!("/etc/{name}"))?;
+        Strip::fill(&root, &format!("/etc/{name}"))?;
     }
     let bundle = bundle(step, root, mounts);
     let dir = made(step.scratch.join("bundle"))?;

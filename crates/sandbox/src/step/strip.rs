@@ -141,7 +141,7 @@ impl Strip {
     /// Makes a file where the link `target` leads, if nothing is there: a mount makes places, but none behind links. An image
     /// of a machine with systemd-resolved has such an `/etc/resolv.conf`. Nothing of the image runs yet, and the path was
     /// followed link by link: it does not lead out of the tree.
-    pub(super) fn fill(&self, root: &Path, target: &str) -> Result<(), SandboxError> {
+    pub(super) fn fill(root: &Path, target: &str) -> Result<(), SandboxError> {
         let mut found = Self { upper: PathBuf::new(), made: Vec::new(), dangling: Vec::new(), kept: Vec::new() };
         found.one(root, target)?;
         let Some((file, dirs)) = found.dangling.split_last() else { return Ok(()) };
