@@ -166,3 +166,11 @@ fn unmount_below(root: &Path) {
         nix::mount::umount2(target, nix::mount::MntFlags::MNT_DETACH).ok();
     }
 }
+
+/// Command lines of processes that have this word in them.
+pub fn with_word(word: &str) -> Vec<String> {
+    let all = crate::scratch::names(Path::new("/proc")).into_iter();
+    let numbers = all.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let lines = numbers.filter_map(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).filter(|line| line.contains(word)).collect()
+}

@@ -10,10 +10,7 @@ use ctr_tests::need;
 use ctr_tests::scratch::{Cmd, Done, names};
 
 fn context(builder: &Builder, dockerfile: &str) -> PathBuf {
-    let dir = builder.root.file("context");
-    fs::create_dir_all(&dir).unwrap();
-    fs::write(dir.join("Dockerfile"), dockerfile).unwrap();
-    dir
+    builder.context(&[("Dockerfile", dockerfile)])
 }
 
 fn build(builder: &Builder, context: &Path) -> Done {

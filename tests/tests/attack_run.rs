@@ -17,10 +17,7 @@ fn builders() -> [(&'static str, Builder); 3] {
 }
 
 fn context(builder: &Builder, dockerfile: &str) -> PathBuf {
-    let dir = builder.root.file("context");
-    fs::create_dir_all(&dir).unwrap();
-    fs::write(dir.join("Dockerfile"), dockerfile).unwrap();
-    dir
+    builder.context(&[("Dockerfile", dockerfile)])
 }
 
 fn build(builder: &Builder, dockerfile: &str) -> Cmd {

@@ -1,21 +1,12 @@
 //! RUN of root who may not mount: in a chroot, over a copy of the stage's files.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ctr_tests::build::{Builder, CONTAINED};
+use ctr_tests::leaks::with_word;
 use ctr_tests::scratch::{Cmd, Done, names, until};
 use ctr_tests::{images, need, users};
-
-fn context(builder: &Builder, files: &[(&str, &str)]) -> PathBuf {
-    let dir = builder.root.file("context");
-    for (name, content) in files {
-        let path = dir.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    dir
-}
 
 fn build(builder: &Builder, context: &Path) -> Cmd {
     builder.ctr("build").args(["--pull=never", "--tag", "made"]).arg(context)
@@ -23,7 +14,7 @@ fn build(builder: &Builder, context: &Path) -> Cmd {
 
 /// Builds a Dockerfile.
 fn made(builder: &Builder, dockerfile: &str) -> Done {
-    build(builder, &context(builder, &[("Dockerfile", dockerfile)])).run()
+    build(builder, &builder.context(&[("Dockerfile", dockerfile)])).run()
 }
 
 /// What the image `made` has at a path.
@@ -34,13 +25,6 @@ fn content(builder: &Builder, path: &str) -> String {
     let (output, file) = (format!("type=dir,dest={}", dir.display()), format!("--file={}", file.display()));
     builder.ctr("build").args(["--pull=never", "--quiet", "--output", &output, &file]).arg(builder.root.file("")).ok();
     fs::read_to_string(dir.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// Processes whose command line has this word.
-fn processes(word: &str) -> Vec<String> {
-    let numbers = names(Path::new("/proc")).into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    let lines = numbers.filter_map(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok());
-    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).filter(|line| line.contains(word)).collect()
 }
 
 // spec: BUILD-146 BUILD-147
@@ -65,7 +49,7 @@ test -d /proc && test -d /sys && test -d /dev/shm && test -w /dev/shm
 EOF
 RUN --mount=type=cache,id=c,target=/d,ro cat /d/y >> /seen; echo more >> /d/y; ls -A / > /names; ls -A /run >> /names; true
 ";
-    let dir = context(&builder, &[("Dockerfile", text), ("src/f", "file\n")]);
+    let dir = builder.context(&[("Dockerfile", text), ("src/f", "file\n")]);
     let given = format!("id=s,src={}", secret.display());
     let json = build(&builder, &dir).args(["--secret", &given, "--format=json"]).ok();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -99,7 +83,7 @@ RUN id > ~/id; touch /opt/mine; ! touch /etc/not-mine
 ";
     let digests = [&root, &contained].map(|builder| {
         builder.ctr("fetch").args(["-q", "--name", "debian", &images::debian()]).ok();
-        let dir = context(builder, &[("Dockerfile", text)]);
+        let dir = builder.context(&[("Dockerfile", text)]);
         build(builder, &dir).arg("--quiet").ok()
     });
     assert_eq!(digests[0], digests[1]);
@@ -150,7 +134,7 @@ RUN (trap '' HUP TERM; setsid sh -c 'sleep 6543.21 & exec sleep 6543.21' > /dev/
     assert_eq!(done.code, 0, "{done}");
     let why = content(&builder, "why");
     assert_eq!(why.matches("not permitted").count(), 2, "{why}");
-    assert_eq!(processes("6543.21"), Vec::<String>::new());
+    assert_eq!(with_word("6543.21"), Vec::<String>::new());
     assert_eq!(builder.remains(), Vec::<String>::new());
 }
 
@@ -175,7 +159,7 @@ RUN --mount=type=secret,id=s,target=/deep/s --mount=type=tmpfs,target=/deep/c \\
 ",
         host = host.display()
     );
-    let dir = context(&builder, &[("Dockerfile", &text)]);
+    let dir = builder.context(&[("Dockerfile", &text)]);
     let done = build(&builder, &dir).args(["--secret", &given]).run();
     assert_eq!(done.code, 0, "{done}");
     for name in precious {
@@ -183,7 +167,7 @@ RUN --mount=type=secret,id=s,target=/deep/s --mount=type=tmpfs,target=/deep/c \\
     }
     // A secret that is taken along into the image is found there.
     let text = "FROM base/busybox:1\nRUN --mount=type=secret,id=s,target=/deep/s mv /deep /stolen\n";
-    let dir = context(&builder, &[("Dockerfile", text)]);
+    let dir = builder.context(&[("Dockerfile", text)]);
     let done = build(&builder, &dir).args(["--secret", &given]).run();
     assert!(done.code == 1 && done.stderr.contains("secret"), "{done}");
     assert_eq!(builder.remains(), Vec::<String>::new());
@@ -194,13 +178,12 @@ RUN --mount=type=secret,id=s,target=/deep/s --mount=type=tmpfs,target=/deep/c \\
 fn with_the_builder_its_command_ends() {
     need!(root, "setpriv");
     let builder = Builder::contained();
-    let dir =
-        context(&builder, &[("Dockerfile", "FROM base/busybox:1\nRUN (setsid sleep 7654.32 &); sleep 7654.32\n")]);
+    let dir = builder.context(&[("Dockerfile", "FROM base/busybox:1\nRUN (setsid sleep 7654.32 &); sleep 7654.32\n")]);
     let running = build(&builder, &dir).start();
-    until("the command runs", || processes("7654.32").iter().filter(|line| line.starts_with("sleep")).count() == 2);
+    until("the command runs", || with_word("7654.32").iter().filter(|line| line.starts_with("sleep")).count() == 2);
     Cmd::new("kill").args(["-9", &running.pid().to_string()]).ok();
     running.wait();
-    until("nothing of it runs", || processes("7654.32").is_empty());
+    until("nothing of it runs", || with_word("7654.32").is_empty());
     let done = made(&builder, "FROM base/busybox:1\nRUN echo on > /on\n");
     assert_eq!(done.code, 0, "{done}");
     builder.ctr("gc").ok();
@@ -223,7 +206,7 @@ RUN rm /c /d/a && rm -r /d/sub && mkdir /d/sub && echo n > /d/sub/n
 RUN ls -R /d > /seen; ls / >> /seen
 RUN --mount=type=bind,target=/mnt/src,rw --mount=type=bind,from=base/busybox:1,target=/other,rw touch /mnt/src/x /other/x; ls /other /mnt/src > /names
 ";
-    let dir = context(&builder, &[("Dockerfile", text), ("mine", "")]);
+    let dir = builder.context(&[("Dockerfile", text), ("mine", "")]);
     let digest = build(&builder, &dir).arg("--quiet").ok();
     let base = users::readable(&builder.root, &images::busybox_dir(), "again");
     // With all capabilities, with those of a container, and in a user namespace.
@@ -250,7 +233,7 @@ RUN --mount=type=bind,target=/mnt/src,rw --mount=type=bind,from=base/busybox:1,t
 fn a_layer_is_one_by_itself_whatever_the_kernels_defaults_are() {
     need!(root, "strace");
     let builder = Builder::new();
-    let dir = context(&builder, &[("Dockerfile", "FROM base/busybox:1\nRUN echo a > /a\n")]);
+    let dir = builder.context(&[("Dockerfile", "FROM base/busybox:1\nRUN echo a > /a\n")]);
     let log = builder.root.file("trace").display().to_string();
     build(&builder, &dir).under(["strace", "-f", "-e", "trace=fsconfig,mount", "-o", &log]).ok();
     let calls = fs::read_to_string(&log).unwrap();

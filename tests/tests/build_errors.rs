@@ -9,10 +9,7 @@ use ctr_tests::pty::Pty;
 use ctr_tests::scratch::{Cmd, Done};
 
 fn context(builder: &Builder, dockerfile: &str) -> PathBuf {
-    let dir = builder.root.file("context");
-    fs::create_dir_all(&dir).unwrap();
-    fs::write(dir.join("Dockerfile"), dockerfile).unwrap();
-    dir
+    builder.context(&[("Dockerfile", dockerfile)])
 }
 
 fn build(builder: &Builder, dockerfile: &str) -> Cmd {

@@ -5,31 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ctr_tests::build::Builder;
+use ctr_tests::leaks::with_word;
 use ctr_tests::scratch::{Cmd, names};
 use ctr_tests::{need, schema, store_check, users};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A context with these files.
-fn context(builder: &Builder, files: &[(&str, &str)]) -> PathBuf {
-    let dir = builder.root.file("context");
-    for (name, content) in files {
-        let path = dir.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    dir
-}
-
 fn build(builder: &Builder, context: &Path) -> Cmd {
     builder.ctr("build").args(["--pull=never", "--quiet", "--tag", "made"]).arg(context)
-}
-
-/// Processes whose command line has this word.
-fn processes(word: &str) -> Vec<String> {
-    let numbers = names(Path::new("/proc")).into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    let lines = numbers.filter_map(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok());
-    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).filter(|line| line.contains(word)).collect()
 }
 
 /// Files below `dir` that have these bytes in them.
@@ -64,7 +47,7 @@ fn killed(seed: u32) {
     let builder = Builder::new();
     let mark = format!("7{:07}", std::process::id());
     let dockerfile = STAGES.replace("MARK", &format!("; : {mark}"));
-    let context = context(&builder, &[("Dockerfile", &dockerfile), ("src/a", "a\n"), ("src/b", "b\n")]);
+    let context = builder.context(&[("Dockerfile", &dockerfile), ("src/a", "a\n"), ("src/b", "b\n")]);
     let digest = build(&builder, &context).ok();
     let forget = || {
         // As on a machine that never saw it.
@@ -96,8 +79,8 @@ fn killed(seed: u32) {
             whole = whole.mul_f64(1.02);
         }
         let until = Instant::now() + Duration::from_secs(5);
-        while !processes(&mark).is_empty() {
-            assert!(Instant::now() < until, "round {round}: {:?}", processes(&mark));
+        while !with_word(&mark).is_empty() {
+            assert!(Instant::now() < until, "round {round}: {:?}", with_word(&mark));
             std::thread::sleep(Duration::from_millis(2));
         }
         assert_eq!(build(&builder, &context).ok(), digest, "round {round}, killed after {moment:?}");
@@ -133,7 +116,7 @@ fn killed_at_fifty_moments_a_build_goes_on_4() {
 fn a_build_that_fails_changes_no_name_and_is_gone_on_with() {
     need!(root);
     let builder = Builder::new();
-    let dir = context(&builder, &[("Dockerfile", "FROM base/busybox:1\nRUN echo 1 > /a\n")]);
+    let dir = builder.context(&[("Dockerfile", "FROM base/busybox:1\nRUN echo 1 > /a\n")]);
     let first = build(&builder, &dir).ok();
     let failing = "FROM base/busybox:1\nRUN echo 2 > /a\nRUN echo said; echo more >&2; exit 7\n";
     fs::write(dir.join("Dockerfile"), failing).unwrap();
@@ -159,7 +142,7 @@ fn a_secret_is_nowhere() {
     let file = builder.root.write("secret", secret);
     let given = format!("id=token,src={}", file.display());
     let uses = "FROM base/busybox:1\nRUN --mount=type=secret,id=token,env=TOKEN --mount=type=secret,id=token cat /run/secrets/token | wc -c > /size; test \"$TOKEN\" = \"$(cat /run/secrets/token)\"\n";
-    let dir = context(&builder, &[("Dockerfile", uses)]);
+    let dir = builder.context(&[("Dockerfile", uses)]);
     build(&builder, &dir).args(["--secret", &given]).ok();
     fs::remove_file(&file).unwrap();
     assert_eq!(with_bytes(&builder.root.path(), secret.as_bytes()), Vec::<PathBuf>::new());
@@ -189,7 +172,7 @@ fn the_same_image_wherever_and_however_it_is_built() {
     let mut digests = Vec::new();
     for (number, how) in [&[][..], &["--jobs=1"], &["--jobs=8", "--no-cache"]].iter().enumerate() {
         let builder = Builder::new();
-        let dir = context(&builder, &[("Dockerfile", text), ("src/a", "a\n"), ("src/deep/b", "b\n")]);
+        let dir = builder.context(&[("Dockerfile", text), ("src/a", "a\n"), ("src/deep/b", "b\n")]);
         let elsewhere = builder.root.file(&format!("elsewhere-{number}"));
         fs::rename(dir, &elsewhere).unwrap();
         let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 * (number as u64 + 1));
@@ -203,7 +186,7 @@ fn the_same_image_wherever_and_however_it_is_built() {
     assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
     // Another time is another image.
     let builder = Builder::new();
-    let dir = context(&builder, &[("Dockerfile", text), ("src/a", "a\n"), ("src/deep/b", "b\n")]);
+    let dir = builder.context(&[("Dockerfile", text), ("src/a", "a\n"), ("src/deep/b", "b\n")]);
     assert_ne!(build(&builder, &dir).env("SOURCE_DATE_EPOCH", "86400").ok(), digests[0]);
 }
 
@@ -212,7 +195,7 @@ fn the_same_image_wherever_and_however_it_is_built() {
 fn what_is_not_the_same_each_time_is_found() {
     need!(root);
     let builder = Builder::new();
-    let dir = context(&builder, &[("Dockerfile", "FROM base/busybox:1\nRUN echo 1 > /same\n")]);
+    let dir = builder.context(&[("Dockerfile", "FROM base/busybox:1\nRUN echo 1 > /same\n")]);
     build(&builder, &dir).arg("--verify-reproducible").ok();
     let before = store_check::refs(&builder.root.store());
     let random = "FROM base/busybox:1\nRUN echo 1 > /same\nRUN cat /proc/sys/kernel/random/uuid > /other\n";
@@ -228,7 +211,7 @@ fn a_cache_is_carried_to_another_store() {
     need!(root);
     let text = "FROM base/busybox:1\nCOPY src /src\nRUN --mount=type=cache,target=/c echo x >> /c/log; cat /src/a > /b\nRUN rm /b\n";
     let (builder, other) = (Builder::new(), Builder::new());
-    let dir = context(&builder, &[("Dockerfile", text), ("src/a", "a\n")]);
+    let dir = builder.context(&[("Dockerfile", text), ("src/a", "a\n")]);
     let cache = builder.root.file("cache").display().to_string();
     let first = build(&builder, &dir).args(["--cache-to", &cache]).ok();
     let steps = |builder: &Builder| {
@@ -251,14 +234,11 @@ fn a_cache_is_carried_to_another_store() {
 fn checks_statements_and_names() {
     need!(root);
     let builder = Builder::new();
-    let dir = context(
-        &builder,
-        &[
-            ("Dockerfile", "FROM base/busybox:1\nCOPY a /a\n"),
-            ("a", ""),
-            ("ctr-build.toml", "[build.app]\ntags = ['app:1']\n[build.more]\ninherits = 'app'\ntags = ['more:1']\n"),
-        ],
-    );
+    let dir = builder.context(&[
+        ("Dockerfile", "FROM base/busybox:1\nCOPY a /a\n"),
+        ("a", ""),
+        ("ctr-build.toml", "[build.app]\ntags = ['app:1']\n[build.more]\ninherits = 'app'\ntags = ['more:1']\n"),
+    ]);
     let check = |how: &str| builder.ctr("build").arg(how).arg(&dir);
     check("--check").ok();
     fs::write(dir.join("Dockerfile"), "FROM base/busybox:1 AS X\nCOPY a /a\n").unwrap();
@@ -286,7 +266,7 @@ fn the_collector_keeps_what_builds_remember_and_no_longer() {
     need!(root);
     let builder = Builder::new();
     let text = "FROM base/busybox:1\nRUN seq 100000 > /large\nCOPY a /a\nRUN --mount=type=cache,target=/c echo 1 >> /c/n; cat /a > /b\n";
-    let dir = context(&builder, &[("Dockerfile", text), ("a", "a\n")]);
+    let dir = builder.context(&[("Dockerfile", text), ("a", "a\n")]);
     let build = || {
         let command = builder.ctr("build").args(["--pull=never", "--format=json"]).arg(&dir);
         let json: serde_json::Value = serde_json::from_str(&command.ok()).unwrap();
@@ -359,7 +339,7 @@ fn files_of_web_servers_are_added() {
     let text = format!(
         "FROM base/busybox:1\nADD {address}/dir/file /a/\nADD --checksum={sum} {address}/other /b\nRUN cmp /a/file /b && test $(stat -c %a /b) = 600\n"
     );
-    let dir = context(&builder, &[("Dockerfile", &text)]);
+    let dir = builder.context(&[("Dockerfile", &text)]);
     let digest = build(&builder, &dir).ok();
     let asks = || asked.load(std::sync::atomic::Ordering::SeqCst);
     assert_eq!(asks(), 2);
@@ -380,7 +360,7 @@ fn what_only_copies_is_built_without_any_namespace() {
     let builder = Builder::new();
     let text =
         "FROM scratch AS one\nCOPY --chown=5:6 --chmod=4711 a /dir/a\nFROM scratch\nWORKDIR /w\nCOPY --from=one / /\n";
-    let dir = context(&builder, &[("Dockerfile", text), ("a", "a\n")]);
+    let dir = builder.context(&[("Dockerfile", text), ("a", "a\n")]);
     let digest = build(&builder, &dir).ok();
     // One user namespace for the ids of an ordinary user, and none left for the build.
     let last = "echo 1 > /proc/sys/user/max_user_namespaces; exec unshare -U --map-user=1000 --map-group=1000 \"$@\"";
@@ -408,7 +388,7 @@ fn rights_are_demanded() {
         // Root may have less than it has.
         let less = if own == "root" { "chroot" } else { own };
         for (files, possible) in [(&runs, &[own, "auto", less][..]), (&copies, &[own, "auto", less, "none"])] {
-            let dir = context(&builder, files);
+            let dir = builder.context(files);
             for rights in ["auto", "root", "userns", "single-id", "chroot", "none"] {
                 let isolation = format!("--isolation={rights}");
                 let done = builder.ctr("build").args(["--pull=never", "--format=json", &isolation]).arg(&dir).run();
@@ -456,7 +436,7 @@ fn git_repositories_are_added() {
     let text = format!(
         "FROM base/busybox:1\nADD {address} /all\nADD {address}#v1:dir /dir/\nADD --keep-git-dir=true {address}#{first} /kept\nRUN cat /all/dir/file /dir/file > /said; test -d /kept/.git; test ! -e /all/.git; stat -c %a:%u /dir/file >> /said\n"
     );
-    let dir = context(&builder, &[("Dockerfile", &text)]);
+    let dir = builder.context(&[("Dockerfile", &text)]);
     let steps = || {
         let command = builder.ctr("build").args(["--pull=never", "--format=json", "--tag", "made"]).arg(&dir);
         let json: serde_json::Value = serde_json::from_str(&command.ok()).unwrap();

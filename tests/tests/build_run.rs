@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ctr_tests::build::Builder;
 use ctr_tests::build::image::Image;
+use ctr_tests::leaks::with_word;
 use ctr_tests::scratch::{Cmd, Done, until};
 use ctr_tests::{need, programs, users};
 
@@ -18,12 +19,8 @@ fn builders() -> [(&'static str, Builder); 3] {
     ]
 }
 
-/// A context with this Dockerfile, and nothing else that was not there.
 fn context(builder: &Builder, dockerfile: &str) -> PathBuf {
-    let dir = builder.root.file("context");
-    fs::create_dir_all(&dir).unwrap();
-    fs::write(dir.join("Dockerfile"), dockerfile).unwrap();
-    dir
+    builder.context(&[("Dockerfile", dockerfile)])
 }
 
 /// The build of it; nothing of what it does is known from before.
@@ -487,16 +484,9 @@ RUN test -e /begun && test ! -e /late && cat /quiet
 "
         );
         assert_eq!(printed(build(&builder, &text).run()), ["quiet"], "{rights}");
-        assert_eq!(processes(&format!("sleep\0{mark}")), Vec::<String>::new(), "{rights}");
+        assert_eq!(with_word(&format!("sleep\0{mark}")), Vec::<String>::new(), "{rights}");
         assert_eq!(builder.remains(), Vec::<String>::new(), "{rights}");
     }
-}
-
-/// Processes whose command line has these bytes.
-fn processes(word: &str) -> Vec<String> {
-    let entries =
-        fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.unwrap().path().join("cmdline")).ok());
-    entries.map(|line| String::from_utf8_lossy(&line).into_owned()).filter(|line| line.contains(word)).collect()
 }
 
 // spec: BUILD-112
@@ -532,9 +522,9 @@ fn an_output_without_an_end_takes_no_memory() {
 
 /// What is left of builds of this root, once the collector was there.
 fn nothing_left(builder: &Builder, word: &str) {
-    until("all processes have ended", || processes(word).is_empty());
+    until("all processes have ended", || with_word(word).is_empty());
     let root = builder.root.path().display().to_string();
-    until("all of ours too", || processes("--internal-step").iter().all(|line| !line.contains(&root)));
+    until("all of ours too", || with_word("--internal-step").iter().all(|line| !line.contains(&root)));
     builder.ctr("gc").args(["--grace", "0"]).ok();
     assert_eq!(builder.remains(), Vec::<String>::new());
 }
@@ -561,7 +551,7 @@ fn signals_end_a_build_with_all_that_it_executes() {
             for signal in ["INT", "TERM", "HUP", "KILL"] {
                 let text = format!("FROM base/busybox:1\nRUN {command}\n");
                 let running = build(&builder, &text).start();
-                until("it sleeps", || processes(&sleep).len() > usize::from(command.contains("setsid")));
+                until("it sleeps", || with_word(&sleep).len() > usize::from(command.contains("setsid")));
                 Cmd::new("kill").args([format!("-{signal}"), running.pid().to_string()]).ok();
                 let done = running.wait();
                 assert!(done.code > 128, "{rights}: {signal}: {done}");
@@ -583,7 +573,7 @@ fn the_key_for_interrupts_ends_a_build_at_a_terminal() {
         let mut pty = ctr_tests::pty::Pty::start(&build(&builder, &text).arg(format!("--progress={progress}")));
         pty.expect("begun");
         pty.write("\x03");
-        until("it has ended", || processes(&format!("sleep\0{mark}")).is_empty());
+        until("it has ended", || with_word(&format!("sleep\0{mark}")).is_empty());
         nothing_left(&builder, &mark);
     }
 }

@@ -14,10 +14,7 @@ use ctr_tests::vt::Screen;
 use nix::sys::signal::Signal;
 
 fn context(builder: &Builder, dockerfile: &str) -> PathBuf {
-    let dir = builder.root.file("context");
-    fs::create_dir_all(&dir).unwrap();
-    fs::write(dir.join("Dockerfile"), dockerfile).unwrap();
-    dir
+    builder.context(&[("Dockerfile", dockerfile)])
 }
 
 fn build(builder: &Builder, dockerfile: &str) -> Cmd {

@@ -83,6 +83,17 @@ impl Builder {
         }
     }
 
+    /// Writes files to a build context, the same each time, and returns its directory.
+    pub fn context(&self, files: &[(&str, &str)]) -> PathBuf {
+        let dir = self.root.file("context");
+        for (name, content) in files {
+            let path = dir.join(name);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("directory of a context");
+            fs::write(path, content).expect("file of a context");
+        }
+        dir
+    }
+
     /// Builds a fresh copy of the case, with these options more. `attempt` tells builds of one case apart.
     pub fn build(&self, case: &Case, attempt: &str, options: &[&str]) -> Built {
         let (command, layout) = self.command(case, attempt, options);
