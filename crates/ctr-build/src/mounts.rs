@@ -213,12 +213,6 @@ fn no_context(name: &str) -> Failure {
 
 fn one(stage: &StageRun<'_, '_, '_>, mount: &Mount, agents: &mut usize) -> Result<Option<One>, Stop> {
     let builder = stage.builder;
-    if let Mount::Bind { target, .. } | Mount::Cache { target, .. } | Mount::Tmpfs { target, .. } = mount
-        && stage.absolute(target) == "/"
-    {
-        let hint = "give a target; without one it is the working directory";
-        return Err(Failure::new("a mount would cover all of the root directory").hint(hint).into());
-    }
     Ok(Some(match mount {
         Mount::Bind { from, source, target, writable } => {
             let base = from.as_deref().map(|from| stage.from(from)).transpose()?;
@@ -290,8 +284,9 @@ fn one(stage: &StageRun<'_, '_, '_>, mount: &Mount, agents: &mut usize) -> Resul
 fn place(stage: &StageRun<'_, '_, '_>, target: &str) -> Result<String, Failure> {
     let place = stage.absolute(target);
     if place == "/" {
-        return Err(Failure::new(format!("the target {target} of a mount is the root directory"))
-            .hint("give the mount a directory of its own, below the root"));
+        return Err(Failure::new(format!("the target {target} of a mount is the root directory")).hint(
+            "give the mount a directory of its own, below the root; without a target it is the working directory",
+        ));
     }
     Ok(place)
 }
