@@ -46,9 +46,9 @@ pub(crate) struct Builder<'a> {
     /// The Dockerfile's name, for messages.
     pub(crate) file: String,
     pub(crate) graph: Graph<'a>,
-    pub(crate) context: Context,
+    pub(crate) context: Arc<Context>,
     /// `--build-context` directories, opened.
-    pub(crate) contexts: BTreeMap<String, Context>,
+    pub(crate) contexts: BTreeMap<String, Arc<Context>>,
     pub(crate) images: Images,
     pub(crate) actions: Actions,
     pub(crate) view: View,
@@ -149,8 +149,8 @@ pub(crate) struct Parts<'a> {
     /// The Dockerfile's name, for messages.
     pub(crate) file: String,
     pub(crate) graph: Graph<'a>,
-    pub(crate) context: Context,
-    pub(crate) contexts: BTreeMap<String, Context>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) contexts: BTreeMap<String, Arc<Context>>,
     pub(crate) images: Images,
     pub(crate) view: View,
 }
@@ -432,6 +432,15 @@ impl<'a> Builder<'a> {
     pub(crate) fn save_caches(&self) {
         for context in std::iter::once(&self.context).chain(self.contexts.values()) {
             context.save_cache();
+        }
+    }
+
+    /// The context that `--from` means, or the build's own; none if it means something else.
+    pub(crate) fn context_of(&self, from: Option<&Base>) -> Option<&Arc<Context>> {
+        match from {
+            None => Some(&self.context),
+            Some(Base::Context(name)) => self.contexts.get(name),
+            Some(_) => None,
         }
     }
 

@@ -4,21 +4,23 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ctr_cli::{Context as _, Failure};
 use ctr_dockerfile::ignore::Ignore;
+use ctr_tree::digest::Reading;
 use ctr_tree::stat_cache::StatCache;
-use ctr_tree::{Attributes, HostDir, Kind, Meta, Tree, TreeError, TreePath};
+use ctr_tree::{Attributes, HostDir, Kind, Meta, Remembered, Tree, TreeError, TreePath};
 
 /// The largest Dockerfile and ignore file that is read, in bytes.
 const FILE_MAX: usize = 1 << 20;
 
-/// A context.
+/// A context, for all that needs it in a build.
 #[derive(Debug)]
 pub(crate) struct Context {
-    tree: HostDir,
-    ignore: Option<Ignore>,
+    dir: Arc<Shown>,
+    /// What was seen of it.
+    seen: Mutex<Arc<Remembered>>,
     /// What its files had in them, and where that is kept.
     cache: OnceLock<StatCache>,
     cache_file: PathBuf,
@@ -41,17 +43,49 @@ impl Context {
         }
         let meta = std::fs::metadata(dir).context(|| format!("cannot look at {}", dir.display()))?;
         let cache_file = root.join(format!("build/stat/{}-{}", meta.dev(), meta.ino()));
-        Ok(Self { tree, ignore, cache: OnceLock::new(), cache_file })
+        let dir = Arc::new(Shown { tree, ignore });
+        let seen = Mutex::new(Arc::new(Remembered::new(Arc::<Shown>::clone(&dir))));
+        Ok(Self { dir, seen, cache: OnceLock::new(), cache_file })
     }
 
     /// What is left out of it.
     pub(crate) fn ignore(&self) -> Option<&Ignore> {
-        self.ignore.as_ref()
+        self.dir.ignore.as_ref()
     }
 
-    /// What is known of its files.
-    pub(crate) fn cache(&self) -> &StatCache {
-        self.cache.get_or_init(|| StatCache::load(&self.cache_file))
+    /// The files: each is looked at when it is first asked for, and stays what it was then.
+    pub(crate) fn seen(&self) -> Arc<Remembered> {
+        Arc::clone(&self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// If files were not what `seen` remembers, from now on they are what they are now.
+    pub(crate) fn look_again(&self, seen: &Arc<Remembered>) -> bool {
+        if !seen.is_doubtful() {
+            return false;
+        }
+        let mut now = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another step may have done it already.
+        if Arc::ptr_eq(&now, seen) {
+            *now = Arc::new(Remembered::new(Arc::<Shown>::clone(&self.dir)));
+        }
+        true
+    }
+
+    /// Does `work` with the files as they were seen. They may be others since: if it fails for that, once more as they are.
+    pub(crate) fn with<R, E>(&self, mut work: impl FnMut(&Arc<Remembered>) -> Result<R, E>) -> Result<R, E> {
+        let seen = self.seen();
+        match work(&seen) {
+            Err(_) if self.look_again(&seen) => work(&self.seen()),
+            done => done,
+        }
+    }
+
+    /// How its files are read.
+    pub(crate) fn reading(&self, threads: usize) -> Reading<'_> {
+        let cache = self.cache.get_or_init(|| StatCache::load(&self.cache_file));
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = since.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+        Reading { threads, cache: Some((cache, now)), owners: false }
     }
 
     /// Keeps what is known for the next build. Without it files are read once more, no more.
@@ -61,7 +95,16 @@ impl Context {
             let _ = cache.save(&self.cache_file);
         }
     }
+}
 
+/// What a context shows of its directory.
+#[derive(Debug)]
+struct Shown {
+    tree: HostDir,
+    ignore: Option<Ignore>,
+}
+
+impl Shown {
     fn is_hidden(&self, path: &TreePath) -> bool {
         !path.is_root() && self.ignore.as_ref().is_some_and(|ignore| ignore.is_ignored(path.as_bytes()))
     }
@@ -89,7 +132,7 @@ impl Context {
     }
 }
 
-impl Tree for Context {
+impl Tree for Shown {
     fn look(&self, path: &TreePath) -> Result<Option<Meta>, TreeError> {
         match self.tree.look(path)? {
             Some(meta) if self.shows(path, &meta)? => Ok(Some(meta)),

@@ -1,6 +1,7 @@
 //! COPY, ADD and WORKDIR: layers that are written straight from where the files are.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ctr_cli::Failure;
 use ctr_core::digest::Digest;
@@ -11,18 +12,20 @@ use ctr_tree::chmod::ModeChange;
 use ctr_tree::copy::{CopyError, NewFile, Placing, Taken};
 use ctr_tree::digest::{Reading, digest};
 use ctr_tree::glob::is_pattern;
-use ctr_tree::select::{Item, Rules, SelectError, Source, select};
-use ctr_tree::{Empty, HostDir, Kind, Layers, Tree, TreeError, TreePath, resolve};
+use ctr_tree::select::{Exclude, Item, Rules, SelectError, Source, fill, find, select};
+use ctr_tree::{Empty, HostDir, Kind, Layers, Remembered, Tree, TreeError, TreePath, resolve};
 
 use crate::builder::Stop;
-use crate::graph::Base;
 use crate::key::KeyHasher;
-use crate::layer::chain_of;
+use crate::layer::{Layer, chain_of};
 use crate::memo::Memo;
 use crate::remote::Remote;
 use crate::repository::{self, Repository};
 use crate::stage::StageRun;
 use crate::view::Outcome;
+
+/// All of a tree that is an image's.
+const WHOLE: Rules<'_> = Rules { exclude: None, parents: false, devices: true };
 
 /// The largest `passwd` or `group` of an image that is read, in bytes.
 const ACCOUNTS_MAX: u64 = ctr_sandbox::user::ACCOUNT_FILE_MAX as u64;
@@ -136,29 +139,41 @@ impl StageRun<'_, '_, '_> {
     pub(crate) fn transfer(&mut self, transfer: &Transfer) -> Result<(), Stop> {
         let builder = self.builder;
         let from = transfer.from.as_deref().map(|from| self.from(from)).transpose()?;
+        let context = builder.context_of(from.as_ref());
         // Other stages are waited for before anything is held.
         let stage = match &from {
-            None | Some(Base::Context(_)) => None,
-            Some(base) => Some(builder.source(base)?),
+            Some(base) if context.is_none() => Some(builder.source(base)?),
+            _ => None,
         };
         builder.view.try_out(self.number, &self.title);
         let _hold = builder.hold();
-        let stage = stage.map(|stage| builder.tree(&stage.layers)).transpose()?;
-        let named = match &from {
-            Some(Base::Context(name)) => builder.contexts.get(name),
-            _ => None,
-        };
-        let (tree, context): (&dyn Tree, _) = match (&stage, named) {
-            (Some(layers), _) => (layers, None),
-            (None, Some(context)) => (context, Some(context)),
-            (None, None) => (&builder.context, Some(&builder.context)),
-        };
-        let anonymous = context.is_some();
+        if let Some(context) = context {
+            let reading = context.reading(builder.request.jobs);
+            return context.with(|seen| self.transfer_of(transfer, &**seen, reading, None));
+        }
+        let layers = stage.as_ref().map_or(&[][..], |stage| &stage.layers);
+        let tree = Remembered::new(Arc::new(builder.tree(layers)?));
+        let memo = if transfer.unpack { None } else { self.memo(layers, transfer)? };
+        let reading = Reading { threads: builder.request.jobs, cache: None, owners: true };
+        self.transfer_of(transfer, &tree, reading, memo.as_ref())
+    }
+
+    /// The same, from a tree whose digests are made as `reading` says, where `memo` does not have them.
+    fn transfer_of(
+        &mut self,
+        transfer: &Transfer,
+        tree: &dyn Tree,
+        reading: Reading<'_>,
+        memo: Option<&Memo>,
+    ) -> Result<(), Stop> {
+        let builder = self.builder;
+        // Owners of a context are those of a checkout, by chance.
+        let anonymous = !reading.owners;
         let exclude = excludes(&transfer.paths.exclude)?;
+        let rules = Rules { exclude: exclude.as_deref(), parents: transfer.parents, devices: !anonymous };
         let mut sources = Vec::new();
         for source in &transfer.paths.sources {
-            let rules = Rules { exclude: &*exclude, parents: transfer.parents, devices: !anonymous };
-            let selected = select(tree, source, rules).map_err(|error| select_failure(error, anonymous))?;
+            let selected = find(tree, source, rules).map_err(|error| select_failure(error, anonymous))?;
             if selected.is_empty() && is_pattern(source) {
                 ctr_cli::warn(format!("{}: nothing fits {source}", self.title));
             }
@@ -190,20 +205,18 @@ impl StageRun<'_, '_, '_> {
         for file in &files {
             key.add("file", &file.name).add("content", &file.content);
         }
-        let memo = match from.as_ref().filter(|_| stage.is_some() && !anonymous && !transfer.unpack) {
-            Some(base) => self.memo(base, transfer)?,
-            None => None,
-        };
-        let known = memo.as_ref().and_then(Memo::get);
+        let known = memo.and_then(Memo::get);
         if let Some(digest) = known {
             key.digest("sources", &digest);
         }
-        for found in found.iter().filter(|_| known.is_none()) {
-            let cache = context.filter(|_| found.anonymous).map(|context| (context.cache(), now()));
-            let reading = Reading { threads: builder.request.jobs, cache, owners: !found.anonymous };
-            let digest = digest(found.tree, &found.sources, reading).map_err(|error| tree_failure(&error))?;
+        for (at, found) in found.iter().enumerate().filter(|_| known.is_none()) {
+            // What was unpacked is of this build alone, with the owners that it has there.
+            let (rules, reading) =
+                if at == 0 { (rules, reading) } else { (WHOLE, Reading { cache: None, owners: true, ..reading }) };
+            let digest = digest(found.tree, &found.sources, rules, reading)
+                .map_err(|error| select_failure(error, found.anonymous))?;
             key.digest("sources", &digest);
-            if let Some(memo) = &memo {
+            if let Some(memo) = memo {
                 memo.put(&digest);
             }
         }
@@ -224,14 +237,19 @@ impl StageRun<'_, '_, '_> {
             anonymous: false,
         }));
         let destination = TreePath::new(&destination);
-        let taken: Vec<Taken<'_>> = found
-            .iter()
-            .map(|found| Taken { tree: found.tree, sources: &found.sources, anonymous: found.anonymous })
-            .collect();
         let base: &dyn Tree = if transfer.link { &Empty } else { &base };
         let epoch = builder.request.epoch;
         let placing = Placing { base, destination: &destination, directory, owner, mode: mode.as_ref(), epoch };
-        self.layer_of(key, &transfer.history(), |writer| ctr_tree::copy::write(&taken, &files, placing, writer))
+        self.layer_of(key, &transfer.history(), |writer| {
+            if let Some(Found { tree, sources, .. }) = found.first_mut() {
+                fill(*tree, sources, rules)?;
+            }
+            let taken: Vec<Taken<'_>> = found
+                .iter()
+                .map(|found| Taken { tree: found.tree, sources: &found.sources, anonymous: found.anonymous })
+                .collect();
+            ctr_tree::copy::write(&taken, &files, placing, writer)
+        })
     }
 
     /// Downloads what the step needs, and finishes its key: what has a checksum counts by that, and is downloaded only if the
@@ -276,8 +294,7 @@ impl StageRun<'_, '_, '_> {
     }
 
     /// Where the digest of what is taken of a stage is remembered: by the stage's content, not by what it was built of.
-    fn memo(&self, base: &Base, transfer: &Transfer) -> Result<Option<Memo>, Stop> {
-        let layers = &self.builder.source(base)?.layers;
+    fn memo(&self, layers: &[Arc<Layer>], transfer: &Transfer) -> Result<Option<Memo>, Stop> {
         let Some(chain) = chain_of(layers)? else { return Ok(None) };
         let mut key = KeyHasher::new("selection");
         key.digest("chain", &chain).list("sources", &transfer.paths.sources);
@@ -316,7 +333,7 @@ impl StageRun<'_, '_, '_> {
         let below = TreePath::root().join(b"made");
         // A directory without anything in it, copied there.
         let made = ctr_tree::copy::directory(epoch);
-        let sources = [Source { name: below.name().to_vec(), below: None, items: vec![made] }];
+        let sources = [Source::of(below.name().to_vec(), made)];
         let taken = [Taken { tree: &Empty, sources: &sources, anonymous: true }];
         let placing = Placing { base: &base, destination: &tree_path, directory: false, owner, mode: None, epoch };
         self.layer_of(key.finish(), &history, |writer| ctr_tree::copy::write(&taken, &[], placing, writer))
@@ -356,7 +373,6 @@ impl StageRun<'_, '_, '_> {
     /// Archives among the sources of an ADD become what is in them.
     fn unpack_archives(&self, found: &mut [Found<'_>]) -> Result<Vec<(Layers, Vec<Source>)>, Stop> {
         let mut unpacked = Vec::new();
-        let never: &(dyn Fn(&[u8]) -> bool + Sync) = &|_| false;
         for found in found {
             let mut kept = Vec::new();
             for source in std::mem::take(&mut found.sources) {
@@ -371,8 +387,7 @@ impl StageRun<'_, '_, '_> {
                 };
                 let tree = Layers::new(&[dir], self.builder.store.dialect(), self.builder.ownership)
                     .map_err(|error| Failure::new("cannot open what was unpacked").caused_by(&error))?;
-                let rules = Rules { exclude: never, parents: false, devices: true };
-                let sources = select(&tree, "/", rules).map_err(|error| select_failure(error, false))?;
+                let sources = select(&tree, "/", WHOLE).map_err(|error| select_failure(error, false))?;
                 unpacked.push((tree, sources));
             }
             found.sources = kept;
@@ -389,8 +404,7 @@ fn open_checkout((dir, repository): &Checkout<'_>) -> Result<(HostDir, Vec<Sourc
     let tree = HostDir::open(dir).map_err(|error| Failure::new("cannot open a checkout").caused_by(&error))?;
     // Submodules have a file of that name.
     let gits = |path: &[u8]| path.split(|byte| *byte == b'/').any(|name| name == b".git");
-    let nothing = |_: &[u8]| false;
-    let exclude: &(dyn Fn(&[u8]) -> bool + Sync) = if repository.keep { &nothing } else { &gits };
+    let exclude = Some(&gits as Exclude<'_>).filter(|_| !repository.keep);
     let subdir = if repository.subdir.is_empty() { "/" } else { &repository.subdir };
     let rules = Rules { exclude, parents: false, devices: false };
     let sources = select(&tree, subdir, rules).map_err(|error| select_failure(error, false))?;
@@ -403,15 +417,10 @@ fn open_download(dir: &Path) -> Result<(HostDir, Vec<Source>), Failure> {
     let names = tree.list(&TreePath::root()).map_err(|error| tree_failure(&error))?;
     let sources = names.into_iter().map(|(name, meta)| {
         let item = Item { from: TreePath::root().join(&name), below: TreePath::root(), meta };
-        Source { name, below: None, items: vec![item] }
+        Source::of(name, item)
     });
     let sources = sources.collect();
     Ok((tree, sources))
-}
-
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn new_file(heredoc: &Heredoc) -> NewFile {
@@ -420,14 +429,17 @@ fn new_file(heredoc: &Heredoc) -> NewFile {
 
 type Filter = Box<dyn Fn(&[u8]) -> bool + Sync>;
 
-fn excludes(patterns: &[String]) -> Result<Filter, Failure> {
+fn excludes(patterns: &[String]) -> Result<Option<Filter>, Failure> {
+    if patterns.is_empty() {
+        return Ok(None);
+    }
     let mut read = Vec::with_capacity(patterns.len());
     for text in patterns {
         read.push(Pattern::parse(text).map_err(|error| {
             Failure::new(format!("--exclude={text} is no pattern that can be read")).caused_by(&error)
         })?);
     }
-    Ok(Box::new(move |path: &[u8]| read.iter().any(|pattern| pattern.matches(path))))
+    Ok(Some(Box::new(move |path: &[u8]| read.iter().any(|pattern| pattern.matches(path)))))
 }
 
 /// `user[:group]` by number, or by name in the image's own files.
@@ -472,7 +484,7 @@ pub(crate) fn tree_failure(error: &TreeError) -> Failure {
     }
 }
 
-fn select_failure(error: SelectError, context: bool) -> Failure {
+pub(crate) fn select_failure(error: SelectError, context: bool) -> Failure {
     match error {
         SelectError::Tree(error) => tree_failure(&error),
         SelectError::Missing(path) if context => Failure::new(format!("the context has no {path}"))
@@ -484,6 +496,7 @@ fn select_failure(error: SelectError, context: bool) -> Failure {
 pub(crate) fn copy_failure(error: CopyError) -> Failure {
     match error {
         CopyError::Tree(error) => tree_failure(&error),
+        CopyError::Select(error) => select_failure(error, false),
         CopyError::Sink(error) => Failure::new("cannot write a layer").caused_by(&error),
         other => Failure::new(other.to_string()),
     }

@@ -38,6 +38,7 @@ mod request;
 mod run;
 mod scope;
 mod secrets;
+mod sources;
 mod stage;
 mod statements;
 mod step;
@@ -58,6 +59,7 @@ use crate::builder::hinted;
 use crate::output::Output;
 use crate::plan::Plan;
 use crate::request::Request;
+use crate::sources::Sources;
 use crate::view::Style;
 
 /// The command line, for documents.
@@ -104,7 +106,8 @@ fn run(options: Options) -> Result<ExitCode, Failure> {
     let found = context::dockerfile(&options.context, options.file.as_deref())?;
     let dockerfile =
         ctr_dockerfile::parse(&found.text).map_err(|error| graph::in_dockerfile(&error, &found.text, &found.name))?;
-    let plan = |request| Plan::new(request, &dockerfile, &found, &options.context, &root);
+    let sources = Sources::default();
+    let plan = |request| Plan::new(request, &dockerfile, &found, &options.context, &sources, &root);
     let plans = requests.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
     if let (Some(plan), Some(format)) = (plans.first(), options.check) {
         return plan.findings(&root).print(format);

@@ -13,12 +13,12 @@ use ctr_dockerfile::instruction::{Mount, Sharing};
 use ctr_sandbox::step::{BindSource, Content, StepMount};
 use ctr_tree::copy::{Placing, Taken};
 use ctr_tree::digest::{Reading, digest};
-use ctr_tree::select::{Rules, Source, select};
-use ctr_tree::{Empty, Kind, Tree, TreePath};
+use ctr_tree::select::{self, Rules, Source};
+use ctr_tree::{Empty, Kind, Remembered, Tree, TreePath};
 
 use crate::builder::{Builder, Built, Stop};
-use crate::copy::tree_failure;
-use crate::graph::Base;
+use crate::context::Context;
+use crate::copy::select_failure;
 use crate::key::KeyHasher;
 use crate::stage::StageRun;
 
@@ -30,7 +30,8 @@ pub(crate) struct Mounts {
 enum One {
     /// Of a context: the files are copied, so that nobody changes them meanwhile.
     Context {
-        name: Option<String>,
+        context: Arc<Context>,
+        seen: Arc<Remembered>,
         sources: Vec<Source>,
         digest: Digest,
         target: String,
@@ -82,7 +83,9 @@ pub(crate) struct Prepared {
     locks: Vec<File>,
 }
 
-const NOTHING: &(dyn Fn(&[u8]) -> bool + Sync) = &|_| false;
+/// What is mounted of a context, and what of a stage.
+const OF_CONTEXT: Rules<'_> = Rules { exclude: None, parents: false, devices: false };
+const OF_STAGE: Rules<'_> = Rules { exclude: None, parents: false, devices: true };
 
 impl Mounts {
     /// Finds what is mounted.
@@ -140,18 +143,25 @@ impl Mounts {
         self.all.iter().filter_map(variable).collect()
     }
 
+    /// Whether files of contexts were not what they were when they were looked at: what is mounted is to be found anew.
+    pub(crate) fn look_again(&self) -> bool {
+        let mut again = false;
+        for mount in &self.all {
+            if let One::Context { context, seen, .. } = mount {
+                again |= context.look_again(seen);
+            }
+        }
+        again
+    }
+
     /// Makes what is mounted.
     pub(crate) fn prepare(&self, builder: &Builder<'_>) -> Result<Prepared, Failure> {
         let (caches, locks) = self.caches(builder)?;
         let mut prepared = Prepared { mounts: Vec::new(), locks };
         for mount in &self.all {
             match mount {
-                One::Context { name, sources, target, writable, .. } => {
-                    let tree = match name {
-                        Some(name) => builder.contexts.get(name).ok_or_else(|| no_context(name))?,
-                        None => &builder.context,
-                    };
-                    let source = BindSource::Host(copied(builder, tree, sources)?);
+                One::Context { seen, sources, target, writable, .. } => {
+                    let source = BindSource::Host(copied(builder, &**seen, sources)?);
                     let (target, writable) = (target.clone(), *writable);
                     prepared.mounts.push(StepMount::Bind { source, subpath: String::new(), target, writable });
                 }
@@ -207,35 +217,22 @@ impl Mounts {
     }
 }
 
-fn no_context(name: &str) -> Failure {
-    Failure::new(format!("there is no context {name}"))
-}
-
 fn one(stage: &StageRun<'_, '_, '_>, mount: &Mount, agents: &mut usize) -> Result<Option<One>, Stop> {
     let builder = stage.builder;
     Ok(Some(match mount {
         Mount::Bind { from, source, target, writable } => {
             let base = from.as_deref().map(|from| stage.from(from)).transpose()?;
             let (target, writable) = (place(stage, target)?, *writable);
-            match base {
-                None | Some(Base::Context(_)) => {
-                    let name = match base {
-                        Some(Base::Context(name)) => Some(name),
-                        _ => None,
-                    };
-                    let context = match &name {
-                        Some(name) => builder.contexts.get(name).ok_or_else(|| no_context(name))?,
-                        None => &builder.context,
-                    };
-                    let sources = find(context, source, false)?;
-                    let reading = Reading { threads: builder.request.jobs, cache: None, owners: false };
-                    let digest = digest(context, &sources, reading).map_err(|error| tree_failure(&error))?;
-                    One::Context { name, sources, digest, target, writable }
-                }
-                Some(base) => {
+            match (builder.context_of(base.as_ref()), base) {
+                (None, Some(base)) => {
                     let built = builder.source(&base)?;
                     let digest = of_stage(builder, &built, source)?;
                     One::Stage { built, path: source.clone(), digest, target, writable }
+                }
+                (context, _) => {
+                    let context = Arc::clone(context.unwrap_or(&builder.context));
+                    let (seen, sources, digest) = context.with(|seen| of_context(builder, &context, seen, source))?;
+                    One::Context { context, seen, sources, digest, target, writable }
                 }
             }
         }
@@ -291,12 +288,12 @@ fn place(stage: &StageRun<'_, '_, '_>, target: &str) -> Result<String, Failure> 
     Ok(place)
 }
 
-fn find(tree: &dyn Tree, source: &str, devices: bool) -> Result<Vec<Source>, Failure> {
+/// What `source` of a mount means: a path, not a pattern.
+fn find(tree: &dyn Tree, source: &str, rules: Rules<'_>) -> Result<Vec<Source>, Failure> {
     let path = if source.is_empty() { "/" } else { source };
-    // A bind mount's source is a path, not a pattern.
     let escaped: String =
         path.chars().flat_map(|c| if "*?[\\".contains(c) { vec!['\\', c] } else { vec![c] }).collect();
-    select(tree, &escaped, Rules { exclude: NOTHING, parents: false, devices })
+    select::find(tree, &escaped, rules)
         .map_err(|error| Failure::new(format!("the source {path} of a mount")).because(error.to_string()))
 }
 
@@ -307,16 +304,33 @@ fn of_stage(builder: &Builder<'_>, built: &Built, source: &str) -> Result<Digest
     }
     let _hold = builder.hold();
     let tree = builder.tree(&built.layers)?;
-    let sources = find(&tree, source, true)?;
+    let sources = find(&tree, source, OF_STAGE)?;
     let reading = Reading { threads: builder.request.jobs, cache: None, owners: true };
-    Ok(digest(&tree, &sources, reading).map_err(|error| tree_failure(&error))?)
+    Ok(digest(&tree, &sources, OF_STAGE, reading).map_err(|error| select_failure(error, false))?)
+}
+
+/// Files of a context as they were seen, what of them is meant, and their digest.
+type OfContext = (Arc<Remembered>, Vec<Source>, Digest);
+
+fn of_context(
+    builder: &Builder<'_>,
+    context: &Context,
+    seen: &Arc<Remembered>,
+    source: &str,
+) -> Result<OfContext, Failure> {
+    let sources = find(&**seen, source, OF_CONTEXT)?;
+    let digest = digest(&**seen, &sources, OF_CONTEXT, context.reading(builder.request.jobs))
+        .map_err(|error| select_failure(error, true))?;
+    Ok((Arc::clone(seen), sources, digest))
 }
 
 /// A copy of files of a context; the path of the file or directory.
 fn copied(builder: &Builder<'_>, tree: &dyn Tree, sources: &[Source]) -> Result<PathBuf, Failure> {
+    let mut sources = sources.to_vec();
+    select::fill(tree, &mut sources, OF_CONTEXT).map_err(|error| select_failure(error, true))?;
     let file = sources.first().is_some_and(|source| source.kind() != Some(Kind::Directory));
     let destination = TreePath::new(if file { "file" } else { "dir" });
-    let taken = [Taken { tree, sources, anonymous: true }];
+    let taken = [Taken { tree, sources: &sources, anonymous: true }];
     let epoch = builder.request.epoch;
     let placing = Placing { base: &Empty, destination: &destination, directory: false, owner: None, mode: None, epoch };
     let dir = crate::pack::unpacked(builder, |writer| ctr_tree::copy::write(&taken, &[], placing, writer))?;
@@ -376,7 +390,8 @@ impl Cache<'_> {
         }
         let staged = if let Some((built, source)) = self.from {
             let tree = builder.tree(&built.layers)?;
-            let sources = find(&tree, source, true)?;
+            let mut sources = find(&tree, source, OF_STAGE)?;
+            select::fill(&tree, &mut sources, OF_STAGE).map_err(|error| select_failure(error, false))?;
             let taken = [Taken { tree: &tree, sources: &sources, anonymous: false }];
             let destination = TreePath::new("dir");
             let epoch = builder.request.epoch;

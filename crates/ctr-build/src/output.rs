@@ -131,7 +131,7 @@ impl Output {
     ) -> Result<(), Failure> {
         let layers = builder.tree(&built.layers)?;
         let tree: &dyn Tree = &layers;
-        let rules = Rules { exclude: &|_| false, parents: false, devices: true };
+        let rules = Rules { exclude: None, parents: false, devices: true };
         let sources = select(tree, "/", rules).map_err(|error| Failure::new(error.to_string()))?;
         let taken = [Taken { tree, sources: &sources, anonymous: false }];
         let (destination, epoch) = (TreePath::root(), i64::MAX);

@@ -22,6 +22,7 @@ use crate::copied;
 use crate::graph::{self, Base, Graph};
 use crate::request::{ContextPlace, Request};
 use crate::scope::Given;
+use crate::sources::Sources;
 use crate::view::{Style, View};
 
 /// A build that was not begun.
@@ -35,9 +36,9 @@ pub(crate) struct Plan<'a> {
     target: usize,
     /// `TARGETPLATFORM` and its like.
     platform: BTreeMap<String, String>,
-    context: Context,
+    context: Arc<Context>,
     /// `--build-context` directories, opened.
-    contexts: BTreeMap<String, Context>,
+    contexts: BTreeMap<String, Arc<Context>>,
     images: Images,
 }
 
@@ -56,17 +57,18 @@ impl<'a> Plan<'a> {
         dockerfile: &'a Dockerfile,
         found: &'a Found,
         context: &Path,
+        sources: &Sources,
         root: &Path,
     ) -> Result<Self, Failure> {
         let platform = predefined(request, dockerfile);
         let names: Vec<String> = request.contexts.keys().cloned().collect();
         let graph = Graph::new(dockerfile, &found.name, &request.arguments, &platform, &names)?;
         let target = graph.target(request.target.as_deref())?;
-        let context = Context::open(context, &found.ignore_files, root)?;
+        let context = sources.open(context, &found.ignore_files, root)?;
         let mut contexts = BTreeMap::new();
         for (name, place) in &request.contexts {
             if let ContextPlace::Directory(dir) = place {
-                contexts.insert(name.clone(), Context::open(dir, &[dir.join(".dockerignore")], root)?);
+                contexts.insert(name.clone(), sources.open(dir, &[dir.join(".dockerignore")], root)?);
             }
         }
         let (file, images) = (found.name.as_str(), Images::default());

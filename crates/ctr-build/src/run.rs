@@ -32,6 +32,15 @@ const SCRIPT: &str = "/dev/shm/ctr-build-script";
 impl StageRun<'_, '_, '_> {
     /// RUN.
     pub(crate) fn run_command(&mut self, run: &Run) -> Result<(), Stop> {
+        // Files that were changed since they were looked at are looked at once more.
+        if !self.run_if_same(run, true)? {
+            self.run_if_same(run, false)?;
+        }
+        Ok(())
+    }
+
+    /// The same. With `again` it says no, and nothing was executed, where files of a context are not what the key says.
+    fn run_if_same(&mut self, run: &Run, again: bool) -> Result<bool, Stop> {
         let builder = self.builder;
         let program = self.program(run);
         let mounts = Mounts::resolve(self, &run.mounts)?;
@@ -58,7 +67,7 @@ impl StageRun<'_, '_, '_> {
         if let Some(made) = builder.known(&key, &self.built.layers)? {
             self.advance(key, made.layer, &created_by)?;
             builder.view.step(self.number, &self.title, Outcome::Cached);
-            return Ok(());
+            return Ok(true);
         }
         let _permit = builder.permits.take();
         builder.check_cancelled()?;
@@ -66,7 +75,10 @@ impl StageRun<'_, '_, '_> {
         let begun = Instant::now();
         let layer = {
             let _hold = builder.hold();
-            let prepared = mounts.prepare(builder)?;
+            let prepared = match mounts.prepare(builder) {
+                Err(_) if again && mounts.look_again() => return Ok(false),
+                prepared => prepared?,
+            };
             let mut step = Step {
                 isolation: StepIsolation::Namespaces,
                 layers: builder.dirs(&self.built.layers),
@@ -100,7 +112,7 @@ impl StageRun<'_, '_, '_> {
         self.advance(key, layer, &created_by)?;
         builder.view.step(self.number, &self.title, Outcome::Done(begun.elapsed()));
         builder.publish_sometimes()?;
-        Ok(())
+        Ok(true)
     }
 
     /// Executes the command, and begins to pack what it changed.

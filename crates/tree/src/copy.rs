@@ -9,10 +9,10 @@ use ctr_layer::tar::{Entry, EntryKind, TarWriter};
 use ctr_sys::dirfd::Timestamp;
 
 use crate::chmod::ModeChange;
-use crate::digest::unchanged;
+use crate::digest::{doubted, unchanged};
 use crate::path::TreePath;
 use crate::resolve::resolve;
-use crate::select::{Item, Source};
+use crate::select::{Item, SelectError, Source};
 use crate::tree::{Attributes, Kind, Meta, Tree, TreeError};
 
 /// Where a copy goes and what its files become.
@@ -75,9 +75,21 @@ pub enum CopyError {
     /// A tree cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// What is to be copied cannot be.
+    #[error(transparent)]
+    Select(SelectError),
     /// The layer cannot be written.
     #[error("cannot write the layer")]
     Sink(#[source] io::Error),
+}
+
+impl From<SelectError> for CopyError {
+    fn from(error: SelectError) -> Self {
+        match error {
+            SelectError::Tree(error) => Self::Tree(error),
+            other => Self::Select(other),
+        }
+    }
 }
 
 /// A directory of root's, 0755, that is in no tree.
@@ -103,7 +115,7 @@ enum Content<'a> {
     /// A directory that is there, or that has to be made.
     Parent,
     /// Something of a tree.
-    Item(&'a Taken<'a>, &'a TreePath),
+    Item(&'a Taken<'a>, &'a Item),
     /// Bytes.
     Bytes(&'a [u8]),
 }
@@ -155,7 +167,7 @@ impl<'a> Plan<'a> {
         }
         let target = match (&source.below, source.kind()) {
             (Some(below), _) => {
-                self.kept_parents(taken, &destination, below)?;
+                self.kept_parents(taken, &destination, source)?;
                 join(&destination, below)
             }
             (None, Some(Kind::Directory)) => destination,
@@ -172,7 +184,7 @@ impl<'a> Plan<'a> {
                 self.add(&item.from, to, meta, Content::Parent)?;
                 continue;
             }
-            self.add(&item.from, to, meta, Content::Item(taken, &item.from))?;
+            self.add(&item.from, to, meta, Content::Item(taken, item))?;
         }
         Ok(())
     }
@@ -201,32 +213,15 @@ impl<'a> Plan<'a> {
     }
 
     /// The directories that `--parents` keeps look as in the source.
-    fn kept_parents(
-        &mut self,
-        taken: &'a Taken<'a>,
-        destination: &TreePath,
-        below: &TreePath,
-    ) -> Result<(), CopyError> {
-        let source = taken.sources.iter().find(|source| source.below.as_ref() == Some(below));
-        let Some(first) = source.and_then(|source| source.items.first()) else { return Ok(()) };
-        // The directories in which it lies, as many as are kept.
-        let mut above = Vec::new();
-        let (mut kept, mut real) = (below.parent(), first.from.parent());
-        while let (Some(path), Some(from)) = (kept.filter(|path| !path.is_root()), real) {
-            (kept, real) = (path.parent(), from.parent());
-            above.push((path, from));
-        }
-        for (path, from) in above.into_iter().rev() {
-            let meta = taken.tree.look(&from)?.filter(|meta| meta.kind == Kind::Directory);
-            if let Some(meta) = meta {
-                let mut meta = self.changed(meta, taken.anonymous);
-                meta.size = 0;
-                let to = join(destination, &path);
-                if self.existing(&to)?.is_none() && !self.entries.contains_key(&to) {
-                    self.parents(&to)?;
-                    self.missing.insert(to.clone());
-                    self.entries.insert(to, Planned { meta, content: Content::Parent });
-                }
+    fn kept_parents(&mut self, taken: &Taken<'_>, destination: &TreePath, source: &Source) -> Result<(), CopyError> {
+        for (path, meta) in &source.above {
+            let mut meta = self.changed(meta.clone(), taken.anonymous);
+            meta.size = 0;
+            let to = join(destination, path);
+            if self.existing(&to)?.is_none() && !self.entries.contains_key(&to) {
+                self.parents(&to)?;
+                self.missing.insert(to.clone());
+                self.entries.insert(to, Planned { meta, content: Content::Parent });
             }
         }
         Ok(())
@@ -332,7 +327,7 @@ impl<'a> Plan<'a> {
                     writer.append(&entry, io::empty()).map_err(CopyError::Sink)?;
                 }
                 Content::Bytes(bytes) => writer.append(&entry, *bytes).map_err(CopyError::Sink)?,
-                Content::Item(taken, from) => {
+                Content::Item(taken, item) => {
                     if meta.kind == Kind::File && meta.links > 1 {
                         if let Some(first) = links.get(&meta.inode) {
                             entry.kind = EntryKind::Hardlink;
@@ -344,12 +339,12 @@ impl<'a> Plan<'a> {
                         links.insert(meta.inode, path.clone());
                     }
                     match meta.kind {
-                        Kind::Symlink => entry.link = taken.tree.read_link(from)?,
-                        Kind::File | Kind::Directory => entry.xattrs = sorted(taken.tree.attributes(from)?),
+                        Kind::Symlink => entry.link = taken.tree.read_link(&item.from)?,
+                        Kind::File | Kind::Directory => entry.xattrs = sorted(taken.tree.attributes(&item.from)?),
                         _ => {}
                     }
                     if meta.kind == Kind::File {
-                        append_file(writer, &entry, taken.tree, from)?;
+                        append_file(writer, &entry, taken.tree, item)?;
                     } else {
                         writer.append(&entry, io::empty()).map_err(CopyError::Sink)?;
                     }
@@ -360,22 +355,22 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Writes a file of a tree; one that changes meanwhile is an error.
+/// Writes a file of a tree. One that is not what it was when it was looked at, before its digest was made, is an error: the
+/// layer would have something else in it than its key says.
 fn append_file<W: Write>(
     writer: &mut TarWriter<W>,
     entry: &Entry,
     tree: &dyn Tree,
-    from: &TreePath,
+    item: &Item,
 ) -> Result<(), CopyError> {
-    let before = tree.look(from)?.filter(|meta| meta.kind == Kind::File && meta.size == entry.size);
-    let before = before.ok_or_else(|| TreeError::Changed(from.clone()))?;
-    let file = tree.open(from)?;
-    writer.append(entry, (&file).take(entry.size)).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => CopyError::Tree(TreeError::Changed(from.clone())),
-        _ => CopyError::Sink(error),
-    })?;
-    unchanged(from, &file, &before)?;
-    Ok(())
+    let file = tree.open(&item.from)?;
+    match writer.append(entry, (&file).take(entry.size)) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Ok(doubted(tree, Err(TreeError::Changed(item.from.clone())))?)
+        }
+        Err(error) => Err(CopyError::Sink(error)),
+        Ok(()) => Ok(doubted(tree, unchanged(&item.from, &file, &item.meta))?),
+    }
 }
 
 fn sorted(mut attributes: Attributes) -> Attributes {

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ctr_core::digest::{Digest, Hasher};
 
+use crate::merkle::{self, Fields};
+use crate::parallel;
 use crate::path::TreePath;
-use crate::select::Source;
+use crate::select::{Rules, SelectError, Source};
 use crate::stat_cache::StatCache;
 use crate::tree::{Kind, Meta, Tree, TreeError};
 
@@ -24,79 +24,62 @@ pub struct Reading<'a> {
     pub owners: bool,
 }
 
-/// The digest of `sources`.
-pub fn digest(tree: &dyn Tree, sources: &[Source], reading: Reading<'_>) -> Result<Digest, TreeError> {
-    let items: Vec<(&TreePath, &Meta)> =
-        sources.iter().flat_map(|source| &source.items).map(|item| (&item.from, &item.meta)).collect();
-    let contents = contents(tree, &items, reading)?;
-    let mut contents = contents.iter();
-    let mut hasher = Hasher::new();
-    let mut field = |bytes: &[u8]| {
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-    };
-    for source in sources {
-        field(b"source");
-        field(&source.name);
-        field(source.below.as_ref().map_or(b"", TreePath::as_bytes));
-        for item in &source.items {
-            let meta = &item.meta;
-            field(item.below.as_bytes());
-            let (uid, gid) = if reading.owners { (meta.uid, meta.gid) } else { (0, 0) };
-            let numbers = [meta.kind as u32, meta.mode, uid, gid, meta.device.0, meta.device.1];
-            for number in numbers {
-                field(&number.to_le_bytes());
-            }
-            if let Some(Some(content)) = contents.next() {
-                field(content.to_string().as_bytes());
-            }
-        }
+impl Reading<'_> {
+    /// Most threads that list directories: they wait for little but the processors.
+    pub(crate) fn walkers(&self) -> usize {
+        self.threads.min(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
     }
-    Ok(hasher.finish())
 }
 
-/// Of each file, directory and link the digest of what it is beside its [`Meta`].
-fn contents(
+/// The digest of `sources`, which `rules` found in `tree`. What is in directories is looked up for it, if it is not known.
+pub fn digest(
     tree: &dyn Tree,
-    items: &[(&TreePath, &Meta)],
+    sources: &[Source],
+    rules: Rules<'_>,
+    reading: Reading<'_>,
+) -> Result<Digest, SelectError> {
+    let own: Vec<(TreePath, &Meta)> =
+        sources.iter().filter_map(Source::first).map(|item| (item.from.clone(), &item.meta)).collect();
+    let contents = contents(tree, &own, reading)?;
+    let mut fields = Fields::default();
+    for (source, (item, content)) in sources.iter().zip(own.iter().zip(contents)) {
+        let (path, meta) = item;
+        fields.add(b"source");
+        fields.add(&source.name);
+        fields.add(source.below.as_ref().map_or(b"", TreePath::as_bytes));
+        for (path, meta) in &source.above {
+            fields.add(path.as_bytes());
+            fields.meta(meta, reading.owners);
+        }
+        fields.add(b"item");
+        fields.meta(meta, reading.owners);
+        let within = match meta.kind {
+            Kind::Directory => Some(merkle::directory(tree, path, rules, reading)?),
+            _ => None,
+        };
+        for digest in [content, within] {
+            fields.add(digest.map(|digest| digest.to_string()).unwrap_or_default().as_bytes());
+        }
+    }
+    Ok(fields.finish())
+}
+
+/// Of each file, directory and link the digest of what it is beside its [`Meta`]; of a directory that is its attributes.
+pub(crate) fn contents(
+    tree: &dyn Tree,
+    items: &[(TreePath, &Meta)],
     reading: Reading<'_>,
 ) -> Result<Vec<Option<Digest>>, TreeError> {
-    let next = AtomicUsize::new(0);
-    let failed: Mutex<Option<(usize, TreeError)>> = Mutex::new(None);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some((path, meta)) = items.get(at) else { return done };
-            match content(tree, path, meta, reading) {
-                Ok(digest) => done.push((at, digest)),
-                Err(error) => {
-                    let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    // The same one is told however the threads ran.
-                    if failed.as_ref().is_none_or(|(first, _)| at < *first) {
-                        *failed = Some((at, error));
-                    }
-                    return done;
-                }
-            }
+    parallel::map(items, reading.threads, 64, |(path, meta)| {
+        if let Some(known) = tree.memory().and_then(|memory| memory.content(path, meta)) {
+            return Ok(Some(known));
         }
-    };
-    let threads = reading.threads.clamp(1, items.len().div_ceil(64).max(1));
-    let mut digests = vec![None; items.len()];
-    let done: Vec<Vec<(usize, Option<Digest>)>> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        others.into_iter().map(|thread| thread.join().unwrap_or_default()).chain([own]).collect()
-    });
-    if let Some((_, error)) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        return Err(error);
-    }
-    for (at, digest) in done.into_iter().flatten() {
-        if let Some(place) = digests.get_mut(at) {
-            *place = digest;
+        let found = content(tree, path, meta, reading)?;
+        if let (Some(memory), Some(digest)) = (tree.memory(), found) {
+            memory.keep_content(path, meta, digest);
         }
-    }
-    Ok(digests)
+        Ok(found)
+    })
 }
 
 fn content(tree: &dyn Tree, path: &TreePath, meta: &Meta, reading: Reading<'_>) -> Result<Option<Digest>, TreeError> {
@@ -108,7 +91,7 @@ fn content(tree: &dyn Tree, path: &TreePath, meta: &Meta, reading: Reading<'_>) 
             let mut hasher = Hasher::new();
             attributes(tree, path, &mut hasher)?;
             let mut file = tree.open(path)?;
-            read(path, &mut file, meta, |bytes| hasher.update(bytes))?;
+            doubted(tree, read(path, &mut file, meta, |bytes| hasher.update(bytes)))?;
             let digest = hasher.finish();
             if let Some((cache, now)) = reading.cache {
                 cache.put(meta, digest, now);
@@ -123,6 +106,14 @@ fn content(tree: &dyn Tree, path: &TreePath, meta: &Meta, reading: Reading<'_>) 
         Kind::Symlink => Ok(Some(Digest::of(&tree.read_link(path)?))),
         _ => Ok(None),
     }
+}
+
+/// Has `tree` know that it is not as it remembers.
+pub(crate) fn doubted<T, E>(tree: &dyn Tree, result: Result<T, E>) -> Result<T, E> {
+    if let (Err(_), Some(memory)) = (&result, tree.memory()) {
+        memory.doubt();
+    }
+    result
 }
 
 fn attributes(tree: &dyn Tree, path: &TreePath, hasher: &mut Hasher) -> Result<(), TreeError> {

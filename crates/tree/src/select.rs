@@ -1,5 +1,6 @@
 //! Which files of a tree a COPY or ADD takes, and under which names below its destination.
 
+use crate::digest::doubted;
 use crate::glob::{BadPattern, NamePattern, is_pattern};
 use crate::path::TreePath;
 use crate::resolve::{resolve, resolve_parent};
@@ -18,7 +19,9 @@ pub struct Source {
     pub name: Vec<u8>,
     /// With `--parents`: where it comes below the destination.
     pub below: Option<TreePath>,
-    /// It and what is in it; itself first, then sorted, each directory before its content.
+    /// With `--parents`: the directories above it that are kept, topmost first, by where they come below the destination.
+    pub above: Vec<(TreePath, Meta)>,
+    /// It and, once [`fill`] was called, what is in it; itself first, then sorted, each directory before its content.
     pub items: Vec<Item>,
 }
 
@@ -34,9 +37,19 @@ pub struct Item {
 }
 
 impl Source {
+    /// A source that was not found in a tree.
+    pub fn of(name: Vec<u8>, item: Item) -> Self {
+        Self { name, below: None, above: Vec::new(), items: vec![item] }
+    }
+
+    /// The source itself.
+    pub fn first(&self) -> Option<&Item> {
+        self.items.first()
+    }
+
     /// What the source itself is.
     pub fn kind(&self) -> Option<Kind> {
-        self.items.first().map(|item| item.meta.kind)
+        self.first().map(|item| item.meta.kind)
     }
 }
 
@@ -64,16 +77,40 @@ pub enum SelectError {
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {
     /// Leaves out what it says yes to, by its path below the source; of sources themselves by their path in the tree.
-    pub exclude: Exclude<'a>,
+    pub exclude: Option<Exclude<'a>>,
     /// `--parents`: names keep their directories.
     pub parents: bool,
     /// Devices are taken, as those of an image.
     pub devices: bool,
 }
 
-/// Finds the files that `source` means in `tree`: a path, which has to be there, or a pattern for each of its names, which
-/// may fit nothing.
+impl Rules<'_> {
+    fn excludes(&self, path: &TreePath) -> bool {
+        self.exclude.is_some_and(|exclude| exclude(path.as_bytes()))
+    }
+}
+
+/// Finds the files that `source` means, with all that is below them.
 pub fn select(tree: &dyn Tree, source: &str, rules: Rules<'_>) -> Result<Vec<Source>, SelectError> {
+    let mut found = find(tree, source, rules)?;
+    fill(tree, &mut found, rules)?;
+    Ok(found)
+}
+
+/// Adds what is below sources that are directories.
+pub fn fill(tree: &dyn Tree, sources: &mut [Source], rules: Rules<'_>) -> Result<(), SelectError> {
+    for source in sources.iter_mut().filter(|source| source.kind() == Some(Kind::Directory)) {
+        source.items.truncate(1);
+        if let Some(dir) = source.first().map(|item| item.from.clone()) {
+            walk(tree, &dir, &TreePath::root(), rules, &mut source.items)?;
+        }
+    }
+    Ok(())
+}
+
+/// Finds the files that `source` means in `tree`: a path, which has to be there, or a pattern for each of its names, which
+/// may fit nothing. What is below them is not looked at.
+pub fn find(tree: &dyn Tree, source: &str, rules: Rules<'_>) -> Result<Vec<Source>, SelectError> {
     let pivot = if rules.parents { pivot(source) } else { TreePath::root() };
     let mut found = Vec::new();
     if is_pattern(source) {
@@ -83,13 +120,13 @@ pub fn select(tree: &dyn Tree, source: &str, rules: Rules<'_>) -> Result<Vec<Sou
         matches.sort();
         matches.dedup();
         for path in matches {
-            if !(rules.exclude)(path.as_bytes()) {
+            if !rules.excludes(&path) {
                 found.push(source_at(tree, &path, &pivot, rules)?);
             }
         }
     } else {
         let path = TreePath::new(unescape(source));
-        if path.is_root() || !(rules.exclude)(path.as_bytes()) {
+        if path.is_root() || !rules.excludes(&path) {
             found.push(source_at(tree, &path, &pivot, rules)?);
         }
     }
@@ -165,18 +202,29 @@ fn expand(
 fn source_at(tree: &dyn Tree, path: &TreePath, pivot: &TreePath, rules: Rules<'_>) -> Result<Source, SelectError> {
     // A link that is named is followed; those below are copied. With --parents the name itself is kept.
     let found = if rules.parents { resolve_parent(tree, path)? } else { resolve(tree, path)? };
-    let meta = found.meta.ok_or_else(|| SelectError::Missing(path.clone()))?;
-    let mut source = Source {
-        name: path.name().to_vec(),
-        below: rules.parents.then(|| strip(path, pivot)),
-        items: vec![Item { from: found.path.clone(), below: TreePath::root(), meta }],
+    let meta = doubted(tree, found.meta.ok_or_else(|| SelectError::Missing(path.clone())))?;
+    check(&meta, &found.path, rules)?;
+    let below = rules.parents.then(|| strip(path, pivot));
+    let above = match &below {
+        Some(below) => kept_parents(tree, &found.path, below)?,
+        None => Vec::new(),
     };
-    if source.kind() == Some(Kind::Directory) {
-        walk(tree, &found.path, &TreePath::root(), rules, &mut source.items)?;
-    } else if let Some(item) = source.items.first() {
-        check(&item.meta, &item.from, rules)?;
+    let items = vec![Item { from: found.path, below: TreePath::root(), meta }];
+    Ok(Source { name: path.name().to_vec(), below, above, items })
+}
+
+/// The directories in which it lies, as many as are kept. They look as in the source.
+fn kept_parents(tree: &dyn Tree, from: &TreePath, below: &TreePath) -> Result<Vec<(TreePath, Meta)>, SelectError> {
+    let mut above = Vec::new();
+    let (mut kept, mut real) = (below.parent(), from.parent());
+    while let (Some(path), Some(from)) = (kept.filter(|path| !path.is_root()), real) {
+        (kept, real) = (path.parent(), from.parent());
+        if let Some(meta) = tree.look(&from)?.filter(|meta| meta.kind == Kind::Directory) {
+            above.push((path, meta));
+        }
     }
-    Ok(source)
+    above.reverse();
+    Ok(above)
 }
 
 fn strip(path: &TreePath, pivot: &TreePath) -> TreePath {
@@ -199,7 +247,7 @@ fn walk(
         if meta.kind == Kind::Socket {
             continue;
         }
-        let excluded = (rules.exclude)(below.as_bytes());
+        let excluded = rules.excludes(&below);
         if meta.kind != Kind::Directory {
             if !excluded {
                 check(&meta, &from, rules)?;
@@ -221,7 +269,7 @@ fn walk(
     Ok(())
 }
 
-fn check(meta: &Meta, from: &TreePath, rules: Rules<'_>) -> Result<(), SelectError> {
+pub(crate) fn check(meta: &Meta, from: &TreePath, rules: Rules<'_>) -> Result<(), SelectError> {
     match meta.kind {
         Kind::Character | Kind::Block | Kind::Socket if !rules.devices => Err(SelectError::Device(from.clone())),
         _ => Ok(()),
@@ -254,7 +302,7 @@ mod tests {
     ) -> Result<Vec<String>, SelectError> {
         let dir = context();
         let tree = HostDir::open(dir.path()).unwrap();
-        let sources = select(&tree, source, Rules { exclude, parents, devices: false })?;
+        let sources = select(&tree, source, Rules { exclude: Some(exclude), parents, devices: false })?;
         let shown = sources.iter().flat_map(|source| {
             let name = source.below.as_ref().map_or_else(
                 || String::from_utf8(source.name.clone()).unwrap(),

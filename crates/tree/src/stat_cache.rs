@@ -70,9 +70,10 @@ impl StatCache {
         if new.is_empty() {
             return Ok(());
         }
-        let mut lines: Vec<String> = new.iter().map(|(key, digest)| line(key, digest)).collect();
-        let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
-        lines.extend(used.iter().map(|(key, digest)| line(key, digest)));
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each platform of a build saves it.
+        used.extend(new);
+        let mut lines: Vec<String> = used.iter().map(|(key, digest)| line(key, digest)).collect();
         lines.sort_unstable();
         lines.dedup();
         let staged = path.with_extension(format!("{}.new", std::process::id()));

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 
 use crate::path::TreePath;
+use crate::remember::Memory;
 
 /// What something in a tree is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,6 +65,10 @@ pub trait Tree: Send + Sync {
     fn open(&self, path: &TreePath) -> Result<File, TreeError>;
     /// Extended attributes that belong into an image, sorted by name.
     fn attributes(&self, path: &TreePath) -> Result<Attributes, TreeError>;
+    /// What is remembered of it, if it is a tree that is.
+    fn memory(&self) -> Option<&Memory> {
+        None
+    }
 }
 
 /// Why a tree cannot be read.
