@@ -77,6 +77,37 @@ const MUTATIONS: &[Mutation] = &[
         "echo 2 > b",
         Same,
     ),
+    ("mode of a parent that is kept", "COPY --parents p/q/f /d/", "mkdir -p p/q; echo > p/q/f", "chmod 700 p", Changed),
+    (
+        "parents that are not kept",
+        "COPY --parents p/./q/f /d/",
+        "mkdir -p p/q; echo > p/q/f",
+        "chmod 700 p; echo > p/other",
+        Same,
+    ),
+    ("mode of a directory deep below", "COPY d /d", "mkdir -p d/e/f; echo > d/e/f/a", "chmod 700 d/e/f", Changed),
+    (
+        "file deep below what stages and mounts share",
+        "COPY d /d\nFROM base/busybox:1\nCOPY d/e /e\nFROM base/busybox:1\nCOPY --from=0 /d /d\n\
+         RUN --mount=type=bind,source=d,target=/m cat /m/e/f/a > /o",
+        "mkdir -p d/e/f; echo 1 > d/e/f/a",
+        "echo 2 > d/e/f/a",
+        Changed,
+    ),
+    (
+        "file that one of two leaves out",
+        "COPY d /c\nCOPY --exclude=**/a d /d\nCOPY d /e",
+        "mkdir -p d/e; echo 1 > d/e/a; echo 1 > d/b",
+        "echo 2 > d/e/a",
+        Changed,
+    ),
+    (
+        "file that is left out",
+        "COPY --exclude=**/a d /d",
+        "mkdir -p d/e; echo 1 > d/e/a; echo 1 > d/b",
+        "echo 2 > d/e/a; mkdir d/e/z; echo 1 > d/e/z/a; rm -r d/e/z",
+        Same,
+    ),
     ("named context", "COPY --from=other f /f", "mkdir other; echo 1 > other/f", "echo 2 > other/f", Changed),
     ("archive", "ADD x.tar /d/", "echo 1 > a; tar cf x.tar a", "echo 2 > a; tar cf x.tar a", Changed),
     (

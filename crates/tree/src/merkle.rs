@@ -112,3 +112,7 @@ fn one(
     }
     Known { digest: fields.finish(), entries }
 }
+
+#[cfg(test)]
+#[path = "merkle_tests.rs"]
+mod tests;
