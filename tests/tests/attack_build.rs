@@ -82,23 +82,27 @@ RUN --mount=type=tmpfs,target=/run/t echo x > /run/t/x; test -e /etc/hosts
     symlink(format!("../../../../../..{host}"), dir.join("tree/run")).unwrap();
     let given = format!("id=s,src={}", secret.display());
     let attempt = || builder.ctr("build").args(["--pull=never", "--tag", "made", "--secret", &given]).arg(&dir).run();
-    // Where the links lead nowhere in the image there is no place to mount.
+    // Nothing of what was mounted is in the image.
+    let nothing_of_mounts = || {
+        let tar = builder.root.file("made.tar");
+        let output = format!("type=tar,dest={}", tar.display());
+        builder.ctr("build").args(["--pull=never", "--secret", &given, "--output", &output]).arg(&dir).ok();
+        let listed = Cmd::new("tar").arg("tf").arg(&tar).ok();
+        let below: Vec<&str> =
+            listed.lines().filter(|line| line.contains("outside/") && !line.ends_with("outside/")).collect();
+        assert_eq!(below, Vec::<&str>::new());
+    };
+    // Where the links lead nowhere in the image there is a place of the image for the while.
     let done = attempt();
-    assert!(done.code == 1 && done.stderr.contains("cannot mount on /etc/"), "{done}");
+    assert_eq!(done.code, 0, "{done}");
     assert_eq!(names(&outside), Vec::<String>::new());
+    nothing_of_mounts();
     // The same path in the image is the image's.
     fs::create_dir_all(dir.join("tree").join(outside.strip_prefix("/").unwrap())).unwrap();
     let done = attempt();
     assert_eq!(done.code, 0, "{done}");
     assert_eq!(names(&outside), Vec::<String>::new());
-    // And nothing of what was mounted is in the image.
-    let tar = builder.root.file("made.tar");
-    let output = format!("type=tar,dest={}", tar.display());
-    builder.ctr("build").args(["--pull=never", "--secret", &given, "--output", &output]).arg(&dir).ok();
-    let listed = Cmd::new("tar").arg("tf").arg(&tar).ok();
-    let below: Vec<&str> =
-        listed.lines().filter(|line| line.contains("outside/") && !line.ends_with("outside/")).collect();
-    assert_eq!(below, Vec::<&str>::new());
+    nothing_of_mounts();
 }
 
 // ATTACK: build escape: a RUN leaves processes behind and signals those of others => they end with it, it sees its own alone

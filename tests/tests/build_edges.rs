@@ -102,8 +102,8 @@ fn a_circle_of_stages_is_told_where_it_closes() {
     let builder = Builder::new();
     let dir = context(&builder, "FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\n");
     let failed = build(&builder, &dir).fails(1);
-    assert!(failed.stderr.contains("Dockerfile:2: stages need each other in a circle: b -> a -> b"), "{failed}");
-    assert!(failed.stderr.contains("2 | COPY --from=b / /"), "{failed}");
+    assert!(failed.stderr.contains("Dockerfile:4: stages need each other in a circle: a -> b -> a"), "{failed}");
+    assert!(failed.stderr.contains("4 | COPY --from=a / /"), "{failed}");
 }
 
 // spec: BUILD-142 LIM-121

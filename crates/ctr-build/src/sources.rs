@@ -8,9 +8,12 @@ use ctr_cli::Failure;
 
 use crate::context::Context;
 
-/// Contexts by their directories and what is left out of them.
+/// A directory, and the files that say what is left out of it.
+type Place = (PathBuf, Vec<PathBuf>);
+
+/// Contexts by their places.
 #[derive(Debug, Default)]
-pub(crate) struct Sources(Mutex<BTreeMap<(PathBuf, Vec<PathBuf>), Arc<Context>>>);
+pub(crate) struct Sources(Mutex<BTreeMap<Place, Arc<Context>>>);
 
 impl Sources {
     /// The context in `dir`, opened if it was not.

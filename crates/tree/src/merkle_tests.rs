@@ -87,7 +87,7 @@ fn names_that_could_be_taken_for_others_are_not() {
     // An empty directory, an empty file, a link to nothing, and nothing.
     let makes: [&dyn Fn(&Path); 3] =
         [&|path| fs::create_dir(path).unwrap(), &|path| fs::write(path, "").unwrap(), &|path| {
-            symlink("x", path).unwrap()
+            symlink("x", path).unwrap();
         }];
     for make in makes {
         let dir = tempfile::tempdir().unwrap();

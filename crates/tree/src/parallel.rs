@@ -46,11 +46,9 @@ pub(crate) fn map<T: Sync, R: Send, E: Send>(
         });
         others.chain(own).collect()
     });
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some((_, error)) => Err(error),
-        None => {
-            done.sort_unstable_by_key(|(at, _)| *at);
-            Ok(done.into_iter().map(|(_, result)| result).collect())
-        }
+    if let Some((_, error)) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
     }
+    done.sort_unstable_by_key(|(at, _)| *at);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
 }

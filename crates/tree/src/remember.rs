@@ -14,6 +14,13 @@ use crate::tree::{Attributes, Kind, Meta, Tree, TreeError};
 /// Entries of a directory.
 type Entries = Arc<Vec<(Vec<u8>, Meta)>>;
 
+/// What is known of a path.
+enum Seen {
+    /// Its directory was listed, and it was not in it.
+    Absent,
+    There(Meta),
+}
+
 /// What is known of the content of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known {
@@ -76,14 +83,15 @@ impl Memory {
     }
 
     /// What is at `path`, if it was looked at or the directory that it is in was listed.
-    fn seen(&self, path: &TreePath) -> Option<Option<Meta>> {
+    fn seen(&self, path: &TreePath) -> Option<Seen> {
         if let Some(meta) = known(&self.looks, path) {
-            return Some(Some(meta));
+            return Some(Seen::There(meta));
         }
         let place = known(&self.lists, &path.parent()?)?;
         let entries = locked(&place).clone()?;
         let at = entries.binary_search_by(|(name, _)| name.as_slice().cmp(path.name()));
-        Some(at.ok().and_then(|at| entries.get(at)).map(|(_, meta)| meta.clone()))
+        let found = at.ok().and_then(|at| entries.get(at));
+        Some(found.map_or(Seen::Absent, |(_, meta)| Seen::There(meta.clone())))
     }
 }
 
@@ -121,8 +129,10 @@ impl std::fmt::Debug for Remembered {
 
 impl Tree for Remembered {
     fn look(&self, path: &TreePath) -> Result<Option<Meta>, TreeError> {
-        if let Some(seen) = self.memory.seen(path) {
-            return Ok(seen);
+        match self.memory.seen(path) {
+            Some(Seen::There(meta)) => return Ok(Some(meta)),
+            Some(Seen::Absent) => return Ok(None),
+            None => {}
         }
         let found = self.told(self.tree.look(path))?;
         if let Some(meta) = &found {
@@ -161,7 +171,7 @@ impl Tree for Remembered {
         }
         let attributes = self.told(self.tree.attributes(path))?;
         // A file that is read has to be what it was; of a directory nothing else says so.
-        if self.memory.seen(path).flatten().is_some_and(|meta| meta.kind == Kind::Directory) {
+        if matches!(self.memory.seen(path), Some(Seen::There(meta)) if meta.kind == Kind::Directory) {
             locked(&self.memory.attributes).insert(path.clone(), attributes.clone());
         }
         Ok(attributes)
