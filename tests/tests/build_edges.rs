@@ -216,6 +216,8 @@ fn contexts_that_are_none() {
     build(&builder, &empty).arg("--file").arg(&text).ok();
     build(&builder, &empty).fails(1).says("name the Dockerfile with --file");
     build(&builder, &text).fails(1).says("is no directory");
+    build(&builder, Path::new("-")).fails(1).says("standard input with --file -");
+    build(&builder, Path::new("https://example.com/a.git")).fails(1).says("git clone");
     build(&builder, &text).arg("--file").arg(&text).fails(1).says("the context is a directory");
     let user = users::with_range();
     let closed = Builder::of_user(user);

@@ -208,8 +208,13 @@ pub(crate) fn dockerfile(context: &Path, file: Option<&Path>) -> Result<Found, F
     }
     let Some(first) = candidates.first() else { return Err(Failure::new("there is no Dockerfile")) };
     if !context.is_dir() {
-        return Err(Failure::new(format!("the context {} is no directory", context.display()))
-            .hint("the context is a directory: ctr-build [OPTIONS] DIRECTORY"));
+        let name = context.to_string_lossy();
+        let hint = match &*name {
+            "-" => "a Dockerfile is read from standard input with --file -; the context is a directory",
+            _ if name.contains("://") => "get the files first: git clone ADDRESS DIRECTORY, then ctr-build DIRECTORY",
+            _ => "the context is a directory: ctr-build [OPTIONS] DIRECTORY",
+        };
+        return Err(Failure::new(format!("the context {name} is no directory")).hint(hint));
     }
     Err(Failure::new(format!("there is no {}", first.display())).hint("name the Dockerfile with --file"))
 }

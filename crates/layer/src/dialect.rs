@@ -97,13 +97,21 @@ pub struct Override {
 }
 
 /// `UID:GID:0MODE`, for a device with `:char-MAJOR-MINOR` or `:block-MAJOR-MINOR`.
-pub(crate) fn override_value(record: &Override) -> Vec<u8> {
+pub fn override_value(record: &Override) -> Vec<u8> {
     let device = match record.device {
         None => String::new(),
         Some((EntryKind::BlockDevice, major, minor)) => format!(":block-{major}-{minor}"),
         Some((_, major, minor)) => format!(":char-{major}-{minor}"),
     };
     format!("{}:{}:0{:o}{device}", record.uid, record.gid, record.mode).into_bytes()
+}
+
+/// What an empty file of a store of this dialect stands for, if not for itself: a device, where devices cannot be made.
+pub fn recorded_device(dialect: XattrDialect, file: Target<'_>) -> ctr_sys::Result<Option<(EntryKind, u32, u32)>> {
+    if dialect != XattrDialect::User {
+        return Ok(None);
+    }
+    Ok(xattr::get(file, OVERRIDE_STAT)?.as_deref().and_then(parse_override).and_then(|record| record.device))
 }
 
 /// The inverse of [`override_value`]; kinds other than devices, which containers/storage writes too, are left out.
@@ -117,7 +125,10 @@ pub fn parse_override(value: &[u8]) -> Option<Override> {
             "block" => EntryKind::BlockDevice,
             _ => return None,
         };
-        Some((kind, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        let (major, minor): (u32, u32) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        // A program can write the attribute: no whiteout, and no device that no archive may have.
+        let is_device = major < 1 << 12 && minor < 1 << 20 && (major, minor) != (0, 0);
+        is_device.then_some((kind, major, minor))
     });
     let mode = u32::from_str_radix(mode, 8).ok()? & 0o7777;
     Some(Override { uid: uid.parse().ok()?, gid: gid.parse().ok()?, mode, device })
@@ -137,6 +148,10 @@ mod tests {
             assert_eq!(parse_override(&override_value(&record)), Some(record));
         }
         assert_eq!(parse_override(b"1:2:0100644:file"), Some(Override { uid: 1, gid: 2, mode: 0o644, device: None }));
+        for bad in ["char-0-0", "char-4096-1", "char-1-1048576", "block-8", "char--1-1"] {
+            let value = format!("1:2:0644:{bad}");
+            assert_eq!(parse_override(value.as_bytes()).unwrap().device, None, "{bad}");
+        }
         for bad in [&b""[..], b"1:2", b"a:2:3", b"1:2:9", b"\xff:1:2"] {
             assert_eq!(parse_override(bad), None);
         }

@@ -15,7 +15,7 @@ use ctr_sys::xattr::{self, Target};
 
 use crate::codec::Compression;
 use crate::dialect::{
-    OVERRIDE_STAT, is_foreign_attribute, is_opaque, is_overlay_attribute, is_whiteout, parse_override,
+    OVERRIDE_STAT, is_foreign_attribute, is_opaque, is_overlay_attribute, is_whiteout, parse_override, recorded_device,
 };
 use crate::error::{EntryFault, LayerError, Result, show};
 use crate::limits::{LimitError, Limits};
@@ -241,6 +241,12 @@ impl<W: Write> Packer<'_, W> {
         let fd = dirfd::open_child(dir, name, OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK, 0).map_err(fail)?;
         let stat = dirfd::fstat(fd.as_fd()).map_err(fail)?;
         let mut entry = self.entry(child, &stat, Target::Fd(fd.as_fd()), EntryKind::Regular)?;
+        // Of the upper directory of a build alone: whoever made another tree may not make devices by an attribute.
+        if let (Some(dialect), Ownership::Chown, 0) = (self.options.upper, self.options.ownership, stat.size)
+            && let Some((kind, major, minor)) = recorded_device(dialect, Target::Fd(fd.as_fd())).map_err(fail)?
+        {
+            (entry.kind, entry.device) = (kind, (major, minor));
+        }
         if entry.kind != EntryKind::Regular {
             return self.write(&entry, io::empty());
         }

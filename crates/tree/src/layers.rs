@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ctr_core::store::XattrDialect;
-use ctr_layer::dialect::{OVERRIDE_STAT, is_opaque, is_whiteout, parse_override};
+use ctr_layer::dialect::{OVERRIDE_STAT, is_opaque, is_whiteout, parse_override, recorded_device};
 use ctr_layer::tar::EntryKind;
 use ctr_layer::unpack::Ownership;
 use ctr_sys::dirfd::{FileKind, Stat};
@@ -43,7 +43,7 @@ struct Found {
 
 impl Layers {
     /// Opens the layers' directories `dirs`, lowest first. With [`Ownership::Record`] owners, modes and devices come from
-    /// the attribute in which the store of a single id keeps them.
+    /// the attribute in which the store of a single id keeps them; that of another ordinary user keeps devices there.
     pub fn new(dirs: &[PathBuf], dialect: XattrDialect, ownership: Ownership) -> io::Result<Self> {
         let roots = dirs.iter().rev().map(|dir| Beneath::open(dir)).collect::<io::Result<Vec<_>>>()?;
         Ok(Self { roots, dialect, ownership, known: Mutex::new(HashMap::new()) })
@@ -124,16 +124,21 @@ impl Layers {
         self.root(found.layer, path)
     }
 
-    /// What the image has at `path`: where owners are on record, the recorded ones.
+    /// What the image has at `path`: where owners and devices are on record, the recorded ones.
     fn meta(&self, stat: &Stat, target: Target<'_>, path: &TreePath) -> Result<Meta, TreeError> {
+        let fail = |error| failed("look at", path, &error);
         let mut meta = meta(stat);
-        if self.ownership == Ownership::Chown || !matches!(meta.kind, Kind::File | Kind::Directory) {
-            return Ok(meta);
-        }
-        let value = xattr::get(target, OVERRIDE_STAT).map_err(|error| failed("look at", path, &error))?;
-        let Some(record) = value.as_deref().and_then(parse_override) else { return Ok(meta) };
-        (meta.uid, meta.gid, meta.mode) = (record.uid, record.gid, record.mode);
-        if let Some((kind, major, minor)) = record.device.filter(|_| meta.kind == Kind::File) {
+        let device = match (self.ownership, meta.kind) {
+            (Ownership::Record, Kind::File | Kind::Directory) => {
+                let value = xattr::get(target, OVERRIDE_STAT).map_err(fail)?;
+                let Some(record) = value.as_deref().and_then(parse_override) else { return Ok(meta) };
+                (meta.uid, meta.gid, meta.mode) = (record.uid, record.gid, record.mode);
+                record.device.filter(|_| meta.kind == Kind::File)
+            }
+            (Ownership::Chown, Kind::File) if meta.size == 0 => recorded_device(self.dialect, target).map_err(fail)?,
+            _ => None,
+        };
+        if let Some((kind, major, minor)) = device {
             meta.kind = if kind == EntryKind::BlockDevice { Kind::Block } else { Kind::Character };
             (meta.device, meta.size) = ((major, minor), 0);
         }
@@ -315,6 +320,33 @@ mod tests {
         assert_eq!((device.kind, device.device, device.gid, device.mode), (Kind::Block, (8, 1), 7, 0o640));
         assert_eq!(tree.list(&TreePath::root()).unwrap()[0].1, device);
         assert_eq!(tree.attributes(&TreePath::new("file")).unwrap(), []);
+    }
+
+    // spec: BUILD-36 LAY-41
+    #[test]
+    fn a_user_who_may_make_no_devices_has_them_on_record() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, content) in [("device", ""), ("full", "x"), ("whiteout", ""), ("empty", "")] {
+            put(dir.path(), name, content);
+            let file = File::open(dir.path().join(name)).unwrap();
+            let value = if name == "whiteout" { "9:9:0640:char-0-0" } else { "9:9:0640:char-1-3" };
+            if name != "empty" {
+                xattr::set(Target::Fd(file.as_fd()), OVERRIDE_STAT, value.as_bytes()).unwrap();
+            }
+        }
+        let kinds = |dialect| {
+            let tree = Layers::new(&[dir.path().to_owned()], dialect, Ownership::Chown).unwrap();
+            let listed = tree.list(&TreePath::root()).unwrap();
+            for (name, meta) in &listed {
+                assert_eq!(tree.look(&TreePath::root().join(name)).unwrap().as_ref(), Some(meta));
+                // Owner and permissions are those of the file.
+                assert_ne!((meta.uid, meta.mode), (9, 0o640));
+            }
+            listed.into_iter().map(|(_, meta)| (meta.kind, meta.device)).collect::<Vec<_>>()
+        };
+        let file = (Kind::File, (0, 0));
+        assert_eq!(kinds(XattrDialect::User), [(Kind::Character, (1, 3)), file, file, file]);
+        assert_eq!(kinds(XattrDialect::Trusted), [file; 4]);
     }
 
     // spec: BUILD-36

@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use ctr_layer::dialect::{OVERRIDE_STAT, Override, override_value};
+use ctr_layer::tar::EntryKind;
+use ctr_sys::Errno;
 use ctr_sys::dirfd::{self, FileKind, OpenFlags, Timestamp};
 use ctr_sys::xattr::{self, Target};
 
@@ -98,13 +101,23 @@ fn time(meta: &Meta) -> Timestamp {
     Timestamp { secs: meta.mtime.0, nanos: meta.mtime.1 }
 }
 
+fn record_device(meta: &Meta, file: BorrowedFd<'_>) -> ctr_sys::Result<()> {
+    let kind = if meta.kind == Kind::Block { EntryKind::BlockDevice } else { EntryKind::CharDevice };
+    let device = Some((kind, meta.device.0, meta.device.1));
+    let record = Override { uid: meta.uid, gid: meta.gid, mode: meta.mode, device };
+    xattr::set_open(file, OVERRIDE_STAT, &override_value(&record))
+}
+
 fn leaf(tree: &dyn Tree, path: &TreePath, meta: &Meta, to: BorrowedFd<'_>, name: &[u8]) -> Result<(), TreeError> {
     let fail = host(path);
     let device = |kind| dirfd::mknodat(to, name, kind, meta.mode, dirfd::makedev(meta.device.0, meta.device.1));
+    let new_file = || {
+        let flags = OpenFlags::O_WRONLY | OpenFlags::O_CREAT | OpenFlags::O_EXCL;
+        dirfd::open_child(to, name, flags, 0o600).map(File::from).map_err(&fail)
+    };
     match meta.kind {
         Kind::File => {
-            let flags = OpenFlags::O_WRONLY | OpenFlags::O_CREAT | OpenFlags::O_EXCL;
-            let mut new = File::from(dirfd::open_child(to, name, flags, 0o600).map_err(&fail)?);
+            let mut new = new_file()?;
             // By copy_file_range(2), so that file systems that can share the blocks do.
             io::copy(&mut tree.open(path)?, &mut new).map_err(|error| failed(path, error))?;
             return settle(tree, path, meta, new.as_fd());
@@ -113,8 +126,18 @@ fn leaf(tree: &dyn Tree, path: &TreePath, meta: &Meta, to: BorrowedFd<'_>, name:
         Kind::Directory | Kind::Socket => return Ok(()),
         Kind::Symlink => dirfd::symlinkat(&tree.read_link(path)?, to, name).map_err(&fail)?,
         Kind::Fifo => dirfd::mknodat(to, name, FileKind::Fifo, meta.mode, 0).map_err(&fail)?,
-        Kind::Character => device(FileKind::CharDevice).map_err(&fail)?,
-        Kind::Block => device(FileKind::BlockDevice).map_err(&fail)?,
+        Kind::Character | Kind::Block => {
+            let kind = if meta.kind == Kind::Block { FileKind::BlockDevice } else { FileKind::CharDevice };
+            match device(kind) {
+                // A user namespace may not make devices: as in a store ([LAY-41] of spec/04-layers.md).
+                Err(error) if error.errno == Errno::EPERM => {
+                    let new = new_file()?;
+                    settle(tree, path, meta, new.as_fd())?;
+                    return record_device(meta, new.as_fd()).map_err(&fail);
+                }
+                made => made.map_err(&fail)?,
+            }
+        }
     }
     dirfd::chownat(to, name, meta.uid, meta.gid).map_err(&fail)?;
     if meta.kind != Kind::Symlink {
