@@ -69,6 +69,21 @@ RUN --mount=type=cache,id=c,target=/d,ro cat /d/y >> /seen; echo more >> /d/y; l
     assert_eq!(builder.remains(), Vec::<String>::new());
 }
 
+// spec: BUILD-97 BUILD-146
+#[test]
+fn a_trigger_of_a_base_is_executed_where_a_command_would_be() {
+    need!(root, "setpriv", "useradd", "newuidmap");
+    for builder in [Builder::new(), Builder::contained(), Builder::of_user(users::with_range())] {
+        let base = builder.context(&[("Dockerfile", "FROM base/busybox:1\nONBUILD RUN echo ran > /ran\n")]);
+        builder.ctr("build").args(["--pull=never", "--quiet", "--tag", "base/trigger:1"]).arg(&base).ok();
+        let dir = builder.context(&[("Dockerfile", "FROM base/trigger:1\n")]);
+        let refused = build(&builder, &dir).arg("--isolation=none").fails(1);
+        assert!(refused.stderr.contains("trigger 1") && refused.stderr.contains("nothing is executed"), "{refused}");
+        build(&builder, &dir).ok();
+        assert_eq!(content(&builder, "ran"), "ran\n");
+    }
+}
+
 // spec: BUILD-146
 #[test]
 fn a_distribution_is_changed_to_what_it_becomes_elsewhere() {

@@ -242,10 +242,19 @@ COPY --from=other /bin/busybox /other
     // The other stage goes on.
     watch.pty.expect_silence(Duration::from_millis(500));
     assert_nothing_live(&watch.look());
+    // A terminal of its own: ^C ends what runs in it, and neither the shell nor the build.
+    watch.pty.line("tty; echo $TERM");
+    watch.pty.expect("/dev/pts/0");
+    watch.pty.expect("xterm");
+    watch.pty.line("echo begun $((40+2)); sleep 1000; echo cut $((40+2))");
+    watch.pty.expect("begun 42");
+    watch.pty.write("\x03");
+    watch.pty.expect("# ");
     watch.pty.line("cat /file; exit");
     watch.pty.expect("left");
     let (code, lines) = watch.end();
     assert_eq!(code, 1);
+    assert!(!lines.iter().any(|line| line.contains("cut 42") || line.contains("job control")), "{lines:#?}");
     assert_nothing_live(&lines);
     let failed = without_times(&lines).iter().filter(|line| line.ends_with("exit 3  (failed, N s)")).count();
     assert_eq!(failed, 1, "{lines:#?}");

@@ -33,7 +33,9 @@ fn a_bundle_goes_out_and_comes_in_as_it_was() {
         assert_eq!(report["images"].as_array().unwrap().len(), 3, "{text}");
         let to = Root::new();
         let lines = to.ctr("fetch").args(["--all", &file]).ok();
-        assert_eq!(lines.lines().count(), 3, "{lines}");
+        // A docker-archive has an image once, with all its names; the first two names are of one.
+        let images = if form == "docker-archive" { 2 } else { 3 };
+        assert_eq!(lines.lines().count(), images, "{lines}");
         let (came, were) = (refs(&to), refs(&from));
         assert_eq!(came.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), NAMES, "{form}");
         if form != "docker-archive" {

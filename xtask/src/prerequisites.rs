@@ -44,6 +44,11 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
     Tool { program: "pgrep", package: "procps", purpose: "processes that stay" },
     Tool { program: "rpmbuild", package: "rpm", purpose: "databases of rpm by rpm itself" },
     Tool { program: "pip3", package: "python3-pip", purpose: "validators of bills of materials" },
+    Tool {
+        program: "/usr/include/seccomp.h",
+        package: "libseccomp-dev",
+        purpose: "numbers of system calls by libseccomp",
+    },
     Tool { program: "jq", package: "jq", purpose: "reading JSON in scripts" },
     Tool { program: "setpriv", package: "util-linux", purpose: "becoming an ordinary user" },
     Tool { program: "useradd", package: "passwd", purpose: "an ordinary user to test with" },
@@ -119,7 +124,12 @@ pub(crate) fn report(missing: &[Tool]) {
 }
 
 fn absent(tools: &[Tool]) -> Vec<Tool> {
-    tools.iter().copied().filter(|tool| shell::which(tool.program).is_none()).collect()
+    // Some are no programs: a header has a path.
+    let is_there = |tool: &Tool| match tool.program.strip_prefix('/') {
+        Some(_) => std::path::Path::new(tool.program).exists(),
+        None => shell::which(tool.program).is_some(),
+    };
+    tools.iter().copied().filter(|tool| !is_there(tool)).collect()
 }
 
 fn packages(tools: &[Tool]) -> Vec<&'static str> {

@@ -19,6 +19,7 @@ use crate::args::IsolationName;
 use crate::bases::Images;
 use crate::config::Config;
 use crate::context::Context;
+use crate::flights::Flights;
 use crate::graph::{Base, Graph};
 use crate::layer::{Layer, Sealed, chain_id, chain_of};
 use crate::permits::Permits;
@@ -36,6 +37,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) store: Store,
     pub(crate) txn: Txn,
     pub(crate) ownership: Ownership,
+    /// RUN is carried out.
+    pub(crate) executes: bool,
     /// RUN is carried out in a chroot.
     pub(crate) in_chroot: bool,
     /// RUN works on a copy of the files: always in a chroot.
@@ -164,6 +167,7 @@ impl<'a> Builder<'a> {
         Ok(Self {
             txn,
             ownership: isolation.ownership,
+            executes: isolation.name != IsolationName::None,
             in_chroot: isolation.name == IsolationName::Chroot,
             copies: isolation.copies,
             given,
@@ -475,37 +479,5 @@ impl<'a> Builder<'a> {
         let key = crate::key::KeyHasher::new("scratch").finish();
         let config = Config::scratch(&self.request.platform);
         Built { config, layers: Vec::new(), key, arguments: Arguments::default() }
-    }
-}
-
-/// Steps that several stages have alike are carried out once: the others wait and find the result.
-#[derive(Debug, Default)]
-pub(crate) struct Flights {
-    keys: Mutex<Vec<Digest>>,
-    landed: Condvar,
-}
-
-/// A step that this thread carries out.
-pub(crate) struct Flight<'a> {
-    flights: &'a Flights,
-    key: Digest,
-}
-
-impl Flights {
-    /// Waits until nobody else carries the step out.
-    pub(crate) fn take(&self, key: Digest) -> Flight<'_> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        while keys.contains(&key) {
-            keys = self.landed.wait(keys).unwrap_or_else(PoisonError::into_inner);
-        }
-        keys.push(key);
-        Flight { flights: self, key }
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        self.flights.keys.lock().unwrap_or_else(PoisonError::into_inner).retain(|key| *key != self.key);
-        self.flights.landed.notify_all();
     }
 }

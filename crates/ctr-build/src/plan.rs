@@ -104,7 +104,7 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Whether a command is executed.
+    /// Whether a command is executed. Triggers of bases may do so besides.
     fn runs(&self) -> Result<bool, Failure> {
         let runs = |node: &ctr_dockerfile::Node| node.keyword().is_ok_and(|keyword| keyword == Keyword::Run);
         let stages = self.graph.needed(self.target)?;
@@ -213,12 +213,20 @@ pub(crate) fn enter(plans: &[Plan<'_>], wanted: IsolationName, root: &Path) -> R
         }
         return Ok(recorded(IsolationName::None, "--isolation=none"));
     }
-    let copies = runs()? && copied::is_called_for(root)?;
-    let chown = |name| {
-        if copies {
-            ctr_cli::note("commands work on copies of the files: the store's file system carries no overlay");
+    // Whether or not a RUN is seen here: a base may have one as a trigger.
+    let copies = copied::is_called_for(root)?;
+    let noted = |isolation, text: &str| {
+        if runs()? {
+            ctr_cli::note(text);
         }
-        Isolation { name, ownership: Ownership::Chown, copies }
+        Ok::<_, Failure>(isolation)
+    };
+    let chown = |name| {
+        let isolation = Isolation { name, ownership: Ownership::Chown, copies };
+        if !copies {
+            return Ok(isolation);
+        }
+        noted(isolation, "commands work on copies of the files: the store's file system carries no overlay")
     };
     let in_chroot = Isolation { name: IsolationName::Chroot, ownership: Ownership::Chown, copies: true };
     let found = match enter_storage_map() {
@@ -227,12 +235,11 @@ pub(crate) fn enter(plans: &[Plan<'_>], wanted: IsolationName, root: &Path) -> R
             Isolation { name: IsolationName::SingleId, ownership: Ownership::Record, copies: false }
         }
         Ok(StorageMap::Host) if wanted == IsolationName::Chroot => in_chroot,
-        Ok(StorageMap::Host) if wanted == IsolationName::Auto && runs()? && copied::may_only_chroot() => {
-            ctr_cli::note("commands run in a chroot, over copies of the files: nothing can be mounted here");
-            in_chroot
+        Ok(StorageMap::Host) if wanted == IsolationName::Auto && copied::may_only_chroot() => {
+            noted(in_chroot, "commands run in a chroot, over copies of the files: nothing can be mounted here")?
         }
-        Ok(StorageMap::Host) => chown(IsolationName::Root),
-        Ok(_) => chown(IsolationName::Userns),
+        Ok(StorageMap::Host) => chown(IsolationName::Root)?,
+        Ok(_) => chown(IsolationName::Userns)?,
         Err(error) if runs()? || wanted != IsolationName::Auto => {
             let failure = Failure::new("RUN needs a user namespace, or root").caused_by(&error);
             return Err(failure.hint(ctr_sys::userns::hint(&error)));

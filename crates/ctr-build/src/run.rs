@@ -1,5 +1,6 @@
 //! RUN: what it depends on, the command in a process of its own, and the layer of what it changed.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -69,6 +70,10 @@ impl StageRun<'_, '_, '_> {
             builder.view.step(self.number, &self.title, Outcome::Cached);
             return Ok(true);
         }
+        if !builder.executes {
+            let failure = Failure::new("nothing is executed here: --isolation=none was given, or there are no rights");
+            return Err(failure.hint("RUN needs a user namespace, or root").into());
+        }
         let _permit = builder.permits.take();
         builder.check_cancelled()?;
         builder.view.begin(self.number, &self.title);
@@ -96,6 +101,7 @@ impl StageRun<'_, '_, '_> {
                 hosts: builder.request.hosts.clone(),
                 insecure: run.insecure,
                 shm_size: builder.request.shm_size,
+                terminal: false,
             };
             if let Some(script) = &program.script {
                 step.mounts.push(StepMount::Secret {
@@ -201,6 +207,12 @@ impl StageRun<'_, '_, '_> {
         ctr_cli::note("a shell where it failed, with what it left; exit ends the build");
         step.scratch = self.builder.txn.layer_staging().map_err(crate::builder::hinted)?.fs();
         step.args = self.built.config.shell().into_iter().take(1).collect();
+        step.terminal = std::io::stdin().is_terminal();
+        if let (true, Ok(kind)) = (step.terminal, std::env::var("TERM"))
+            && !step.env.iter().any(|variable| variable.starts_with("TERM="))
+        {
+            step.env.push(format!("TERM={kind}"));
+        }
         let paused = self.builder.view.pause();
         let looked = step::look_into(&step);
         drop(paused);

@@ -9,11 +9,11 @@ use ctr_dockerfile::{Keyword, Node};
 
 use crate::actions::{Action, LayerAction};
 use crate::builder::{Builder, Built, Stop};
-use crate::copy::Transfer;
 use crate::graph::{Base, Names};
 use crate::layer::Layer;
 use crate::place::Place;
 use crate::scope::Variables;
+use crate::transfer::Transfer;
 use crate::view::Outcome;
 
 /// A stage that is being built.

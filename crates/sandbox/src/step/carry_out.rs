@@ -26,11 +26,12 @@ use crate::idmap::IdMap;
 use crate::options::PropagationKind;
 use crate::plan::{DEFAULT_CAPABILITIES, KernelPlan, MASKED, ProcessPlan, READ_ONLY, SeccompPlan};
 use crate::prepare::c_string;
+use crate::terminal::{self, WindowSize};
 
 /// What the kernel reads of mount(2)'s options, less the room for the other options.
 const OLD_OPTIONS_MAX: usize = 3800;
 
-/// [`super::run`] in namespaces: the process has a mount namespace of its own afterwards. By [`super::apart`] it ends with who
+/// [`super::run`] in namespaces: the process has a mount namespace of its own afterwards. By [`super::apart()`] it ends with who
 /// made it, and the program with it.
 pub(super) fn run(step: &Step) -> Result<u8, SandboxError> {
     process::umask(0);
@@ -53,7 +54,10 @@ pub(super) fn run(step: &Step) -> Result<u8, SandboxError> {
         created.kill();
         return Err(error);
     }
-    let status = crate::wait_for(&created.pidfd)?;
+    let status = match &created.terminal {
+        Some(terminal) => crate::wait_with_terminal(&created.pidfd, terminal),
+        None => crate::wait_for(&created.pidfd),
+    }?;
     strip.away()?;
     Ok(status)
 }
@@ -275,7 +279,7 @@ fn bundle(step: &Step, root: PathBuf, mounts: Vec<BundleMount>) -> Bundle {
         masked_paths: hidden(&MASKED),
         read_only_paths: hidden(&READ_ONLY),
         process: program(step, capabilities(step)),
-        terminal: None,
+        terminal: step.terminal.then(|| terminal::own_size().unwrap_or(WindowSize::DEFAULT)),
         create_container: Vec::new(),
         start_container: Vec::new(),
         caller_hooks: false,

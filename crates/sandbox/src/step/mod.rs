@@ -24,7 +24,7 @@ use crate::error::SandboxError;
 /// Executes the program of `step`, waits for it, and returns its exit status: 128 and the signal if one ended it.
 ///
 /// The process is changed for good. It has one thread, and is root, of the host or of a user namespace that has the ids of the
-/// tree; for [`StepIsolation::Namespaces`] it is the child that [`apart`] makes.
+/// tree; for [`StepIsolation::Namespaces`] it is the child that [`apart()`] makes.
 pub fn run(step: &Step) -> Result<u8, SandboxError> {
     match step.isolation {
         StepIsolation::Namespaces => carry_out::run(step),
@@ -69,6 +69,8 @@ pub struct Step {
     pub insecure: bool,
     /// Bytes of `/dev/shm`.
     pub shm_size: u64,
+    /// In namespaces it has a terminal of its own, which is shown at the one that this process has.
+    pub terminal: bool,
 }
 
 /// A mount that lasts as long as the program. Targets are absolute, normal paths of the tree; what is made to mount on is not

@@ -43,6 +43,7 @@ fn step() -> Step {
         hosts: vec![("::1".parse().unwrap(), "db".to_owned())],
         insecure: false,
         shm_size: 64 << 20,
+        terminal: false,
     }
 }
 
