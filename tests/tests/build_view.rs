@@ -246,7 +246,7 @@ COPY --from=other /bin/busybox /other
     watch.pty.line("tty; echo $TERM");
     watch.pty.expect("/dev/pts/0");
     watch.pty.expect("xterm");
-    watch.pty.line("echo begun $((40+2)); sleep 1000; echo cut $((40+2))");
+    watch.pty.line("sh -c 'echo begun $((40+2)); exec sleep 1000'; echo cut $((40+2))");
     watch.pty.expect("begun 42");
     watch.pty.write("\x03");
     watch.pty.expect("# ");
